@@ -1,0 +1,67 @@
+# Everything a checkout needs: Python 3.11+ and make. uv is used where it is installed, else venv and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+UV := $(shell command -v uv 2>/dev/null)
+# pytest's arguments, for example: make test T='tests/unit -x'
+T ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-real bench lint format lock clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything locked in requirements.lock
+
+# The package itself comes last, editable and without a build environment: it needs nothing that is not in the lock.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+ifdef UV
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+else
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endif
+	@touch $@
+
+demo: $(STAMP) ## card fraud, live: start a grid, train, deploy, stream, verify
+	$(BIN)/grid-inference demo
+
+test: $(STAMP) ## all tests that need no other system
+	$(BIN)/python -m pytest -m "not real" $(T)
+
+test-real: $(STAMP) ## tests against Docker, a JDK and other real systems
+	$(BIN)/python -m pytest -m real $(T)
+
+bench: $(STAMP) ## measure against the peers; writes bench/latest.json
+	$(BIN)/python -m bench
+
+lint: $(STAMP) ## ruff and strict typing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+format: $(STAMP) ## let ruff write the layout
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+# uv resolves for every platform and Python version at once; where it is not installed, it gets an environment of its own.
+lock: ## resolve requirements.lock anew
+ifdef UV
+	$(UV) $(LOCK_ARGUMENTS)
+else
+	@test -x .cache/lock/bin/uv || { $(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
+	.cache/lock/bin/uv $(LOCK_ARGUMENTS)
+endif
+LOCK_ARGUMENTS = pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
+	--custom-compile-command "make lock" --output-file requirements.lock
+
+clean: ## remove what was made here; the jar in the per-user cache stays
+	rm -rf $(VENV) .cache dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

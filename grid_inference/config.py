@@ -1,0 +1,335 @@
+"""Settings as frozen dataclasses: what a deployment is, where the grid is, how a worker behaves.
+
+Each field is described under its line, and here only: the documentation is made from these texts. Values come from
+the defaults, then a TOML file, then the environment, then flags; the later one wins. What can't be right is refused
+with the key, the value, what is allowed, and the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from grid_inference.errors import ConfigError
+
+__all__ = ["DeploymentConfig", "GridConfig", "TopicConfig", "WorkerConfig", "parse_address"]
+
+MEGABYTE = 1 << 20
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+ADDRESS_PATTERN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/]+))(?::(?P<port>\d{1,5}))?")
+INTERNAL_PREFIX = "grid_inference."
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicConfig:
+    """The table `topic` of a deployment: where each new prediction is published besides the predictions map."""
+
+    name: str | None = None
+    """The topic's name. Without it `<deployment>.predictions`, as the map."""
+    kind: Literal["topic", "reliable", "none"] = "topic"
+    """`topic`: a plain Hazelcast topic, best effort. `reliable`: kept in a ring until overwritten. `none`: no topic."""
+    where: str | None = None
+    """Publish only what matches, in Hazelcast's SQL-predicate syntax over the message, e.g. `"score >= 0.9"`."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentConfig:
+    """A deployment file: one feature map, one model, one predictions map. Only `name` and `features` must be given."""
+
+    name: str
+    """The deployment's name: letters, digits, `_`, `-` and `.`, not beginning with `grid_inference.`."""
+    features: str
+    """The map that holds the records."""
+    predictions: str = ""
+    """The map that receives the predictions, under their records' keys. Empty: `<name>.predictions`."""
+    dead_letters: str = ""
+    """The map that receives the records that can't be scored, with the reason. Empty: `<name>.dead-letters`."""
+    topic: TopicConfig = field(default_factory=TopicConfig)
+    """Where predictions are published: a table with `name`, `kind` and `where`."""
+    model: str | None = None
+    """A joblib file with a fitted scikit-learn estimator; in a deployment file relative to that file's folder."""
+    columns: tuple[str, ...] | None = None
+    """The record's fields in the order the model was fitted with. Needed only if the model knows no feature names; the
+    name of one array field stands for all of its values."""
+    trigger: Literal["journal"] = "journal"
+    """How a worker learns of a new record: `journal` reads the map's event journal, which loses nothing."""
+    start: Literal["existing", "new"] = "existing"
+    """`existing`: score what is in the map already, then what comes. `new`: only what is put from now on."""
+    on_remove: Literal["remove", "keep"] = "remove"
+    """What happens to a prediction when its record is removed: `remove` it too, or `keep` it."""
+    nan: Literal["score", "dead-letter"] = "dead-letter"
+    """What happens to a record with a NaN, null or infinite feature: `dead-letter` refuses it, naming the field, since
+    most models can't take it; `score` hands it to the model, for those that were trained on missing values."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        _check_name("name", self.name)
+        if not self.features.strip() or self.features.startswith(INTERNAL_PREFIX):
+            raise ConfigError(
+                f"features = {self.features!r} is not the name of a feature map",
+                remedy='name the map that holds the records, e.g. features = "payments"',
+            )
+        # Resolved here once, so that every reader of the configuration sees the names that are really used.
+        object.__setattr__(self, "predictions", self.predictions or f"{self.name}.predictions")
+        object.__setattr__(self, "dead_letters", self.dead_letters or f"{self.name}.dead-letters")
+        if self.topic.name is None:
+            object.__setattr__(self, "topic", dataclasses.replace(self.topic, name=f"{self.name}.predictions"))
+        self._check_maps_and_columns()
+
+    def _check_maps_and_columns(self) -> None:
+        maps = [self.features, self.predictions, self.dead_letters]
+        if len(set(maps)) < len(maps):
+            raise ConfigError(
+                f"features, predictions and dead_letters must be three maps, not {', '.join(map(repr, maps))}",
+                remedy="leave predictions and dead_letters out to get maps named after the deployment",
+            )
+        if self.columns is not None and (not self.columns or len(set(self.columns)) < len(self.columns)):
+            raise ConfigError(
+                f"columns = {list(self.columns)!r} is empty or names a field twice",
+                remedy="list each field once, in the order the model was fitted with",
+            )
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read a deployment file; a relative `model` is taken from the file's own folder."""
+        path = Path(path)
+        mapping = _read_toml(path)
+        try:
+            config = cls.from_mapping(mapping)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}", remedy=error.remedy) from None
+        if config.model is None:
+            return config
+        return config.replace(model=str(path.parent / config.model))
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Build from plain values, as TOML and JSON give them; the reverse of `to_mapping`."""
+        values = _known(cls, mapping)
+        for key in ("name", "features"):
+            if key not in values:
+                raise ConfigError(f"{key} is missing", remedy="a deployment needs at least name and features")
+        topic = values.get("topic")
+        if isinstance(topic, Mapping):
+            values["topic"] = TopicConfig(**_known(TopicConfig, cast("Mapping[str, Any]", topic), "topic."))
+        columns = values.get("columns")
+        if isinstance(columns, list):
+            values["columns"] = tuple(cast("list[Any]", columns))
+        return cls(**values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Give plain values that JSON can hold."""
+        mapping = dataclasses.asdict(self)
+        mapping["columns"] = None if self.columns is None else list(self.columns)
+        return mapping
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class GridConfig:
+    """The table `grid` of a settings file: where the grid is and how long to wait for it."""
+
+    address: str = "127.0.0.1:5701"
+    """A member's `host:port`. Environment: `GRID_INFERENCE_ADDRESS`."""
+    cluster_name: str = "grid-inference"
+    """The cluster's name; a member refuses who says another. Environment: `GRID_INFERENCE_CLUSTER`."""
+    connect_timeout_s: float = 10.0
+    """How long to try to reach the grid before giving up. Environment: `GRID_INFERENCE_CONNECT_TIMEOUT_S`."""
+    call_timeout_s: float = 30.0
+    """How long one request may take, its retries included. Environment: `GRID_INFERENCE_CALL_TIMEOUT_S`."""
+    heartbeat_s: float = 2.0
+    """How often an idle connection is probed. Environment: `GRID_INFERENCE_HEARTBEAT_S`."""
+    heartbeat_timeout_s: float = 10.0
+    """A member silent for so long is given up. Environment: `GRID_INFERENCE_HEARTBEAT_TIMEOUT_S`."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        parse_address(self.address)
+        _check_positive(self)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        flags: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Lay the file's table `[grid]`, the environment and flags over the defaults; a flag of None is not given."""
+        return _layered(cls, "grid", path, environ, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """The table `worker` of a settings file. Environment: `GRID_INFERENCE_` and the field's name in capitals."""
+
+    batch_rows_max: int = 16_384
+    """At most so many records are scored in one call of the model."""
+    batch_bytes_max: int = 16 * MEGABYTE
+    """At most so many bytes of records go into one batch."""
+    batch_wait_ms: float = 0.0
+    """How long to wait for more records before scoring; 0 takes what came while the last batch was scored."""
+    read_budget_bytes: int = 64 * MEGABYTE
+    """At most so many bytes may be asked for and not yet scored: a slow model never fills the memory."""
+    inline_rows_max: int = 64
+    """Batches up to this size are scored on the event loop itself: handing over to a thread would take longer."""
+    position_interval_ms: float = 250.0
+    """How often reading positions are stored in the grid; after a crash at most so much is scored again."""
+    lanes: int = 2
+    """How many batches are under way at once: while one is scored, the other is read or written."""
+    lease_ttl_s: float = 4.0
+    """A worker that has not renewed its partitions' leases for so long loses them."""
+    threads: int | None = None
+    """Threads a model may use (OpenMP, BLAS). Without it the cores are shared out among the node's workers."""
+    allow_pickle: bool = False
+    """Load models from a grid that is not on loopback. Pickle runs code: whoever writes to the grid can run it here."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        _check_positive(self, but={"batch_wait_ms", "inline_rows_max"})
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        flags: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Lay the file's table `[worker]`, the environment and flags over the defaults; a flag of None is not given."""
+        return _layered(cls, "worker", path, environ, flags)
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Split `host:port`, `host` or `[ipv6]:port`; the port is 5701 unless given."""
+    match = ADDRESS_PATTERN.fullmatch(address.strip())
+    port = int(match["port"] or 5701) if match else 0
+    if match is None or not 0 < port < 65536:
+        raise ConfigError(f"address = {address!r} is not host:port", remedy='write "127.0.0.1:5701" or "[::1]:5701"')
+    return match["v6"] or match["host"], port
+
+
+def _layered(
+    cls: type[T],
+    table: str,
+    path: str | Path | None,
+    environ: Mapping[str, str] | None,
+    flags: Mapping[str, Any] | None,
+) -> T:
+    environ = os.environ if environ is None else environ
+    path = path or environ.get("GRID_INFERENCE_CONFIG")
+    values: dict[str, Any] = {}
+    if path:
+        found: Any = _read_toml(Path(path)).get(table, {})
+        if not isinstance(found, Mapping):
+            raise ConfigError(f"{path}: [{table}] is not a table")
+        values = _known(cls, cast("Mapping[str, Any]", found), f"{path}: [{table}] ")
+    values |= _from_environment(cls, environ)
+    values |= {key: value for key, value in (flags or {}).items() if value is not None}
+    return cls(**_known(cls, values))
+
+
+def _from_environment(cls: type[Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, hint in get_type_hints(cls).items():
+        variable = "GRID_INFERENCE_CLUSTER" if key == "cluster_name" else f"GRID_INFERENCE_{key.upper()}"
+        if variable in environ:
+            values[key] = _from_text(variable, environ[variable], hint)
+    return values
+
+
+def _from_text(variable: str, text: str, hint: Any) -> Any:
+    """Read an environment variable as its field's type."""
+    kinds = get_args(hint) or (hint,)
+    try:
+        if bool in kinds:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.strip().lower()]
+        if int in kinds:
+            return int(text)
+        return float(text) if float in kinds else text
+    except (KeyError, ValueError):
+        raise ConfigError(f"{variable} = {text!r} is not {_said(hint)}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+
+
+def _known(cls: type[Any], mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """A copy of the mapping, if it has no key that the dataclass does not know."""
+    names = [each.name for each in dataclasses.fields(cls)]
+    for key in mapping:
+        if key not in names:
+            raise ConfigError(f"{where}{key} is not a known key", remedy=f"the keys are {', '.join(names)}")
+    return dict(mapping)
+
+
+def _check(config: Any) -> None:
+    """Refuse a field whose value is not of its declared type or not among its choices."""
+    prefix = "topic." if isinstance(config, TopicConfig) else ""
+    for key, hint in get_type_hints(type(config)).items():
+        value = getattr(config, key)
+        if not _fits(value, hint):
+            later = "entry listeners as a trigger come later" if (key, value) == ("trigger", "listener") else ""
+            raise ConfigError(f"{prefix}{key} = {value!r} is not {_said(hint)}", remedy=later)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is UnionType:
+        return any(_fits(value, each) for each in get_args(hint))
+    if origin is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(isinstance(each, str) for each in cast("tuple[Any, ...]", value))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _said(hint: Any) -> str:
+    """A type in words, for an error."""
+    if get_origin(hint) is UnionType:
+        return " or ".join(_said(each) for each in get_args(hint) if each is not NoneType)
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(f'"{each}"' for each in get_args(hint))
+    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", TopicConfig: "a table"}
+    return words.get(hint, "a list of texts")
+
+
+def _check_positive(config: Any, but: set[str] | frozenset[str] = frozenset()) -> None:
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            least = "0 or more" if each.name in but else "more than 0"
+            if not 0 <= value < float("inf") or (value == 0 and each.name not in but):
+                raise ConfigError(f"{each.name} = {value!r} must be {least}")
+
+
+def _check_name(key: str, value: str) -> None:
+    if not NAME_PATTERN.fullmatch(value) or value.startswith(INTERNAL_PREFIX):
+        raise ConfigError(
+            f"{key} = {value!r} is not a deployment's name",
+            remedy="use letters, digits, _, - and . (at most 200, not beginning with grid_inference.)",
+        )

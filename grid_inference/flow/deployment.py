@@ -1,0 +1,157 @@
+"""One deployment at work in one worker: its stages put together, its lanes, its timer, its partitions.
+
+Built from what stands in the grid, given partitions and relieved of them by the worker, stopped once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from grid_inference.config import WorkerConfig
+from grid_inference.errors import GridError
+from grid_inference.flow.pipeline import Pipeline
+from grid_inference.flow.positions import Position, Positions
+from grid_inference.flow.read import Feed, Reader
+from grid_inference.flow.reconcile import Reconciler
+from grid_inference.flow.score import Scorer
+from grid_inference.flow.write import Writer
+from grid_inference.grid.link import Link
+from grid_inference.grid.topology import Leases
+from grid_inference.model.artifact import load
+from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.trust import Trust
+from grid_inference.records import PredictionEncoder
+
+__all__ = ["RunningDeployment"]
+
+_log = logging.getLogger(__name__)
+
+
+class RunningDeployment:
+    """A deployment's reader, scorer, writer and positions, for the partitions that this worker owns."""
+
+    def __init__(self, link: Link, deployed: Deployed, engine: SklearnEngine, config: WorkerConfig, leases: Leases) -> None:
+        self.deployed = deployed
+        self._link = link
+        self._config = config
+        self._leases = leases
+        settings, signature = deployed.config, deployed.signature
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"score-{settings.name}")
+        self.reconciler = Reconciler(
+            link,
+            features=settings.features,
+            predictions=settings.predictions,
+            dead_letters=settings.dead_letters,
+            version=deployed.version,
+            remove_orphans=settings.on_remove == "remove",
+        )
+        self.reader = Reader(link, settings.features, config, self._scan)
+        self.scorer = Scorer(
+            link,
+            engine,
+            signature,
+            nan=settings.nan,
+            inline_rows_max=config.inline_rows_max,
+            executor=self._executor,
+        )
+        encoder = PredictionEncoder(settings.name, deployed.model, deployed.version, signature.classes)
+        self.writer = Writer(link, encoder, signature.classes, settings, holds=leases.holds)
+        self.positions = Positions(link, settings.name)
+        self._pipeline = Pipeline(self.reader, self.scorer, self.writer, self.positions, leases, deployed.version)
+        self._lanes: list[asyncio.Task[None]] = []
+        self._timer: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls, link: Link, deployed: Deployed, config: WorkerConfig, leases: Leases, trust: Trust
+    ) -> RunningDeployment:
+        """Load the model from the grid and start scoring; raises ModelError if it can't be loaded here."""
+        artifact = await Registry(link).artifact(deployed.manifest)
+        model = await asyncio.to_thread(load, artifact, trust)
+        running = cls(link, deployed, SklearnEngine(model, deployed.signature), config, leases)
+        await running.writer.prepare()
+        running._begin()
+        return running
+
+    def _begin(self) -> None:
+        self._lanes = [asyncio.create_task(self._pipeline.run()) for _ in range(self._config.lanes)]
+        self._timer = asyncio.create_task(self._store_positions())
+
+    async def own(self, epochs: dict[int, int]) -> None:
+        """Take these partitions (partition → epoch) on, each from its stored position or else by a reconcile.
+
+        A position that another version reached counts only where existing records are not to be scored.
+        """
+        stored = await self.positions.load(list(epochs))
+        only_new = self.deployed.config.start == "new"
+        for partition, epoch in epochs.items():
+            position, version = stored.get(partition, (None, 0))
+            if version != self.deployed.version and not only_new:
+                position = None
+            if position is None and only_new:
+                position = await self.reconciler.newest(partition)
+            if position is not None:
+                self.positions.advance(partition, position, epoch, self.deployed.version)
+                self.writer.note_dead_letters(partition, await self.reconciler.dead_keys(partition))
+            self.reader.own(partition, epoch, position)
+        await self.positions.flush()
+
+    async def disown(self, partitions: list[int]) -> None:
+        """Let these partitions go once what is under way is written; their positions are stored."""
+        await asyncio.gather(*(self.reader.disown(partition) for partition in partitions))
+        await self.positions.flush()
+        for partition in partitions:
+            self.positions.forget(partition)
+
+    async def stop(self) -> None:
+        """Finish what is under way, store the positions, end the lanes. Stopping twice is the same as once."""
+        await self.disown(list(self.reader.feeds))
+        self.reader.stop()
+        if self._timer:
+            self._timer.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+        self._executor.shutdown(wait=False)
+
+    def failure(self) -> str:
+        """Why this deployment does not score, or an empty string."""
+        for task in self._lanes:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                return f"{type(error).__name__}: {error}"
+        return str(self.reader.failure or "")
+
+    def counts(self) -> dict[str, Any]:
+        """What this worker did for the deployment since it started."""
+        reader, counts = self.reader, self.writer.counts
+        return {
+            "version": self.deployed.version,
+            "owned": len(reader.feeds),
+            "scanning": reader.scanning,
+            "events": reader.events,
+            "predictions": counts.predictions,
+            "dead_letters": counts.dead_letters,
+            "removals": counts.removals,
+            "published": counts.published,
+            "dropped": counts.dropped,
+            "batches": self.scorer.batches,
+            "model_s": round(self.scorer.model_s, 6),
+            "gaps": dict(reader.gaps),
+            "repairs": dict(self.reconciler.repairs),
+            "failure": self.failure(),
+        }
+
+    async def _scan(self, feed: Feed, cause: str) -> Position:
+        position = await self.reconciler.scan(self.reader, feed, cause, self.writer.note_dead_letters)
+        self.positions.advance(feed.partition, position, feed.epoch, self.deployed.version)
+        return position
+
+    async def _store_positions(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.position_interval_ms / 1000)
+            try:
+                await self.positions.flush()
+            except GridError as error:
+                _log.warning("positions of %s were not stored, the next time they are: %s", self.deployed.config.name, error)

@@ -1,0 +1,62 @@
+"""The way of a record, on one screen: read, score, write, and only then move the position."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.errors import GridInferenceError
+from grid_inference.flow.positions import Positions
+from grid_inference.flow.read import Arrivals, Reader
+from grid_inference.flow.score import Scorer
+from grid_inference.flow.write import Writer
+from grid_inference.grid.topology import Leases
+
+__all__ = ["Pipeline"]
+
+_log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Carries one deployment's records from the feature map to the predictions map."""
+
+    def __init__(
+        self, reader: Reader, scorer: Scorer, writer: Writer, positions: Positions, leases: Leases, version: int
+    ) -> None:
+        self.reader = reader
+        self.scorer = scorer
+        self.writer = writer
+        self.positions = positions
+        self.leases = leases
+        self.version = version
+
+    async def run(self) -> None:
+        """Score what arrives until told to stop; a position moves only behind an acknowledged prediction.
+
+        Several of these may run at once on one reader: while one batch is scored, another is written. Of one partition
+        there is never more than one batch under way.
+        """
+        async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
+            try:
+                outcome = await self.scorer.score(arrivals, self.epochs)  # predictions, dead letters, removals
+                await self.writer.write(outcome)  # one PutAll a partition, acknowledged, lease still ours
+            except GridInferenceError as error:
+                _log.warning("a batch of %d records was not written, it is scored again: %s", len(arrivals), error)
+                self.reader.retry(arrivals, "failed write")
+            else:
+                self.advance(arrivals)
+                self.reader.resume(arrivals)  # only now is more asked for: backpressure
+
+    def epochs(self, partitions: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Under which epoch of ownership each row is scored."""
+        return self.leases.epochs[partitions]
+
+    def advance(self, arrivals: Arrivals) -> None:
+        """Everything up to these positions is acknowledged, for the partitions whose lease is still the same."""
+        if self.leases.expired:
+            return
+        for feed, position in zip(arrivals.feeds, arrivals.positions, strict=True):
+            if position is not None and self.leases.epochs[feed.partition] == feed.epoch:
+                self.positions.advance(feed.partition, position, feed.epoch, self.version)

@@ -1,0 +1,107 @@
+"""Positions: how far each partition is scored, kept in the grid under keys that lie in the partition they speak of.
+
+A position is (sequence, witness): where to read next, and the fingerprint of the journal item before it. It advances only
+behind acknowledged predictions and is stored on a timer and on drain; losing the newest one costs work, never a record.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from grid_inference.errors import DecodeError
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.keys import guard_key
+
+__all__ = ["POSITIONS_MAP", "Position", "Positions"]
+
+POSITIONS_MAP = "grid_inference.positions"
+
+# Data of a byte array: partition hash 0, type id -12, length, then the fields, all big-endian.
+_stored = struct.Struct(">iiiqq?qqi")
+_BYTE_ARRAY = -12
+_FIELD_BYTES = _stored.size - 12
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where to read next, and the fingerprint of the item before it (None: there is no item before it)."""
+
+    sequence: int
+    witness: int | None
+
+
+class Positions:
+    """The positions of one deployment's partitions."""
+
+    def __init__(self, link: Link, deployment: str) -> None:
+        self._map = GridMap(link, POSITIONS_MAP)
+        self._link = link
+        self._deployment = deployment
+        self._current: dict[int, tuple[Position, int, int]] = {}
+        self._changed: set[int] = set()
+
+    def advance(self, partition: int, position: Position, epoch: int, version: int) -> None:
+        """Note that everything before this position is acknowledged, scored by this model version."""
+        self._current[partition] = (position, epoch, version)
+        self._changed.add(partition)
+
+    def forget(self, partition: int) -> None:
+        """The partition is somebody else's now."""
+        self._current.pop(partition, None)
+        self._changed.discard(partition)
+
+    async def load(self, partitions: list[int]) -> dict[int, tuple[Position, int]]:
+        """Stored positions of these partitions, each with the model version that reached it."""
+        if not partitions:
+            return {}
+        keys = Blobs.of([self._key(partition) for partition in partitions])
+        found, values = await self._map.get_batch(keys)
+        rows = rows_of(keys, found).tolist()
+        return {partition: decode_position(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0}
+
+    async def flush(self) -> None:
+        """Store what has changed since the last time."""
+        changed = sorted(self._changed)
+        self._changed.clear()
+        if not changed:
+            return
+        keys = Blobs.of([self._key(partition) for partition in changed])
+        values = Blobs.of([encode_position(*self._current[partition]) for partition in changed])
+        try:
+            await self._map.put_batch(keys, values, np.array(changed, np.int32))
+        except BaseException:
+            self._changed.update(partition for partition in changed if partition in self._current)
+            raise
+
+    async def remove(self) -> None:
+        """Forget all positions of this deployment in the grid."""
+        partitions = range(self._link.partition_count)
+        keys = Blobs.of([self._key(partition) for partition in partitions])
+        await self._map.delete_batch(keys, np.array(partitions, np.int32))
+
+    def _key(self, partition: int) -> bytes:
+        return guard_key(f"{self._deployment}/{partition}", partition, self._link.partition_count)
+
+
+def encode_position(position: Position, epoch: int, version: int) -> bytes:
+    """A position as the Data of a byte array."""
+    known = position.witness is not None
+    stored_us = time.time_ns() // 1000
+    fields = (position.sequence, position.witness or 0, known, epoch, stored_us, version)
+    return _stored.pack(0, _BYTE_ARRAY, _FIELD_BYTES, *fields)
+
+
+def decode_position(data: bytes) -> tuple[Position, int]:
+    """(position, model version) from the Data of a byte array."""
+    if len(data) != _stored.size:
+        raise DecodeError(f"a stored position has {len(data)} bytes instead of {_stored.size}")
+    _, kind, _, sequence, witness, known, _, _, version = _stored.unpack(data)
+    if kind != _BYTE_ARRAY:
+        raise DecodeError(f"a stored position has the type {kind} instead of {_BYTE_ARRAY}")
+    return Position(sequence, witness if known else None), version

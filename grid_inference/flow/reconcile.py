@@ -1,0 +1,163 @@
+"""Reconcile: bring one partition from any state to the right one by a scan, then hand over to its journal.
+
+First the newest sequence N is noted with its witness, then the predictions and dead letters of the partition are scanned
+for their digests, then the records. A record whose digest and version stand already is left alone; all others go into the
+partition's one ordered path, so that nothing else of the partition is under way with them. Reading goes on behind N:
+whatever changed during the scan is read again from the journal, and what stands in the end is the newest value's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.errors import DecodeError
+from grid_inference.flow.positions import Position
+from grid_inference.flow.read import Feed, Reader, item_witness
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap, key_identities, rows_of
+from grid_inference.wire import journal
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import decode_columns, schema_ids
+from grid_inference.wire.digest import input_digest
+
+__all__ = ["Known", "Reconciler", "Stored", "stored_states"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What stored predictions or dead letters stand for."""
+
+    digests: NDArray[np.int64]
+    versions: NDArray[np.int32]
+
+
+async def stored_states(link: Link, values: Blobs) -> Stored:
+    """Digest and version of stored Prediction or DeadLetter records, whatever schema of theirs they have."""
+    digests, versions = np.zeros(len(values), np.int64), np.zeros(len(values), np.int32)
+    compact, ids = schema_ids(values)
+    if not bool(compact.all()):
+        raise DecodeError("a map of predictions holds values that are not Compact records")
+    for schema_id in np.unique(ids).tolist():
+        schema = await link.schema(schema_id)
+        rows = ids == schema_id
+        columns = decode_columns(values.take(rows), schema, ["input_digest", "version"])
+        digests[rows] = columns["input_digest"].values
+        versions[rows] = columns["version"].values
+    return Stored(digests, versions)
+
+
+@dataclass(slots=True)
+class Known:
+    """What stands in a partition already: identities of keys, sorted, with the digest and version they stand for."""
+
+    identities: NDArray[np.int64]
+    digests: NDArray[np.int64]
+    versions: NDArray[np.int32]
+    keys: Blobs
+    seen: NDArray[np.bool_] = field(init=False)
+    """Which of them the scan of the records has met: the others are orphans."""
+
+    def __post_init__(self) -> None:
+        self.seen = np.zeros(self.identities.size, np.bool_)
+
+    @classmethod
+    def of(cls, parts: list[tuple[Blobs, Stored]]) -> Known:
+        """Sort what a scan of predictions brought by key."""
+        if not parts:
+            return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32), Blobs.empty())
+        keys = Blobs.concat(part[0] for part in parts)
+        identities = key_identities(keys)
+        order = np.argsort(identities, kind="stable")
+        digests = np.concatenate([part[1].digests for part in parts])[order]
+        versions = np.concatenate([part[1].versions for part in parts])[order]
+        return cls(identities[order], digests, versions, keys.take(order))
+
+    def stands(self, keys: Blobs, digests: NDArray[np.int64], version: int) -> NDArray[np.bool_]:
+        """Which rows have a result of just this digest by just this version; marks their keys as seen."""
+        if not self.identities.size:
+            return np.zeros(len(keys), np.bool_)
+        identities = key_identities(keys)
+        at = np.minimum(np.searchsorted(self.identities, identities), self.identities.size - 1)
+        same_key = self.identities[at] == identities
+        self.seen[at[same_key]] = True
+        return same_key & (self.digests[at] == digests) & (self.versions[at] == version)
+
+
+class Reconciler:
+    """Scans partitions of one deployment."""
+
+    def __init__(
+        self, link: Link, *, features: str, predictions: str, dead_letters: str, version: int, remove_orphans: bool
+    ) -> None:
+        self._link = link
+        self._features = GridMap(link, features)
+        self._predictions = GridMap(link, predictions)
+        self._dead_letters = GridMap(link, dead_letters)
+        self._version = version
+        self._remove_orphans = remove_orphans
+        self.repairs: Counter[str] = Counter()
+        """Records that were scored because of a scan, by its cause."""
+
+    async def scan(
+        self, reader: Reader, feed: Feed, cause: str, note_dead_letters: Callable[[int, Blobs], None]
+    ) -> Position:
+        """Score what differs in the feed's partition, through the reader; returns where its journal is to be read on."""
+        await reader.settled(feed)
+        position = await self.newest(feed.partition)
+        dead = await self._known(self._dead_letters, feed.partition)
+        note_dead_letters(feed.partition, dead.keys)
+        done = await self._known(self._predictions, feed.partition)
+        async for page in self._features.scan(feed.partition):
+            digests = input_digest(page.values)
+            stands = done.stands(page.keys, digests, self._version) | dead.stands(page.keys, digests, self._version)
+            if not bool(stands.all()):
+                rows = np.flatnonzero(~stands)
+                self.repairs[cause] += rows.size
+                await reader.offer(feed, page.keys.take(rows), page.values.take(rows))
+        await self._sweep(reader, feed, done)
+        await self._sweep(reader, feed, dead)
+        await reader.settled(feed)
+        return position
+
+    async def dead_keys(self, partition: int) -> Blobs:
+        """Keys of a partition that have a dead letter."""
+        return Blobs.concat([page.keys async for page in self._dead_letters.scan(partition)])
+
+    async def newest(self, partition: int) -> Position:
+        """The end of a partition's journal now, with the witness of its newest item."""
+        request = journal.range_request(self._features.name)
+        oldest, newest = journal.decode_range(await self._link.call(request, partition))
+        if newest < oldest:
+            return Position(newest + 1, None)
+        read = journal.read_request(self._features.name, newest, 1, 1)
+        page = journal.decode_page(await self._link.call(read, partition))
+        if not page.count:
+            return Position(newest + 1, None)
+        items = journal.decode_items([page])
+        gone = np.isin(items.types, [journal.REMOVED, journal.EVICTED, journal.EXPIRED])
+        values = Blobs(items.values.buffer, items.values.starts, np.where(gone, -1, items.values.lengths))
+        return Position(page.next_sequence, int(item_witness(items.keys, values)[0]))
+
+    async def _known(self, results: GridMap, partition: int) -> Known:
+        parts: list[tuple[Blobs, Stored]] = []
+        async for page in results.scan(partition):
+            if len(page.keys):
+                parts.append((page.keys.compact(), await stored_states(self._link, page.values)))
+        return Known.of(parts)
+
+    async def _sweep(self, reader: Reader, feed: Feed, known: Known) -> None:
+        """Results without a record go, if the record is still gone when it is read again."""
+        if not self._remove_orphans or bool(known.seen.all()):
+            return
+        suspects = known.keys.take(~known.seen)
+        there, _ = await self._features.get_batch(suspects)
+        gone = suspects.take(rows_of(suspects, there) < 0)
+        if len(gone):
+            self.repairs["orphan"] += len(gone)
+            nothing = np.full(len(gone), -1, np.int64)
+            await reader.offer(feed, gone, Blobs(gone.buffer, gone.starts, nothing))

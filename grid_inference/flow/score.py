@@ -1,0 +1,212 @@
+"""Scoring: arrivals → predictions and dead letters, by one version of a model.
+
+In: rows of any schemas. Out: each row that is a record ends as a prediction or as a dead letter with its reason, never as
+an exception that takes its batch mates along. Small batches are scored on the event loop, large ones beside it. Models
+never see keys or events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.errors import DecodeError
+from grid_inference.flow.read import Arrivals
+from grid_inference.grid.link import Link
+from grid_inference.model.engines.sklearn import Failure, Scores, SklearnEngine
+from grid_inference.model.binding import Binding, Mismatch, bind
+from grid_inference.model.signature import Signature
+from grid_inference.records import DeadLetterBatch, PredictionBatch
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import schema_ids
+from grid_inference.wire.digest import input_digest
+
+__all__ = ["Outcome", "Scorer"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What became of the rows: every one is in just one of the three."""
+
+    predictions: PredictionBatch
+    dead: DeadLetterBatch
+    removed: Blobs
+    """Keys of entries that are gone."""
+    removed_partitions: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Rows of one schema: what was scored, and what failed."""
+
+    good: NDArray[np.int64]
+    scores: Scores | None
+    failures: list[Failure]
+
+
+class Scorer:
+    """One version of a model, for one deployment."""
+
+    def __init__(
+        self,
+        link: Link,
+        engine: SklearnEngine,
+        signature: Signature,
+        *,
+        nan: str,
+        inline_rows_max: int,
+        executor: ThreadPoolExecutor,
+    ) -> None:
+        self._link = link
+        self._engine = engine
+        self._signature = signature
+        self._nan = nan
+        self._inline_rows_max = inline_rows_max
+        self._executor = executor
+        self._bindings: dict[int, Binding | Mismatch] = {}
+        self.model_s = 0.0
+        """Seconds spent in the model."""
+        self.batches = 0
+        """Calls of `score`."""
+
+    async def score(self, arrivals: Arrivals, epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]]) -> Outcome:
+        """Score a batch; never raises for what a record holds."""
+        self.batches += 1
+        present = arrivals.values.lengths >= 0
+        everything = bool(present.all())
+        rows = arrivals.values if everything else arrivals.values.take(present)
+        keys = arrivals.keys if everything else arrivals.keys.take(present)
+        partitions = arrivals.partitions if everything else arrivals.partitions[present]
+        removed = arrivals.keys.take(~present)
+        digests = input_digest(rows)
+        parts = [await self._of_schema(rows, where, schema) for where, schema in _by_schema(rows)]
+        predictions = _predictions(parts, keys, partitions, digests, epoch_of)
+        dead = _dead_letters(parts, keys, partitions, digests, rows)
+        return Outcome(predictions, dead, removed, arrivals.partitions[~present])
+
+    async def _of_schema(self, values: Blobs, where: NDArray[np.int64], schema_id: int | None) -> _Part:
+        if schema_id is None:
+            message = "the value is not a Compact record"
+            return _all_failed(where, "UNSUPPORTED_FORMAT", message)
+        binding = await self._binding(schema_id)
+        if isinstance(binding, Mismatch):
+            return _all_failed(where, binding.cause, binding.message)
+        values = values.take(where) if where.size < len(values) else values
+        if where.size <= self._inline_rows_max:
+            return self._apply(binding, values, where)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._apply, binding, values, where)
+
+    async def _binding(self, schema_id: int) -> Binding | Mismatch:
+        """How a schema's fields become the model's inputs, found at the schema's first record."""
+        known = self._bindings.get(schema_id)
+        if known is None:
+            try:
+                known = bind(self._signature, await self._link.schema(schema_id))
+            except DecodeError as error:
+                return Mismatch("UNKNOWN_SCHEMA", str(error))
+            self._bindings[schema_id] = known
+        return known
+
+    def _apply(self, binding: Binding, values: Blobs, where: NDArray[np.int64]) -> _Part:
+        """Decode to the model's matrix and score it; may run beside the loop."""
+        try:
+            matrix, misfits = binding.inputs(values)
+        except DecodeError as error:
+            return self._one_by_one(binding, values, where, error)
+        started = time.perf_counter()
+        failures = [Failure(int(where[one.row]), one.cause, one.message) for one in misfits]
+        if misfits:
+            fits = np.ones(where.size, np.bool_)
+            fits[[one.row for one in misfits]] = False
+            matrix, where = matrix[fits], where[fits]
+        scores, good, failed = self._engine.score(matrix, self._nan)
+        self.model_s += time.perf_counter() - started
+        failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
+        return _Part(where[good], scores, failures)
+
+    def _one_by_one(self, binding: Binding, values: Blobs, where: NDArray[np.int64], error: DecodeError) -> _Part:
+        """A damaged record spoils the decoding of all: find it by halves."""
+        if where.size == 1:
+            return _all_failed(where, "UNDECODABLE", str(error))
+        half = where.size // 2
+        sides = [np.arange(half), np.arange(half, where.size)]
+        first, second = (self._apply(binding, values.take(side), where[side]) for side in sides)
+        good = np.concatenate([first.good, second.good])
+        scores = [part.scores for part in (first, second) if part.scores is not None]
+        return _Part(good, _join(scores), first.failures + second.failures)
+
+
+def _by_schema(values: Blobs) -> list[tuple[NDArray[np.int64], int | None]]:
+    """Rows by schema id; None for rows that are no Compact records."""
+    if not len(values):
+        return []
+    compact, ids = schema_ids(values)
+    if bool(compact.all()) and bool((ids == ids[0]).all()):
+        return [(np.arange(len(values)), int(ids[0]))]
+    groups: list[tuple[NDArray[np.int64], int | None]] = [
+        (np.flatnonzero(compact & (ids == one)), int(one)) for one in np.unique(ids[compact]).tolist()
+    ]
+    if not bool(compact.all()):
+        groups.append((np.flatnonzero(~compact), None))
+    return groups
+
+
+def _all_failed(where: NDArray[np.int64], cause: str, message: str) -> _Part:
+    return _Part(where[:0], None, [Failure(row, cause, message) for row in where.tolist()])
+
+
+def _join(scores: list[Scores]) -> Scores | None:
+    if len(scores) < 2:
+        return scores[0] if scores else None
+    labels = [one.label_index for one in scores if one.label_index is not None]
+    shares = [one.scores for one in scores if one.scores is not None]
+    return Scores(
+        score=np.concatenate([one.score for one in scores]),
+        label_index=np.concatenate(labels) if labels else None,
+        scores=np.concatenate(shares) if shares else None,
+    )
+
+
+def _predictions(
+    parts: list[_Part],
+    keys: Blobs,
+    partitions: NDArray[np.int32],
+    digests: NDArray[np.int64],
+    epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]],
+) -> PredictionBatch:
+    scores = _join([part.scores for part in parts if part.scores is not None and part.good.size])
+    good = np.concatenate([part.good for part in parts if part.good.size] or [np.empty(0, np.int64)])
+    if good.size < len(keys) or len(parts) > 1:
+        keys, partitions, digests = keys.take(good), partitions[good], digests[good]
+    return PredictionBatch(
+        keys=keys,
+        partitions=partitions,
+        digests=digests,
+        score=scores.score if scores else np.empty(0),
+        label_index=scores.label_index if scores else None,
+        scores=scores.scores if scores else None,
+        epochs=epoch_of(partitions),
+        scored_at_us=time.time_ns() // 1000,
+    )
+
+
+def _dead_letters(
+    parts: list[_Part], keys: Blobs, partitions: NDArray[np.int32], digests: NDArray[np.int64], records: Blobs
+) -> DeadLetterBatch:
+    failures = [failure for part in parts for failure in part.failures]
+    rows = np.array([failure.row for failure in failures], np.int64)
+    return DeadLetterBatch(
+        keys=keys.take(rows),
+        partitions=partitions[rows],
+        digests=digests[rows],
+        records=records.take(rows),
+        causes=[failure.cause for failure in failures],
+        messages=[failure.message for failure in failures],
+    )

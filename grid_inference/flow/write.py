@@ -1,0 +1,212 @@
+"""Writing: predictions and dead letters into their maps, acknowledged; then the topic.
+
+One PutAll a partition, under the key bytes as they came, so that a result lies beside its record. Before a batch is sent
+the lease of each of its partitions must still be ours; rows of others are dropped, because their new owner scores them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.config import DeploymentConfig
+from grid_inference.flow.score import Outcome
+from grid_inference.flow.where import Where
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import key_identities
+from grid_inference.records import (
+    DEAD_LETTER,
+    PREDICTION,
+    PREDICTION_MESSAGE,
+    DeadLetterBatch,
+    PredictionBatch,
+    PredictionEncoder,
+    encode_dead_letters,
+    encode_messages,
+)
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+
+__all__ = ["Writer", "WriterCounts"]
+
+
+@dataclass(slots=True)
+class WriterCounts:
+    """What was written so far."""
+
+    predictions: int = 0
+    dead_letters: int = 0
+    removals: int = 0
+    published: int = 0
+    dropped: int = 0
+    """Rows that were not written because their lease was gone."""
+
+
+class Writer:
+    """Writes the outcomes of one deployment."""
+
+    def __init__(
+        self,
+        link: Link,
+        encoder: PredictionEncoder,
+        classes: tuple[str, ...],
+        settings: DeploymentConfig,
+        *,
+        holds: Callable[[NDArray[np.int32]], NDArray[np.bool_]],
+    ) -> None:
+        self._link = link
+        self._encoder = encoder
+        self._classes = classes
+        self._predictions = settings.predictions
+        self._dead_letters = settings.dead_letters
+        self._topic = settings.topic
+        self._topic_name = settings.topic.name or settings.predictions
+        self._where = Where.parse(settings.topic.where) if settings.topic.where else None
+        self._keep_on_remove = settings.on_remove == "keep"
+        self._holds = holds
+        self._dead_keys: dict[int, set[int]] = {}
+        self.counts = WriterCounts()
+
+    async def prepare(self) -> None:
+        """Make the schemas of what we write known to the cluster."""
+        for schema in (PREDICTION, DEAD_LETTER, PREDICTION_MESSAGE):
+            await self._link.send_schema(schema)
+
+    def note_dead_letters(self, partition: int, keys: Blobs) -> None:
+        """Which keys of a partition have a dead letter: a later success removes it."""
+        self._dead_keys[partition] = set(key_identities(keys).tolist()) if len(keys) else set()
+
+    async def write(self, outcome: Outcome) -> None:
+        """Write a batch; returns when every member that matters has acknowledged it."""
+        good, dead = self._ours(outcome.predictions), outcome.dead
+        removed, gone_from = outcome.removed, outcome.removed_partitions
+        if len(dead) and not bool(self._holds(dead.partitions).all()):
+            dead = _dead_rows(dead, np.flatnonzero(self._holds(dead.partitions)))
+        if len(removed) and not bool((held := self._holds(gone_from)).all()):
+            removed, gone_from = removed.take(held), gone_from[held]
+        requests: list[tuple[int, bytearray]] = []
+        if len(good):
+            values = self._encoder.encode(good)
+            requests += messages.put_all_requests(self._predictions, good.keys, values, good.partitions)
+        requests += self._bury(dead)
+        requests += self._revive(good.keys, good.partitions)
+        requests += self._remove(removed, gone_from)
+        await self._link.call_all(requests)
+        self.counts.predictions += len(good)
+        self.counts.dead_letters += len(dead)
+        self.counts.removals += len(removed)
+        await self._publish(good)
+
+    def _ours(self, batch: PredictionBatch) -> PredictionBatch:
+        held = self._holds(batch.partitions)
+        if bool(held.all()):
+            return batch
+        self.counts.dropped += int((~held).sum())
+        return _rows(batch, np.flatnonzero(held))
+
+    def _bury(self, dead: DeadLetterBatch) -> list[tuple[int, bytearray]]:
+        """Write dead letters and remove the predictions of their keys."""
+        if not len(dead):
+            return []
+        values = encode_dead_letters(dead, self._encoder.fixed_fields, time.time_ns() // 1000)
+        requests = list(messages.put_all_requests(self._dead_letters, dead.keys, values, dead.partitions))
+        requests += _deletes(self._predictions, dead.keys, dead.partitions)
+        for identity, partition in zip(key_identities(dead.keys).tolist(), dead.partitions.tolist(), strict=True):
+            self._dead_keys.setdefault(partition, set()).add(identity)
+        return requests
+
+    def _revive(self, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, bytearray]]:
+        """Remove the dead letters of keys that are scored or removed now."""
+        if not any(self._dead_keys.values()) or not len(keys):
+            return []
+        rows: list[int] = []
+        for row, (identity, partition) in enumerate(
+            zip(key_identities(keys).tolist(), partitions.tolist(), strict=True)
+        ):
+            known = self._dead_keys.get(partition)
+            if known and identity in known:
+                known.discard(identity)
+                rows.append(row)
+        some = np.array(rows, np.int64)
+        return _deletes(self._dead_letters, keys.take(some), partitions[some])
+
+    def _remove(self, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, bytearray]]:
+        """A record that was removed takes its dead letter along, and its prediction unless that is to be kept."""
+        if not len(keys):
+            return []
+        requests = self._revive(keys, partitions)
+        if not self._keep_on_remove:
+            requests += _deletes(self._predictions, keys, partitions)
+        return requests
+
+    async def _publish(self, batch: PredictionBatch) -> None:
+        """Send messages of those predictions that pass the filter; behind the map, which is the truth."""
+        if self._topic.kind == "none" or not len(batch):
+            return
+        if self._where:
+            chosen = np.flatnonzero(self._where.mask(self._columns(batch)))
+            batch = _rows(batch, chosen)
+            if not len(batch):
+                return
+        for start in range(0, len(batch), PUBLISH_ROWS):
+            part = _rows(batch, np.arange(start, min(start + PUBLISH_ROWS, len(batch))))
+            encoded = encode_messages(part, self._encoder.fixed_fields, self._classes)
+            if self._topic.kind == "topic":
+                await self._link.publish_all(self._topic_name, encoded)
+            else:
+                await self._link.publish_all_reliable(self._topic_name, encoded)
+            self.counts.published += len(part)
+
+    def _columns(self, batch: PredictionBatch) -> dict[str, NDArray[np.generic]]:
+        count = len(batch)
+        columns: dict[str, NDArray[np.generic]] = {
+            "score": batch.score,
+            "input_digest": batch.digests,
+            "owner_epoch": batch.epochs,
+            "scored_at_us": np.full(count, batch.scored_at_us),
+            "label": np.full(count, None, object),
+        }
+        for name, value in self._encoder.fixed_fields.items():
+            columns[name] = np.full(count, value)
+        if batch.label_index is not None:
+            columns["label"] = np.array(self._classes, object)[batch.label_index]
+        return columns
+
+
+PUBLISH_ROWS = 2048
+"""Messages sent to a topic with one request."""
+
+
+def _deletes(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, bytearray]]:
+    requests = [messages.delete_request(name, key) for key in keys.tolist()]
+    return list(zip(partitions.tolist(), requests, strict=True))
+
+
+def _rows(batch: PredictionBatch, rows: NDArray[np.int64]) -> PredictionBatch:
+    return PredictionBatch(
+        keys=batch.keys.take(rows),
+        partitions=batch.partitions[rows],
+        digests=batch.digests[rows],
+        score=batch.score[rows],
+        label_index=None if batch.label_index is None else batch.label_index[rows],
+        scores=None if batch.scores is None else batch.scores[rows],
+        epochs=batch.epochs[rows],
+        scored_at_us=batch.scored_at_us,
+    )
+
+
+def _dead_rows(dead: DeadLetterBatch, rows: NDArray[np.int64]) -> DeadLetterBatch:
+    return DeadLetterBatch(
+        keys=dead.keys.take(rows),
+        partitions=dead.partitions[rows],
+        digests=dead.digests[rows],
+        records=dead.records.take(rows),
+        causes=[dead.causes[row] for row in rows.tolist()],
+        messages=[dead.messages[row] for row in rows.tolist()],
+    )
+
+

@@ -1,0 +1,1 @@
+"""The running grid: an embedded member, the link to a cluster, its maps, who owns what."""

@@ -1,0 +1,429 @@
+"""The one module that touches the private parts of hazelcast-python-client 5.7: raw messages over its connections.
+
+The stock asyncio client connects, authenticates, reconnects, keeps the partition table and beats. A link hands its
+connections our own requests as bytes and takes the raw responses to them; all other messages go the stock way. All
+requests of a turn of the event loop leave in one socket write per connection. One link belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import hazelcast
+from hazelcast.config import Config, ReconnectMode
+from hazelcast.errors import (
+    HazelcastClientNotActiveError,
+    HazelcastInstanceNotActiveError,
+    TargetDisconnectedError,
+    create_error_from_message,
+    is_retryable_error,
+)
+from hazelcast.internal.asyncio_client import HazelcastClient
+from hazelcast.internal.asyncio_invocation import Invocation
+from hazelcast.predicate import sql
+from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
+from hazelcast.protocol.codec import (
+    client_add_distributed_object_listener_codec as _objects_codec,
+)
+from hazelcast.protocol.codec import (
+    client_fetch_schema_codec,
+    client_send_schema_codec,
+    map_remove_entry_listener_codec,
+)
+from hazelcast.serialization.api import FieldKind as StockFieldKind
+from hazelcast.serialization.compact import FieldDescriptor
+from hazelcast.serialization.compact import Schema as StockSchema
+from hazelcast.serialization.data import Data as StockData
+
+from grid_inference.config import GridConfig
+from grid_inference.errors import ConnectError, ConnectionLostError, DecodeError, GridError, RemoteError
+from grid_inference.wire import frames as f
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.schema import FieldKind, Schema
+
+__all__ = ["Link"]
+
+_log = logging.getLogger(__name__)
+
+_ROUTE: Final = struct.Struct("<qi")
+RETRY_PAUSE_S: Final = 0.1
+"""Pause before a request is sent again after an error that may pass."""
+CALL_TIMEOUT_S: Final = 30.0
+"""How long a request is tried again before its error is given to whoever asked."""
+CLIENT_VERSION: Final = "5.7."
+
+Answer = f.Message | GridError
+OnAnswer = Callable[[Answer], None]
+
+
+class _Request:
+    """A request under way: what to send again, and whom to tell."""
+
+    __slots__ = ("connection", "correlation", "deadline", "on_answer", "partition", "payload")
+
+    def __init__(self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float) -> None:
+        self.payload = payload
+        self.partition = partition
+        self.on_answer = on_answer
+        self.deadline = deadline
+        self.connection: Any = None
+        self.correlation = 0
+
+
+class _RawReader:
+    """Stands in for a stock connection's reader: raw answers to the link, everything else to the stock builder."""
+
+    def __init__(self, builder: ClientMessageBuilder, take: Callable[[f.Message], bool]) -> None:
+        self._builder = builder
+        self._take = take
+        self._buffer = bytearray()
+        self._scanner = f.Scanner()
+
+    @property
+    def length(self) -> int:
+        return len(self._buffer)
+
+    def read(self, data: memoryview) -> None:
+        self._buffer += data
+
+    def process(self) -> None:
+        while message := self._scanner.next_message(self._buffer):
+            if not self._take(message):
+                self._builder.on_message(_stock_message(message))
+
+
+def _stock_message(message: f.Message) -> InboundMessage:
+    payloads, flags = message.frames()
+    frames = [Frame(payload, flag) for payload, flag in zip(payloads.tolist(), flags.tolist(), strict=True)]
+    stock = InboundMessage(frames[0])
+    for frame in frames[1:]:
+        stock.add_frame(frame)
+    return stock
+
+
+class Link:
+    """A connection to a cluster that takes ready messages. Not thread-safe: use it on the loop that opened it."""
+
+    def __init__(self, client: HazelcastClient) -> None:
+        self.client = client
+        """The stock client, for what needs no speed: listeners, reliable topics, its serialization."""
+        self._pending: dict[int, _Request] = {}
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        self._schemas: dict[int, Schema] = {}
+        self._sent_schemas: set[int] = set()
+        self.bytes_sent = 0
+
+    @classmethod
+    async def open(cls, config: GridConfig) -> Link:
+        """Connect; raise ConnectError with the address, the cluster and what to do if that can't be done."""
+        if not hazelcast.__version__.startswith(CLIENT_VERSION):
+            raise GridError(
+                f"hazelcast-python-client {hazelcast.__version__} is installed; grid-inference works with {CLIENT_VERSION}x",
+                remedy=f"pip install 'hazelcast-python-client=={CLIENT_VERSION}*'",
+            )
+        client = HazelcastClient(_client_config(config))
+        link = cls(client)
+        link._hook_connections()
+        try:
+            await client._start()
+        except Exception as error:
+            raise ConnectError(
+                f"no cluster {config.cluster_name!r} at {config.address}: {_reason(error)}",
+                remedy="start a node with `grid-inference node`, or give the address and the cluster name of yours",
+            ) from error
+        client._connection_manager.add_listener(None, link._on_connection_closed)
+        await link._wait_for_partitions()
+        return link
+
+    def _hook_connections(self) -> None:
+        """Every connection, after a reconnect too, gets our reader before its first byte arrives."""
+        reactor = self.client._reactor
+        stock_factory = reactor.connection_factory
+
+        def factory(*args: Any) -> Any:
+            connection = stock_factory(*args)
+            connection._reader = _RawReader(connection._builder, self._take)
+            return connection
+
+        reactor.connection_factory = factory
+
+    async def _wait_for_partitions(self) -> None:
+        """The partition table comes a moment after the connection; routing without it would go astray."""
+        deadline = time.monotonic() + CALL_TIMEOUT_S
+        asked = -1.0
+        while not self.client._internal_partition_service._partition_table.partitions:
+            if time.monotonic() > deadline:
+                await self.close()
+                raise ConnectError("the cluster gave no partition table", remedy="look into the members' logs")
+            if time.monotonic() > asked + 1:
+                # A new cluster assigns its partitions at the first operation that needs one.
+                asked = time.monotonic()
+                self.post(messages.size_request("grid_inference.deployments"), -1, lambda _: None)
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Fail what is under way and disconnect. Closing twice is the same as once."""
+        if self._closed:
+            return
+        self._closed = True
+        for request in list(self._pending.values()):
+            self._pending.pop(request.correlation, None)
+            request.on_answer(ConnectionLostError("the connection was closed"))
+        await self.client.shutdown()
+
+    # ---- the cluster as it is now
+
+    @property
+    def partition_count(self) -> int:
+        """Partitions of the cluster, fixed for its life."""
+        return self.client._internal_partition_service.partition_count
+
+    def partition_owners(self) -> dict[int, str]:
+        """Partition → id of the member that owns it."""
+        table = self.client._internal_partition_service._partition_table.partitions
+        return {partition: str(member) for partition, member in table.items()}
+
+    def members(self) -> dict[str, str]:
+        """Member id → `host:port`."""
+        found = self.client._internal_cluster_service.get_members()
+        return {str(member.uuid): f"{member.address.host}:{member.address.port}" for member in found}
+
+    @property
+    def connected(self) -> bool:
+        """Whether any member is connected at the moment."""
+        return bool(self.client._connection_manager.active_connections)
+
+    # ---- requests
+
+    def post(self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Send a request to a partition's owner (-1: any member); `on_answer` gets the message or the error, once.
+
+        Errors that may pass (migration, a lost connection, a member leaving) are tried again until the timeout:
+        every request sent through here can be carried out twice without harm.
+        """
+        self._send(_Request(payload, partition, on_answer, self._loop.time() + timeout_s))
+
+    async def call(self, payload: bytearray, partition: int = -1) -> f.Message:
+        """Send a request and wait for its answer; raises RemoteError, ConnectionLostError."""
+        future: asyncio.Future[f.Message] = self._loop.create_future()
+        self.post(payload, partition, lambda answer: _settle(future, answer))
+        return await future
+
+    async def call_all(self, requests: Iterable[tuple[int, bytearray]]) -> list[f.Message]:
+        """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error there was."""
+        some = list(requests)
+        if not some:
+            return []
+        answers: list[Answer | None] = [None] * len(some)
+        future: asyncio.Future[None] = self._loop.create_future()
+        missing = len(some)
+
+        def taker(index: int) -> OnAnswer:
+            def take(answer: Answer) -> None:
+                nonlocal missing
+                answers[index] = answer
+                missing -= 1
+                if not missing and not future.done():
+                    future.set_result(None)
+
+            return take
+
+        for index, (partition, payload) in enumerate(some):
+            self.post(payload, partition, taker(index))
+        await future
+        for answer in answers:
+            if isinstance(answer, GridError):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, f.Message)]
+
+    def _send(self, request: _Request) -> None:
+        if self._closed:
+            request.on_answer(ConnectionLostError("the connection is closed"))
+            return
+        connection = self._connection(request.partition)
+        if connection is None:
+            self._retry_or_fail(request, ConnectionLostError("no member is connected"))
+            return
+        correlation: int = self.client._invocation_service._next_correlation_id.get_and_increment()
+        request.correlation, request.connection = correlation, connection
+        _ROUTE.pack_into(request.payload, f.CORRELATION_OFFSET, correlation, request.partition)
+        self._pending[correlation] = request
+        self.bytes_sent += len(request.payload)
+        connection._write(request.payload)
+
+    def _connection(self, partition: int) -> Any:
+        manager = self.client._connection_manager
+        if partition >= 0:
+            owner = self.client._internal_partition_service.get_partition_owner(partition)
+            connection = manager.active_connections.get(owner)
+            if connection is not None and connection.live:
+                return connection
+        return next((some for some in manager.active_connections.values() if some.live), None)
+
+    def _take(self, message: f.Message) -> bool:
+        """Give a raw message to whoever asked for it; False if it is the stock client's."""
+        request = self._pending.pop(message.correlation, None) if not message.flags & f.IS_EVENT else None
+        if request is None:
+            return False
+        if message.type != f.EXCEPTION_TYPE:
+            self._answer(request, message)
+            return True
+        error = create_error_from_message(_stock_message(message))
+        if is_retryable_error(error) or isinstance(error, HazelcastInstanceNotActiveError | TargetDisconnectedError):
+            self._retry_or_fail(request, _translate(error))
+        else:
+            self._answer(request, _translate(error))
+        return True
+
+    def _answer(self, request: _Request, answer: Answer) -> None:
+        try:
+            request.on_answer(answer)
+        except Exception:
+            # One taker's bug must not cost the connection, which all takers share.
+            _log.exception("the taker of an answer failed")
+
+    def _retry_or_fail(self, request: _Request, error: GridError) -> None:
+        if self._closed or self._loop.time() > request.deadline:
+            self._answer(request, error)
+        else:
+            self._loop.call_later(RETRY_PAUSE_S, self._send, request)
+
+    def _on_connection_closed(self, connection: Any) -> None:
+        gone = [request for request in self._pending.values() if request.connection is connection]
+        for request in gone:
+            del self._pending[request.correlation]
+            self._retry_or_fail(request, ConnectionLostError("the connection to the member was lost"))
+
+    # ---- topics, listeners and schemas, the stock way
+
+    async def publish_all(self, topic: str, encoded: Blobs) -> None:
+        """Publish messages (whole Data) to a plain topic, in order."""
+        key = self.client._serialization_service.to_data(topic)
+        partition: int = self.client._internal_partition_service.get_partition_id(key)
+        await self.call(messages.publish_all_request(topic, encoded), partition)
+
+    async def publish_all_reliable(self, topic: str, encoded: Blobs) -> None:
+        """Publish messages (whole Data) to a reliable topic, in order; the oldest in its ring are overwritten."""
+        try:
+            proxy = await self.client.get_reliable_topic(topic)
+            await proxy.publish_all([StockData(item) for item in encoded.tolist()])
+        except Exception as error:
+            raise _translate(error) from error
+
+    async def listen(self, name: str, on_message: Callable[[f.Message], None], *, where: str | None, flags: int) -> str:
+        """Register an entry listener with values on all members; returns its id. Events come as raw messages."""
+        predicate = None if where is None else self.client._serialization_service.to_data(sql(where)).to_bytes()
+        payload = messages.add_entry_listener_request(name, flags, predicate, include_value=True)
+
+        def handle(stock: InboundMessage) -> None:
+            on_message(_raw_message(stock))
+
+        return await self.client._listener_service.register_listener(
+            OutboundMessage(payload, False),
+            lambda answer: _uuid_answer(answer),
+            lambda listener: map_remove_entry_listener_codec.encode_request(name, listener),
+            handle,
+        )
+
+    async def unlisten(self, listener: str) -> None:
+        """Take a listener off again."""
+        await self.client._listener_service.deregister_listener(listener)
+
+    async def schema(self, schema_id: int) -> Schema:
+        """The Compact schema of an id, from the cluster at its first use; DecodeError if the cluster has none."""
+        known = self._schemas.get(schema_id)
+        if known is None:
+            stock = await self._invoke(
+                client_fetch_schema_codec.encode_request(schema_id), client_fetch_schema_codec.decode_response
+            )
+            if stock is None:
+                raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
+            fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields_list}
+            known = self._schemas[schema_id] = Schema.of(stock.type_name, fields)
+        return known
+
+    async def send_schema(self, schema: Schema) -> None:
+        """Make a schema known to the whole cluster; must come before the first record of it. Free after the first time."""
+        if schema.schema_id in self._sent_schemas:
+            return
+        stock = StockSchema(
+            schema.type_name, [FieldDescriptor(one.name, StockFieldKind(int(one.kind))) for one in schema.fields]
+        )
+        for _ in range(100):
+            request = client_send_schema_codec.encode_request(stock)
+            replicated = await self._invoke(request, client_send_schema_codec.decode_response)
+            if {str(member) for member in replicated} >= set(self.members()):
+                break
+            await asyncio.sleep(RETRY_PAUSE_S)
+        else:
+            raise GridError(f"the schema of {schema.type_name} does not reach all members", remedy="try again")
+        # The stock service sends the schemas it knows again to a cluster that was restarted.
+        self.client._compact_schema_service._has_replicated_schemas = True
+        self.client._compact_schema_service._compact_serializer.register_schema_to_id(stock)
+        self._schemas[schema.schema_id] = schema
+        self._sent_schemas.add(schema.schema_id)
+
+    async def _invoke(self, request: OutboundMessage, decode: Callable[[InboundMessage], Any]) -> Any:
+        invocation = Invocation(request, response_handler=decode)
+        try:
+            return await self.client._invocation_service.ainvoke(invocation)
+        except Exception as error:
+            raise _translate(error) from error
+
+
+def _client_config(config: GridConfig) -> Config:
+    stock = Config()
+    stock.cluster_name = config.cluster_name
+    stock.cluster_members = [config.address]
+    stock.cluster_connect_timeout = config.connect_timeout_s
+    stock.connection_timeout = min(5.0, config.connect_timeout_s)
+    stock.heartbeat_interval = 2.0
+    stock.heartbeat_timeout = 10.0
+    stock.fail_on_indeterminate_operation_state = True
+    stock.reconnect_mode = ReconnectMode.ON
+    stock.statistics_enabled = False
+    return stock
+
+
+def _translate(error: Any) -> GridError:
+    if isinstance(error, OSError | HazelcastClientNotActiveError | TargetDisconnectedError):
+        return ConnectionLostError(f"the connection to the member was lost: {_reason(error)}")
+    return RemoteError(_reason(error), class_name=type(error).__name__)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, without Java's stack."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].removeprefix("Exception from server: ")
+
+
+def _settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
+    if future.done():
+        return
+    if isinstance(answer, GridError):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+def _uuid_answer(answer: InboundMessage) -> Any:
+    return _objects_codec.decode_response(answer)
+
+
+def _raw_message(stock: InboundMessage) -> f.Message:
+    """The bytes of a message that the stock path has taken apart already: events are few and small."""
+    parts, runs, offset = list[bytes](), list[tuple[int, int, int, int]](), 0
+    frame = stock.start_frame
+    while frame is not None:
+        parts.append(f.HEADER.pack(f.FRAME_HEADER_BYTES + len(frame.buf), frame.flags) + bytes(frame.buf))
+        runs.append((offset, len(parts[-1]), 0, 1))
+        offset += len(parts[-1])
+        frame = frame.next
+    return f.Message(b"".join(parts), runs)

@@ -1,0 +1,113 @@
+"""Maps of the grid by the batch: keys and values are Data blobs, one request a partition, no object per entry."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.grid.link import Link
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.digest import input_digest
+from grid_inference.wire.keys import partition_ids
+
+__all__ = ["GridMap", "key_identities", "rows_of"]
+
+SCAN_ENTRIES = 4096
+"""Entries asked for with one FetchEntries."""
+
+_TYPE_MIX = np.int64(-7046029254386353131)
+
+
+class GridMap:
+    """One distributed map. All values are whole Data: partition hash, type id, payload."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self.link = link
+        self.name = name
+
+    async def get(self, key: bytes) -> bytes | None:
+        """The value of one key, or None."""
+        answer = await self.link.call(messages.get_request(self.name, key), self._partition(key))
+        return messages.decode_data(answer)
+
+    async def set(self, key: bytes, value: bytes) -> None:
+        """Write one entry; acknowledged by the owner and its backups."""
+        await self.link.call(messages.set_request(self.name, key, value), self._partition(key))
+
+    async def delete(self, key: bytes) -> None:
+        """Remove one entry if it is there."""
+        await self.link.call(messages.delete_request(self.name, key), self._partition(key))
+
+    async def put_if_absent(self, key: bytes, value: bytes) -> bytes | None:
+        """Write if the key has no value yet; returns the value that was there instead, or None if ours went in."""
+        request = messages.put_if_absent_request(self.name, key, value)
+        return messages.decode_data(await self.link.call(request, self._partition(key)))
+
+    async def replace_if_same(self, key: bytes, expected: bytes, value: bytes) -> bool:
+        """Compare and set: write only if the value is still `expected`; returns whether it was."""
+        request = messages.replace_if_same_request(self.name, key, expected, value)
+        return messages.decode_flag(await self.link.call(request, self._partition(key)))
+
+    async def size(self) -> int:
+        """Number of entries in the whole map."""
+        return messages.decode_size(await self.link.call(messages.size_request(self.name)))
+
+    async def clear(self) -> None:
+        """Remove every entry."""
+        await self.link.call(messages.clear_request(self.name))
+
+    async def put_batch(self, keys: Blobs, values: Blobs, partitions: NDArray[np.int32] | None = None) -> None:
+        """Write n entries, one PutAll a partition; returns when all are acknowledged. A key may stand once only."""
+        if partitions is None:
+            partitions = partition_ids(keys, self.link.partition_count)
+        await self.link.call_all(messages.put_all_requests(self.name, keys, values, partitions))
+
+    async def delete_batch(self, keys: Blobs, partitions: NDArray[np.int32] | None = None) -> None:
+        """Remove n entries. The protocol has no bulk removal: this is a request a key, all sent at once."""
+        if partitions is None:
+            partitions = partition_ids(keys, self.link.partition_count)
+        requests = [messages.delete_request(self.name, key) for key in keys.tolist()]
+        await self.link.call_all(zip(partitions.tolist(), requests, strict=True))
+
+    async def get_batch(self, keys: Blobs) -> tuple[Blobs, Blobs]:
+        """Keys and values of those of the keys that are there, in no order; `rows_of` puts them in the caller's."""
+        partitions = partition_ids(keys, self.link.partition_count)
+        order = np.argsort(partitions, kind="stable")
+        there, starts = np.unique(partitions[order], return_index=True)
+        requests: list[tuple[int, bytearray]] = []
+        for partition, rows in zip(there.tolist(), np.split(order, starts[1:]), strict=True):
+            requests.append((partition, messages.get_all_request(self.name, keys.take(rows))))
+        pairs = [messages.decode_entries(answer) for answer in await self.link.call_all(requests)]
+        return Blobs.concat(pair[0] for pair in pairs), Blobs.concat(pair[1] for pair in pairs)
+
+    async def scan(self, partition: int, entries_max: int = SCAN_ENTRIES) -> AsyncIterator[messages.ScanPage]:
+        """Every entry of one partition, page by page; an entry that nobody touches meanwhile comes exactly once."""
+        position: messages.ScanPosition | None = messages.SCAN_START
+        while position is not None:
+            request = messages.fetch_entries_request(self.name, position, entries_max)
+            page = messages.decode_scan_page(await self.link.call(request, partition))
+            yield page
+            position = page.next
+
+    def _partition(self, key: bytes) -> int:
+        return int(partition_ids(Blobs.of([key]), self.link.partition_count)[0])
+
+
+def key_identities(keys: Blobs) -> NDArray[np.int64]:
+    """A 64-bit number for each key, equal for equal keys: digest of its payload, mixed with its type."""
+    return input_digest(keys) ^ (keys.read(4, ">i4").astype(np.int64) * _TYPE_MIX)
+
+
+def rows_of(keys: Blobs, found: Blobs) -> NDArray[np.int64]:
+    """For each key its row in `found`, or -1; shape (len(keys),)."""
+    if not len(found):
+        return np.full(len(keys), -1, np.int64)
+    known = key_identities(found)
+    order = np.argsort(known, kind="stable")
+    wanted = key_identities(keys)
+    at = np.minimum(np.searchsorted(known[order], wanted), known.size - 1)
+    rows = order[at]
+    return np.where(known[rows] == wanted, rows, -1)

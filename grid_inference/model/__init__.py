@@ -1,0 +1,1 @@
+"""Models: what they take and give, how they travel through the grid, who may load them, how they are called."""

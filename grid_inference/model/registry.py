@@ -1,0 +1,160 @@
+"""What the grid knows of models and deployments: artifacts in pieces, and one JSON entry a deployment.
+
+An artifact's manifest is written behind its pieces, so a partial upload is never visible.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from grid_inference.config import DeploymentConfig
+from grid_inference.errors import ArtifactError, DeploymentError
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.model.artifact import Artifact, Manifest
+from grid_inference.model.signature import Signature
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.json_values import decode_bytes, decode_json, encode_bytes, encode_json
+from grid_inference.wire.keys import encode_keys
+
+__all__ = ["ARTIFACTS_MAP", "DEPLOYMENTS_MAP", "Deployed", "Registry"]
+
+DEPLOYMENTS_MAP = "grid_inference.deployments"
+ARTIFACTS_MAP = "grid_inference.artifacts"
+
+State = Literal["running", "paused", "undeployed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A deployment as it stands in the grid."""
+
+    config: DeploymentConfig
+    model: str
+    version: int
+    """Counts up with every deploy."""
+    signature: Signature
+    manifest: Manifest
+    state: State
+    deployed_at_us: int
+
+    def to_mapping(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {
+            "config": self.config.to_mapping(),
+            "model": self.model,
+            "version": self.version,
+            "signature": self.signature.to_mapping(),
+            "manifest": self.manifest.to_mapping(),
+            "state": self.state,
+            "deployed_at_us": self.deployed_at_us,
+        }
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, Any]) -> Deployed:
+        """From what `to_mapping` gave."""
+        return cls(
+            config=DeploymentConfig.from_mapping(mapping["config"]),
+            model=mapping["model"],
+            version=mapping["version"],
+            signature=Signature.from_mapping(mapping["signature"]),
+            manifest=Manifest.from_mapping(mapping["manifest"]),
+            state=mapping["state"],
+            deployed_at_us=mapping["deployed_at_us"],
+        )
+
+
+class Registry:
+    """Artifacts and deployments of one grid."""
+
+    def __init__(self, link: Link) -> None:
+        self._deployments = GridMap(link, DEPLOYMENTS_MAP)
+        self._artifacts = GridMap(link, ARTIFACTS_MAP)
+        self._link = link
+
+    # ---- artifacts
+
+    async def put_artifact(self, artifact: Artifact) -> None:
+        """Store an artifact, unless just these bytes are there already."""
+        sha256 = artifact.manifest.sha256
+        if await self._artifacts.get(_key(sha256)) is not None:
+            return
+        for number, chunk in enumerate(artifact.chunks()):
+            await self._artifacts.set(_key(f"{sha256}/{number}"), encode_bytes(chunk))
+        await self._artifacts.set(_key(sha256), encode_json(artifact.manifest.to_mapping()))
+
+    async def artifact(self, manifest: Manifest) -> Artifact:
+        """Fetch an artifact and check every byte of it against its manifest."""
+        if await self._artifacts.get(_key(manifest.sha256)) is None:
+            raise ArtifactError(
+                f"the grid holds no artifact {manifest.sha256[:12]} of {manifest.class_name}", remedy="deploy it again"
+            )
+        chunks = [chunk async for chunk in self._chunks(manifest)]
+        return Artifact.join(manifest, chunks)
+
+    async def _chunks(self, manifest: Manifest) -> AsyncIterator[bytes]:
+        received = number = 0
+        while received < manifest.size:
+            data = await self._artifacts.get(_key(f"{manifest.sha256}/{number}"))
+            if data is None:
+                return
+            chunk = decode_bytes(data)
+            yield chunk
+            received += len(chunk)
+            number += 1
+
+    # ---- deployments
+
+    async def deployments(self) -> dict[str, Deployed]:
+        """All deployments by name."""
+        found: dict[str, Deployed] = {}
+        for partition in range(self._link.partition_count):
+            async for page in self._deployments.scan(partition):
+                for value in page.values.tolist():
+                    deployed = Deployed.from_mapping(decode_json(value))
+                    if deployed.state != "undeployed":
+                        found[deployed.config.name] = deployed
+        return dict(sorted(found.items()))
+
+    async def deployment(self, name: str) -> Deployed:
+        """One deployment; raise DeploymentError if there is none of that name."""
+        data = await self._deployments.get(_key(name))
+        deployed = None if data is None else Deployed.from_mapping(decode_json(data))
+        if deployed is None or deployed.state == "undeployed":
+            names = ", ".join(await self.deployments()) or "none"
+            raise DeploymentError(
+                f"there is no deployment {name!r}; there are: {names}", remedy="`grid-inference deployments` lists them"
+            )
+        return deployed
+
+    async def deploy(self, config: DeploymentConfig, signature: Signature, artifact: Artifact) -> Deployed:
+        """Store a deployment as its next version, with its artifact."""
+        await self.put_artifact(artifact)
+        key = _key(config.name)
+        while True:
+            before = await self._deployments.get(key)
+            version = 1 if before is None else Deployed.from_mapping(decode_json(before)).version + 1
+            deployed = Deployed(
+                config, config.name, version, signature, artifact.manifest, "running", time.time_ns() // 1000
+            )
+            value = encode_json(deployed.to_mapping())
+            if before is None:
+                done = await self._deployments.put_if_absent(key, value) is None
+            else:
+                done = await self._deployments.replace_if_same(key, before, value)
+            if done:
+                return deployed
+
+    async def set_state(self, name: str, state: State) -> Deployed:
+        """Pause, resume or undeploy; an undeployed one stays as an entry, so that its versions count on."""
+        changed = replace(await self.deployment(name), state=state)
+        await self._deployments.set(_key(name), encode_json(changed.to_mapping()))
+        return changed
+
+
+def _key(text: str) -> bytes:
+    keys: Blobs = encode_keys([text])
+    return keys[0]

@@ -1,0 +1,131 @@
+"""A node: one grid member and its workers as processes, supervised: a worker that dies comes back, with growing pauses.
+
+The total of threads that the workers' models may use stays within the cores: each worker's share is set in its
+environment before anything is imported there. The workers end with us, however we end: they watch a pipe that we hold.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Any, Self
+
+from grid_inference.errors import GridInferenceError
+
+__all__ = ["Workers"]
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+RESTART_PAUSE_S_MIN, RESTART_PAUSE_S_MAX = 0.2, 10.0
+HEALTHY_AFTER_S = 10.0
+"""A worker that lived so long starts again without a pause when it dies."""
+STOP_TIMEOUT_S = 20.0
+"""A worker that has not drained by then is killed; its share is taken over by a reconcile."""
+
+
+def threads_per_worker(workers: int, cores: int | None = None) -> int:
+    """Threads each worker's model may use, so that all together stay within the cores."""
+    cores = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores or os.cpu_count() or 1
+    return max(1, cores // max(1, workers))
+
+
+@dataclass(slots=True)
+class _Slot:
+    process: subprocess.Popen[bytes]
+    started_s: float
+    pause_s: float = RESTART_PAUSE_S_MIN
+    restart_at_s: float | None = None
+
+
+@dataclass(slots=True)
+class Workers:
+    """Worker processes for a cluster."""
+
+    address: str
+    cluster_name: str
+    count: int
+    node_address: str | None = None
+    """Address of this node's own member, whose partitions its workers prefer."""
+    allow_pickle: bool = False
+    threads: int | None = None
+    log: IO[bytes] | None = None
+    """Where the workers' logs go; None is our own standard error."""
+    restarts: int = 0
+    _slots: list[_Slot] = field(default_factory=list[_Slot])
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _watcher: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Start the workers and the thread that watches over them."""
+        self._slots = [_Slot(self._spawn(), time.monotonic()) for _ in range(self.count)]
+        self._watcher = threading.Thread(target=self._watch, name="workers", daemon=True)
+        self._watcher.start()
+        return self
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        return [slot.process.pid for slot in self._slots if slot.process.poll() is None]
+
+    def stop(self) -> None:
+        """Let all workers drain and end; stopping twice is the same as once."""
+        self._stopping.set()
+        if self._watcher:
+            self._watcher.join()
+            self._watcher = None
+        for slot in self._slots:
+            # The end of the pipe asks for a clean stop, on every platform.
+            if slot.process.stdin and not slot.process.stdin.closed:
+                slot.process.stdin.close()
+            if sys.platform != "win32" and slot.process.poll() is None:
+                slot.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for slot in self._slots:
+            try:
+                slot.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                slot.process.kill()
+                slot.process.wait()
+        self._slots = []
+
+    def __enter__(self) -> Self:
+        return self if self._watcher else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        threads = str(self.threads or threads_per_worker(self.count))
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
+        command = [sys.executable, "-m", "grid_inference.worker", "--address", self.address, "--cluster", self.cluster_name]
+        if self.node_address:
+            command += ["--node-address", self.node_address]
+        if self.allow_pickle:
+            command.append("--allow-pickle")
+        options: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": self.log, "env": environment}
+        try:
+            return subprocess.Popen(command, **options)
+        except OSError as error:
+            raise GridInferenceError(f"a worker process can't be started: {error}") from error
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(0.1):
+            for slot in self._slots:
+                if slot.process.poll() is not None:
+                    self._revive(slot, time.monotonic())
+
+    def _revive(self, slot: _Slot, now_s: float) -> None:
+        if slot.restart_at_s is None:
+            healthy = now_s - slot.started_s > HEALTHY_AFTER_S
+            slot.pause_s = RESTART_PAUSE_S_MIN if healthy else min(slot.pause_s * 2, RESTART_PAUSE_S_MAX)
+            slot.restart_at_s = now_s + slot.pause_s
+        elif now_s >= slot.restart_at_s:
+            slot.process, slot.started_s, slot.restart_at_s = self._spawn(), now_s, None
+            self.restarts += 1

@@ -1,0 +1,1 @@
+"""Bytes only: the Hazelcast wire as numpy arrays. No I/O, no asyncio, no client in here."""

@@ -1,0 +1,137 @@
+"""Columns of values with their nulls, and the Compact schema that a dict or a set of columns calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.errors import EncodeError
+from grid_inference.wire.layout import INT64_MAX, INT64_MIN
+from grid_inference.wire.schema import FieldKind, Schema
+
+__all__ = ["Column", "ColumnLike", "as_column", "infer_record_schema", "infer_schema"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One value a row: shape (n,), or (n, k) where each row holds k numbers."""
+
+    values: NDArray[Any]
+    """Native-endian numbers or booleans, or Python objects; what stands at a null is of no meaning."""
+    valid: NDArray[np.bool_] | None = None
+    """False at a null, shape (n,); None if there is none."""
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+
+ColumnLike = Column | NDArray[Any]
+
+
+def as_column(name: str, values: ColumnLike) -> Column:
+    """A column from an array; a masked array's mask says what is null, and strings become Python's."""
+    column = values if isinstance(values, Column) else Column(values)
+    if not isinstance(cast("Any", column.values), np.ndarray) or column.values.ndim not in (1, 2):
+        raise EncodeError(f"column {name!r} is no array of one or two dimensions")
+    if isinstance(column.values, np.ma.MaskedArray):
+        mask: NDArray[np.bool_] = np.asarray(np.ma.getmaskarray(cast("Any", column.values)))
+        null: NDArray[np.bool_] = np.asarray(mask.any(axis=1)) if mask.ndim > 1 else mask
+        column = Column(np.asarray(column.values.data), ~null)
+    if column.values.dtype.kind == "U":
+        column = Column(column.values.astype(object), column.valid)
+    if column.valid is not None and column.valid.shape != column.values.shape[:1]:
+        raise EncodeError(f"column {name!r} has {len(column)} values and {column.valid.size} marks of validity")
+    return column
+
+
+_KIND_NAMES = {
+    "int8": "INT8",
+    "uint8": "INT16",
+    "int16": "INT16",
+    "uint16": "INT32",
+    "int32": "INT32",
+    "uint32": "INT64",
+    "int64": "INT64",
+    "float16": "FLOAT32",
+    "float32": "FLOAT32",
+    "float64": "FLOAT64",
+    "bool": "BOOLEAN",
+}
+
+
+def infer_schema(type_name: str, columns: Mapping[str, ColumnLike]) -> Schema:
+    """The narrowest schema that holds the columns: masked or marked ones are nullable, (n, k) ones are arrays."""
+    return Schema.of(type_name, {name: _column_kind(name, as_column(name, each)) for name, each in columns.items()})
+
+
+def _column_kind(name: str, column: Column) -> FieldKind:
+    dtype = column.values.dtype
+    if dtype == np.object_ and column.values.ndim == 1:
+        return _objects_kind(name, column.values.tolist())
+    kind = _KIND_NAMES.get(dtype.name)
+    if kind is None:
+        raise EncodeError(f"column {name!r}: there is no field kind for {dtype}")
+    if column.values.ndim == 2:
+        return FieldKind[f"ARRAY_OF_{kind}"]
+    return FieldKind[kind if column.valid is None else f"NULLABLE_{kind}"]
+
+
+def _objects_kind(name: str, values: list[Any]) -> FieldKind:
+    types: set[type] = {type(value) for value in values} - {type(None)}
+    if types <= {str}:
+        return FieldKind.STRING
+    if types == {bool}:
+        return FieldKind.NULLABLE_BOOLEAN
+    if types == {int}:
+        return FieldKind.NULLABLE_INT64
+    if types <= {int, float}:
+        return FieldKind.NULLABLE_FLOAT64
+    raise EncodeError(f"column {name!r} mixes what no field kind holds: {', '.join(sorted(t.__name__ for t in types))}")
+
+
+def infer_record_schema(type_name: str, record: Mapping[str, Any]) -> Schema:
+    """The schema of a dict: float64, int64, boolean, string (also for None), arrays."""
+    return Schema.of(type_name, {name: _value_kind(name, value) for name, value in record.items()})
+
+
+_VALUE_KINDS: tuple[tuple[tuple[type, ...], FieldKind], ...] = (
+    ((str, type(None)), FieldKind.STRING),
+    ((bool, np.bool_), FieldKind.BOOLEAN),
+    ((int, np.integer), FieldKind.INT64),
+    ((float, np.floating), FieldKind.FLOAT64),
+    ((bytes, bytearray), FieldKind.ARRAY_OF_INT8),
+)
+
+
+def _value_kind(name: str, value: Any) -> FieldKind:
+    for types, kind in _VALUE_KINDS:
+        if isinstance(value, types):
+            if kind is FieldKind.INT64 and not INT64_MIN <= int(value) <= INT64_MAX:
+                raise EncodeError(f"field {name!r}: {value} does not fit into 64 bits")
+            return kind
+    if isinstance(value, np.ndarray):
+        return _array_kind(name, cast("NDArray[Any]", value))
+    if isinstance(value, list | tuple):
+        return _list_kind(name, cast("list[Any] | tuple[Any, ...]", value))
+    raise EncodeError(f"field {name!r}: there is no field kind for {type(value).__name__}")
+
+
+def _array_kind(name: str, value: NDArray[Any]) -> FieldKind:
+    kind = _KIND_NAMES.get(value.dtype.name)
+    if value.ndim != 1 or kind is None:
+        raise EncodeError(f"field {name!r}: there is no field kind for {value.ndim}-dimensional {value.dtype}")
+    return FieldKind[f"ARRAY_OF_{kind}"]
+
+
+def _list_kind(name: str, items: list[Any] | tuple[Any, ...]) -> FieldKind:
+    if items and all(isinstance(item, bool | np.bool_) for item in items):
+        return FieldKind.ARRAY_OF_BOOLEAN
+    if all(isinstance(item, int | float | np.integer | np.floating) for item in items):
+        return FieldKind.ARRAY_OF_FLOAT64
+    if all(item is None or isinstance(item, str) for item in items):
+        return FieldKind.ARRAY_OF_STRING
+    raise EncodeError(f"field {name!r}: there is no field kind for a list of these items")

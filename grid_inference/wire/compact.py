@@ -1,0 +1,40 @@
+"""Hazelcast Compact records ⇄ columns and dicts.
+
+A record is a Data:
+
+    offset  type      meaning
+    0       int32 BE  partition hash, 0 in values
+    4       int32 BE  type id, -55
+    8       int64 BE  schema id, see `schema.py`
+    16      int32 BE  bytes of fixed and variable part; absent in a schema without variable-size fields
+    then    bytes     fixed part: numbers, widest first, then booleans as bits, the lowest bit first
+    then    bytes     variable part: what each field that is not null holds
+    then    table     where each variable-size field begins, counted from the fixed part; uint8, uint16 or int32 BE as
+                      the bytes of both parts are < 255, < 65535 or more; all ones for a null
+
+A nullable number is itself, a nullable boolean a byte, a string or array has an int32 length before it, booleans in an
+array are bits. An array with nullable items is like a record: int32 bytes of data, int32 count, data, table.
+"""
+
+from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema
+from grid_inference.wire.compact_decode import decode_columns, decode_matrix, schema_ids
+from grid_inference.wire.compact_encode import encode_columns
+from grid_inference.wire.compact_record import decode_record, encode_record
+from grid_inference.wire.schema import Field, FieldKind, Schema
+
+__all__ = [
+    "Column",
+    "ColumnLike",
+    "Field",
+    "FieldKind",
+    "Schema",
+    "as_column",
+    "decode_columns",
+    "decode_matrix",
+    "decode_record",
+    "encode_columns",
+    "encode_record",
+    "infer_record_schema",
+    "infer_schema",
+    "schema_ids",
+]

@@ -1,0 +1,40 @@
+"""Numbers of Hazelcast's `Data`: the serialized form of every key and value. Frames of messages: `frames.py`.
+
+    offset  type      meaning
+    0       int32 BE  partition hash; 0 means none is stored, and the murmur3 of the payload counts
+    4       int32 BE  type id, one of those below
+    8       bytes     payload, big-endian
+
+Source: Hazelcast's `SerializationConstants`.
+"""
+
+from __future__ import annotations
+
+import struct
+
+DATA_HEADER_BYTES = 8
+"""Bytes of a Data before its payload."""
+TYPE_OFFSET = 4
+"""Where a Data's type id stands."""
+LENGTH_BYTES = 4
+"""Bytes of a length in front of strings and arrays."""
+DATA_HEADER = struct.Struct(">ii")
+"""Partition hash and type id."""
+
+TYPE_NULL = 0
+TYPE_BYTE = -3
+TYPE_BOOLEAN = -4
+TYPE_SHORT = -6
+TYPE_INT = -7
+TYPE_LONG = -8
+TYPE_FLOAT = -9
+TYPE_DOUBLE = -10
+TYPE_STRING = -11
+TYPE_BYTE_ARRAY = -12
+TYPE_UUID = -21
+TYPE_COMPACT = -55
+TYPE_JSON = -130
+
+INT32_MIN = -(2**31)
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1

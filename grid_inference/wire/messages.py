@@ -1,0 +1,298 @@
+"""Map and topic messages as bytes: requests ready to be sent, responses as blobs. Event-journal messages: `journal.py`.
+
+Writing many entries costs no Python object per entry: key and value frames are laid out in one byte matrix per
+combination of key and value length, and each partition's request is cut from it. Source of the layouts: Hazelcast
+Open Binary Client Protocol 2, `protocol-definitions/Map.yaml` and `Topic.yaml`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.errors import DecodeError
+from grid_inference.wire import frames as f
+from grid_inference.wire.blobs import Blobs
+
+__all__ = [
+    "ScanPage",
+    "add_entry_listener_request",
+    "clear_request",
+    "decode_data",
+    "decode_entries",
+    "decode_entry_event",
+    "decode_flag",
+    "decode_scan_page",
+    "delete_request",
+    "destroy_proxy_request",
+    "fetch_entries_request",
+    "get_all_request",
+    "get_request",
+    "publish_all_request",
+    "put_all_requests",
+    "put_if_absent_request",
+    "replace_if_same_request",
+    "set_request",
+    "size_request",
+]
+
+MAP_GET = 0x010200
+MAP_REPLACE_IF_SAME = 0x010500
+MAP_DELETE = 0x010900
+MAP_PUT_IF_ABSENT = 0x010E00
+MAP_SET = 0x010F00
+MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE = 0x011700
+MAP_ADD_ENTRY_LISTENER = 0x011900
+MAP_GET_ALL = 0x012300
+MAP_SIZE = 0x012A00
+MAP_PUT_ALL = 0x012C00
+MAP_CLEAR = 0x012D00
+MAP_FETCH_ENTRIES = 0x013800
+TOPIC_PUBLISH_ALL = 0x040400
+CLIENT_DESTROY_PROXY = 0x000500
+
+MESSAGE_BYTES_MAX = 4 << 20
+"""A PutAll is cut where it would grow beyond this, so that no partition thread is held for long."""
+
+_no_thread = struct.pack("<q", 0)
+_no_ttl = struct.pack("<q", -1)
+_pointer = struct.Struct("<ii")
+_bool = struct.Struct("<B")
+_int = struct.Struct("<i")
+_event_type = struct.Struct("<i")
+
+ScanPosition = tuple[tuple[int, int], ...]
+"""Iteration pointers as (index in the hash table, size of the table), one a resize of the table; index -1 is the end."""
+SCAN_START: ScanPosition = ((2**31 - 1, -1),)
+
+
+class ScanPage:
+    """What one FetchEntries answered: keys and values of some entries, and from where to go on (None: that was all)."""
+
+    __slots__ = ("keys", "next", "values")
+
+    def __init__(self, keys: Blobs, values: Blobs, following: ScanPosition | None) -> None:
+        self.keys = keys
+        self.values = values
+        self.next = following
+
+
+# ---- requests about one key
+
+
+def get_request(name: str, key: bytes) -> bytearray:
+    """Map.Get; the answer is read by `decode_data`."""
+    return f.request(MAP_GET, _no_thread, f.string_frame(name), f.data_frame(key))
+
+
+def set_request(name: str, key: bytes, value: bytes) -> bytearray:
+    """Map.Set without a time to live of its own."""
+    return f.request(MAP_SET, _no_thread + _no_ttl, f.string_frame(name), f.data_frame(key), f.data_frame(value))
+
+
+def delete_request(name: str, key: bytes) -> bytearray:
+    """Map.Delete: remove without returning the value."""
+    return f.request(MAP_DELETE, _no_thread, f.string_frame(name), f.data_frame(key))
+
+
+def put_if_absent_request(name: str, key: bytes, value: bytes) -> bytearray:
+    """Map.PutIfAbsent; `decode_data` gives the value that was there, or None if ours went in."""
+    fixed = _no_thread + _no_ttl
+    return f.request(MAP_PUT_IF_ABSENT, fixed, f.string_frame(name), f.data_frame(key), f.data_frame(value))
+
+
+def replace_if_same_request(name: str, key: bytes, expected: bytes, value: bytes) -> bytearray:
+    """Map.ReplaceIfSame: compare and set; `decode_flag` tells if it was done."""
+    frames = (f.string_frame(name), f.data_frame(key), f.data_frame(expected), f.data_frame(value))
+    return f.request(MAP_REPLACE_IF_SAME, _no_thread, *frames)
+
+
+# ---- requests about a whole map
+
+
+def size_request(name: str) -> bytearray:
+    """Map.Size; `decode_size` reads the answer."""
+    return f.request(MAP_SIZE, b"", f.string_frame(name))
+
+
+def clear_request(name: str) -> bytearray:
+    """Map.Clear."""
+    return f.request(MAP_CLEAR, b"", f.string_frame(name))
+
+
+def destroy_proxy_request(name: str) -> bytearray:
+    """Client.DestroyProxy of a map."""
+    return f.request(CLIENT_DESTROY_PROXY, b"", f.string_frame(name), f.string_frame("hz:impl:mapService"))
+
+
+# ---- requests about many keys
+
+
+def put_all_requests(
+    name: str, keys: Blobs, values: Blobs, partitions: NDArray[np.int32]
+) -> Iterator[tuple[int, bytearray]]:
+    """Map.PutAll, one request or more per partition, as (partition, message).
+
+    Of rows with equal keys the order is kept only if their values have equal lengths: let the caller send a key once.
+    """
+    head = f.string_frame(name) + f.BEGIN_FRAME
+    for partition, entries in _entries_by_partition(keys, values, partitions):
+        yield partition, f.request(MAP_PUT_ALL, b"\0", head, *entries, f.END_FRAME)
+
+
+def _entries_by_partition(
+    keys: Blobs, values: Blobs, partitions: NDArray[np.int32]
+) -> Iterator[tuple[int, list[f.Buffer]]]:
+    """Cut (partition, pieces of key and value frames) so that no list outgrows the limit of a message."""
+    shapes = keys.lengths << 32 | values.lengths
+    order = np.lexsort((shapes, partitions))
+    keys, values, partitions, shapes = keys.take(order), values.take(order), partitions[order], shapes[order]
+    matrices = _entry_matrices(keys, values, shapes)
+    pieces, piece_bytes, current = list[f.Buffer](), 0, -1
+    starts = np.flatnonzero(np.r_[True, (np.diff(partitions) != 0) | (np.diff(shapes) != 0)])
+    for start, stop in zip(starts.tolist(), np.r_[starts[1:], partitions.size].tolist(), strict=True):
+        partition = int(partitions[start])
+        matrix, offset = matrices[int(shapes[start])]
+        first, last = int(offset[start]), int(offset[stop - 1]) + 1
+        rows_max = max(1, MESSAGE_BYTES_MAX // matrix.shape[1])
+        for at in range(first, last, rows_max):
+            piece = memoryview(matrix[at : min(at + rows_max, last)].reshape(-1))
+            if pieces and (partition != current or piece_bytes + piece.nbytes > MESSAGE_BYTES_MAX):
+                yield current, pieces
+                pieces, piece_bytes = [], 0
+            current = partition
+            pieces.append(piece)
+            piece_bytes += piece.nbytes
+    if pieces:
+        yield current, pieces
+
+
+def _entry_matrices(
+    keys: Blobs, values: Blobs, shapes: NDArray[np.int64]
+) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Per combination of lengths: the frames of its entries as a byte matrix, and the row of each entry in it."""
+    if not shapes.size:
+        return {}
+    if bool((shapes == shapes[0]).all()):
+        return {int(shapes[0]): (entry_matrix(keys, values), np.arange(shapes.size))}
+    matrices: dict[int, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+    for shape in np.unique(shapes).tolist():
+        mine = shapes == shape
+        rows = np.cumsum(mine) - 1
+        matrices[shape] = (entry_matrix(keys.take(mine), values.take(mine)), rows)
+    return matrices
+
+
+def entry_matrix(keys: Blobs, values: Blobs) -> NDArray[np.uint8]:
+    """Frames of key and value, one entry a row; all keys have one length, all values one length."""
+    key_bytes, value_bytes = int(keys.lengths[0]), int(values.lengths[0])
+    width = 2 * f.FRAME_HEADER_BYTES + key_bytes + value_bytes
+    matrix = np.empty((len(keys), width), np.uint8)
+    value_at = f.FRAME_HEADER_BYTES + key_bytes
+    head = f.FRAME_HEADER_BYTES
+    matrix[:, :head] = np.frombuffer(f.HEADER.pack(head + key_bytes, 0), np.uint8)
+    matrix[:, value_at : value_at + head] = np.frombuffer(f.HEADER.pack(head + value_bytes, 0), np.uint8)
+    matrix[:, head:value_at] = keys.matrix(0, key_bytes)
+    matrix[:, value_at + head :] = values.matrix(0, value_bytes)
+    return matrix
+
+
+def get_all_request(name: str, keys: Blobs) -> bytearray:
+    """Map.GetAll for keys of one partition; `decode_entries` reads the answer, in any order, absent keys left out."""
+    return f.request(MAP_GET_ALL, b"", f.string_frame(name), _list_of_blobs(keys))
+
+
+def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -> bytearray:
+    """Map.FetchEntries: some entries of one partition; `decode_scan_page` reads the answer."""
+    pointers = f.data_frame(b"".join(_pointer.pack(index, size) for index, size in position))
+    return f.request(MAP_FETCH_ENTRIES, _int.pack(entries_max), f.string_frame(name), pointers)
+
+
+def publish_all_request(topic: str, messages: Blobs) -> bytearray:
+    """Topic.PublishAll: messages in order, to the partition of the topic's name."""
+    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic), _list_of_blobs(messages))
+
+
+def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *, include_value: bool) -> bytearray:
+    """Map.AddEntryListener, with a predicate if there is one; `flags` is a sum of `EntryEventType` numbers."""
+    fixed = _bool.pack(include_value) + _int.pack(flags) + _bool.pack(False)
+    if predicate is None:
+        return f.request(MAP_ADD_ENTRY_LISTENER, fixed, f.string_frame(name))
+    return f.request(MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE, fixed, f.string_frame(name), f.data_frame(predicate))
+
+
+def _list_of_blobs(blobs: Blobs) -> bytes:
+    if len(blobs) and int(blobs.lengths.min()) == int(blobs.lengths.max()) >= 0:
+        length = int(blobs.lengths[0])
+        matrix = np.empty((len(blobs), f.FRAME_HEADER_BYTES + length), np.uint8)
+        matrix[:, : f.FRAME_HEADER_BYTES] = np.frombuffer(f.HEADER.pack(f.FRAME_HEADER_BYTES + length, 0), np.uint8)
+        matrix[:, f.FRAME_HEADER_BYTES :] = blobs.matrix(0, length)
+        return b"".join((f.BEGIN_FRAME, matrix.tobytes(), f.END_FRAME))
+    return f.list_of_data(blobs.tolist())
+
+
+# ---- responses
+
+
+def decode_data(message: f.Message) -> bytes | None:
+    """One nullable Data behind the header, as Map.Get and Map.PutIfAbsent answer."""
+    payloads, flags = message.frames()
+    if len(payloads) != 2:
+        raise DecodeError(f"an answer with one value has {len(payloads)} frames instead of 2")
+    return None if int(flags[1]) & f.IS_NULL else payloads[1]
+
+
+def decode_flag(message: f.Message) -> bool:
+    """A boolean in the header's frame, as Map.ReplaceIfSame answers."""
+    return bool(message.fixed(_bool)[0])
+
+
+def decode_size(message: f.Message) -> int:
+    """An int32 in the header's frame, as Map.Size answers."""
+    return message.fixed(_int)[0]
+
+
+def decode_entries(message: f.Message) -> tuple[Blobs, Blobs]:
+    """Keys and values of a list of entries (Map.GetAll)."""
+    payloads, flags = message.frames()
+    return _pairs(payloads, flags, 1)
+
+
+def decode_scan_page(message: f.Message) -> ScanPage:
+    """Keys, values and the next iteration pointers (Map.FetchEntries)."""
+    payloads, flags = message.frames()
+    if len(payloads) < 2:
+        raise DecodeError("a page of a scan lacks its iteration pointers")
+    raw = payloads[1]
+    if not raw or len(raw) % _pointer.size:
+        raise DecodeError(f"iteration pointers of {len(raw)} bytes")
+    pointers: ScanPosition = tuple((index, size) for index, size in _pointer.iter_unpack(raw))
+    keys, values = _pairs(payloads, flags, 2)
+    return ScanPage(keys, values, None if pointers[-1][0] < 0 else pointers)
+
+
+def _pairs(payloads: Blobs, flags: NDArray[np.uint16], begin: int) -> tuple[Blobs, Blobs]:
+    """The frames between BEGIN at `begin` and END, taken as key, value, key, value …"""
+    inner = flags[begin + 1 : -1]
+    if (
+        flags.size < begin + 2
+        or not int(flags[begin]) & f.BEGIN
+        or not int(flags[-1]) & f.END
+        or inner.size % 2
+        or bool(inner.any())
+    ):
+        raise DecodeError("a list of entries is not BEGIN, keys and values by turns, END")
+    rows = np.arange(begin + 1, flags.size - 1, dtype=np.int64)
+    return payloads.take(rows[0::2]), payloads.take(rows[1::2])
+
+
+def decode_entry_event(message: f.Message) -> tuple[int, bytes | None, bytes | None, bytes | None]:
+    """(event type, key, value, old value) of an entry listener's event; what is absent is None."""
+    payloads, flags = message.frames()
+    if len(payloads) < 4:
+        raise DecodeError(f"an entry event has {len(payloads)} frames instead of 5")
+    parts = [None if int(flags[i]) & f.IS_NULL else payloads[i] for i in range(1, 4)]
+    return message.fixed(_event_type, f.EVENT_HEADER_BYTES)[0], parts[0], parts[1], parts[2]

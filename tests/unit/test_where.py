@@ -1,0 +1,178 @@
+"""Filters in Hazelcast's SQL-predicate language: a table of texts and the rows they match."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grid_inference.errors import ConfigError
+from grid_inference.flow.where import Where
+
+COLUMNS = {
+    "score": np.array([0.1, 0.9, 0.95, 0.5]),
+    "version": np.array([1, 2, 3, 3], np.int32),
+    "ratio": np.array([0.1, 0.2, 0.3, 0.9], np.float32),
+    "label": np.array(["ok", "fraud", "Fraud", None], object),
+    "key": np.array(["a'b", "17", "x_y", "x%y"]),
+    "active": np.array([True, False, True, False]),
+    "scores": np.array([[0.9, 0.1], [0.1, 0.9], [0.05, 0.95], [0.5, 0.5]]),
+    "__key": np.array([7, 8, 9, 10], np.int64),
+}
+
+TABLE = [
+    ("score >= 0.9", "0110"),
+    ("score > 0.9", "0010"),
+    ("score=0.9", "0100"),
+    ("score == 0.9", "0100"),
+    ("score <> 0.9", "1011"),
+    ("score != 0.9", "1011"),
+    ("score < 0.5", "1000"),
+    ("score <= 0.5", "1001"),
+    ("score>=9e-1", "0110"),
+    ("version > -1", "1111"),
+    ("version=3", "0011"),
+    ("ratio = 0.9", "0001"),  # as float32, like the attribute
+    ("__key >= 9", "0011"),
+    ("this.score > 0.9", "0010"),
+    ("scores[1] >= 0.9", "0110"),
+    ("scores[7] >= 0", "0000"),
+    ("label = 'fraud'", "0100"),
+    ("label = fraud", "0100"),
+    ("label != 'fraud'", "1011"),
+    ("label = null", "0001"),
+    ("label != NULL", "1110"),
+    ("label = 'null'", "0000"),
+    ("NOT label = 'fraud'", "1011"),
+    ("label > 'f'", "1100"),
+    ("label NOT = 'fraud'", "1011"),
+    ("active", "1010"),
+    ("NOT active", "0101"),
+    ("active = TRUE", "1010"),
+    ("active = false", "0101"),
+    ("score BETWEEN 0.5 AND 0.9", "0101"),
+    ("score not between 0.5 and 0.9", "1010"),
+    ("score BETWEEN 0.5 AND 0.9 AND version = 2", "0100"),
+    ("version IN (1, 3)", "1011"),
+    ("version NOT IN (1,3)", "0100"),
+    ("version in(2)", "0100"),
+    ("label IN ('fraud', 'ok')", "1100"),
+    ("label NOT IN ('fraud', 'ok')", "0011"),
+    ("key IN ('a''b', '1,7')", "1000"),
+    ("label LIKE 'fr%'", "0100"),
+    ("label ILIKE 'FR_UD'", "0110"),
+    ("label NOT LIKE '%'", "0001"),
+    ("key LIKE 'x_y'", "0011"),
+    (r"key LIKE 'x\_y'", "0010"),
+    (r"key LIKE 'x\%y'", "0001"),
+    ("key LIKE 'a.b'", "0000"),
+    ("label REGEX '[fF]raud'", "0110"),
+    ("label REGEX 'rau'", "0000"),
+    ("key = 'a''b'", "1000"),
+    ("score > 0.9 OR version = 1 AND active", "1010"),
+    ("(score > 0.9 OR version = 1) AND label = 'ok'", "1000"),
+    ("NOT (score > 0.9 OR version = 1)", "0101"),
+    ("NOT active AND version = 2", "0100"),
+    ("((score > 0.9))", "0010"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), TABLE, ids=[text for text, _ in TABLE])
+def test_matches_the_rows_hazelcast_would_match(text, expected):
+    where = Where.parse(text)
+    assert "".join(str(int(hit)) for hit in where.mask(COLUMNS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("   ", "empty"),
+        ("score >", "a value is missing at the end"),
+        ("score > > 1", "a value should stand"),
+        ("0.9 <= score", "field stands first"),
+        ("'score", "quote is not closed"),
+        ('label = "fraud"', "single quotes"),
+        ("label IS NULL", "= null"),
+        ("(score > 1", ") is missing"),
+        ("score > 1)", "AND, OR or the end"),
+        ("score > 1 version = 2", "AND, OR or the end"),
+        ("AND score > 1", "a field"),
+        ("score BETWEEN 1", "AND is missing"),
+        ("version IN ()", "a value should stand"),
+        ("version IN 3", "( should stand"),
+        ("label REGEX '['", "no regular expression"),
+        ("score ! 3", "has no meaning"),
+        ("(" * 200 + "active" + ")" * 200, "nested"),
+        ("NOT " * 200 + "active", "nested"),
+    ],
+)
+def test_refuses_what_it_cannot_read(text, said):
+    with pytest.raises(ConfigError) as caught:
+        Where.parse(text)
+    assert said in str(caught.value)
+    assert repr(text) in str(caught.value)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("amount > 3", "no field 'amount'"),
+        ("score > high", "not a number"),
+        ("version = 2.5", "not a whole number"),
+        ("active = maybe", "not true or false"),
+        ("score LIKE '0%'", "is a number"),
+        ("scores > 1", "write scores[0]"),
+        ("score[0] > 1", "no array"),
+    ],
+)
+def test_refuses_what_the_columns_cannot_answer(text, said):
+    with pytest.raises(ConfigError, match="where = ") as caught:
+        Where.parse(text).mask(COLUMNS)
+    assert said in str(caught.value)
+
+
+def test_unknown_field_lists_the_fields_there_are():
+    with pytest.raises(ConfigError) as caught:
+        Where.parse("amount > 3").check(["score", "label"])
+    assert caught.value.remedy == "the fields are label, score"
+    assert Where.parse("a > 1 AND (NOT b OR scores[2] = 1)").fields == {"a", "b", "scores"}
+
+
+def test_no_rows_give_no_rows():
+    empty = {name: column[:0] for name, column in COLUMNS.items()}
+    for text, _ in TABLE:
+        mask = Where.parse(text).mask(empty)
+        assert mask.shape == (0,)
+        assert mask.dtype == np.bool_
+
+
+VALUES = st.sampled_from(["score > 0.5", "version = 3", "active", "label = 'fraud'", "label = null"])
+CLAUSES = st.recursive(
+    VALUES,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from([" AND ", " OR "]), inner).map(lambda parts: f"({''.join(parts)})"),
+        inner.map(lambda text: f"NOT ({text})"),
+    ),
+    max_leaves=8,
+)
+
+
+@given(CLAUSES)
+def test_nested_logic_is_that_of_python(text):
+    atoms = {value: Where.parse(value).mask(COLUMNS) for value in VALUES.elements}
+    python = text.replace(" AND ", " & ").replace(" OR ", " | ").replace("NOT ", "~")
+    for number, value in enumerate(atoms):
+        python = python.replace(value, f"atom[{number}]")
+    expected = eval(python, {"atom": list(atoms.values())})
+    assert (Where.parse(text).mask(COLUMNS) == expected).all()
+    assert (Where.parse(f"NOT ({text})").mask(COLUMNS) == ~expected).all()
+
+
+@given(st.text(st.sampled_from("ab 1.'()<>=!%_,\"\\ANDORNTI"), max_size=30))
+def test_any_text_is_read_or_refused(text):
+    try:
+        where = Where.parse(text)
+    except ConfigError:
+        return
+    assert where.text == text
