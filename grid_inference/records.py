@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import decode_record, encode_columns, encode_record
+from grid_inference.wire.compact import Column, decode_record, encode_columns, encode_record
 from grid_inference.wire.keys import decode_keys, key_text
 from grid_inference.wire.schema import NUMBER_DTYPES, FieldKind, Schema
 
@@ -26,6 +26,7 @@ __all__ = [
     "Prediction",
     "PredictionBatch",
     "PredictionEncoder",
+    "RecordTable",
     "encode_dead_letters",
     "encode_messages",
 ]
@@ -131,6 +132,56 @@ class DeadLetter:
         fields = decode_record(DEAD_LETTER, value)
         record = np.asarray(fields.pop("record"), np.int8).tobytes()
         return cls(key=decode_keys(Blobs.of([key]))[0], record=record, **fields)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordTable:
+    """n records as columns, with their keys."""
+
+    keys: list[Any]
+    """Python keys, in the order they were asked for."""
+    columns: dict[str, NDArray[Any]]
+    """Field → values, shape (n,) or (n, length of the array); null numbers are NaN, null strings None."""
+
+    @classmethod
+    def of(cls, keys: list[Any], parts: list[tuple[NDArray[np.int64], dict[str, Column]]]) -> RecordTable:
+        """Put columns of several schemas together; a field that a record does not have is null there."""
+        if len(parts) == 1 and parts[0][0].size == len(keys):
+            return cls(keys, {name: _with_nulls(column) for name, column in parts[0][1].items()})
+        columns: dict[str, NDArray[Any]] = {}
+        for rows, fields in parts:
+            for name, column in fields.items():
+                values = _with_nulls(column)
+                if name not in columns:
+                    numeric = values.dtype.kind in "iufb"
+                    shape = (len(keys), *values.shape[1:])
+                    columns[name] = np.full(shape, np.nan) if numeric else np.full(shape, None, object)
+                columns[name][rows] = values
+        return cls(keys, columns)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """One column."""
+        return self.columns[name]
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with the keys as its index; array fields become columns of lists. Needs pandas."""
+        import pandas as pd  # noqa: PLC0415: an optional dependency
+
+        flat = {name: list(values) if values.ndim > 1 else values for name, values in self.columns.items()}
+        return pd.DataFrame(flat, index=pd.Index(self.keys, name="key"))
+
+
+def _with_nulls(column: Column) -> NDArray[Any]:
+    if column.valid is None or bool(column.valid.all()):
+        return column.values
+    if column.values.dtype.kind == "O":
+        return np.where(column.valid, column.values, None)
+    values = column.values.astype(np.float64)
+    values[~column.valid] = np.nan
+    return values
 
 
 @dataclass(slots=True, eq=False)

@@ -121,7 +121,7 @@ class RunningDeployment:
         for task in self._lanes:
             if task.done() and not task.cancelled() and (error := task.exception()):
                 return f"{type(error).__name__}: {error}"
-        return str(self.reader.failure or "")
+        return self._pipeline.failure or str(self.reader.failure or "")
 
     def counts(self) -> dict[str, Any]:
         """What this worker did for the deployment since it started."""

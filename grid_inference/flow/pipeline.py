@@ -31,6 +31,8 @@ class Pipeline:
         self.positions = positions
         self.leases = leases
         self.version = version
+        self.failure = ""
+        """The last error that nobody had foreseen."""
 
     async def run(self) -> None:
         """Score what arrives until told to stop; a position moves only behind an acknowledged prediction.
@@ -44,7 +46,11 @@ class Pipeline:
                 await self.writer.write(outcome)  # one PutAll a partition, acknowledged, lease still ours
             except GridInferenceError as error:
                 _log.warning("a batch of %d records was not written, it is scored again: %s", len(arrivals), error)
-                self.reader.retry(arrivals, "failed write")
+                await self.reader.retry(arrivals, "failed write")
+            except Exception as error:  # a bug of ours must not lose records, nor pass unseen
+                self.failure = f"{type(error).__name__}: {error}"
+                _log.exception("a batch of %d records failed, it is scored again", len(arrivals))
+                await self.reader.retry(arrivals, "internal error")
             else:
                 self.advance(arrivals)
                 self.reader.resume(arrivals)  # only now is more asked for: backpressure

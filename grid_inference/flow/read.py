@@ -21,7 +21,7 @@ from grid_inference.config import WorkerConfig
 from grid_inference.errors import DecodeError, GridError, RemoteError
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Answer, Link
-from grid_inference.grid.maps import key_identities
+from grid_inference.grid.maps import key_identities, last_rows
 from grid_inference.wire import journal
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.digest import input_digest
@@ -180,8 +180,9 @@ class Reader:
             else:
                 self._offer(feed)
 
-    def retry(self, arrivals: Arrivals, cause: str) -> None:
-        """The rows could not be written: bring them again, by a scan of their partitions."""
+    async def retry(self, arrivals: Arrivals, cause: str) -> None:
+        """The rows could not be written: bring them again after a pause, by a scan of their partitions."""
+        await asyncio.sleep(ERROR_PAUSE_S)
         for feed in arrivals.feeds:
             feed.busy = False
             feed.room.set()
@@ -403,11 +404,8 @@ def _newest(
     keys: Blobs, values: Blobs, partitions: NDArray[np.int32], feeds: list[Feed], positions: list[Position | None]
 ) -> Arrivals:
     """Of every key only its last row: predictions of older ones would be overwritten in the same breath."""
-    identities = key_identities(keys)
-    order = np.argsort(identities, kind="stable")
-    last_of_key = np.r_[identities[order][1:] != identities[order][:-1], True] if order.size else np.empty(0, np.bool_)
-    superseded = int(order.size - last_of_key.sum())
+    rows = last_rows(keys)
+    superseded = len(keys) - rows.size
     if superseded:
-        rows = np.sort(order[last_of_key])
         keys, values, partitions = keys.take(rows), values.take(rows), partitions[rows]
     return Arrivals(keys, values, partitions, feeds, positions, superseded)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.flow.read import Arrivals
 from grid_inference.grid.link import Link
-from grid_inference.model.engines.sklearn import Failure, Scores, SklearnEngine
+from grid_inference.model.engines.isolate import Failure, NanPolicy, Scores
+from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.binding import Binding, Mismatch, bind
 from grid_inference.model.signature import Signature
 from grid_inference.records import DeadLetterBatch, PredictionBatch
@@ -59,7 +60,7 @@ class Scorer:
         engine: SklearnEngine,
         signature: Signature,
         *,
-        nan: str,
+        nan: NanPolicy,
         inline_rows_max: int,
         executor: ThreadPoolExecutor,
     ) -> None:
@@ -121,11 +122,11 @@ class Scorer:
         except DecodeError as error:
             return self._one_by_one(binding, values, where, error)
         started = time.perf_counter()
-        failures = [Failure(int(where[one.row]), one.cause, one.message) for one in misfits]
-        if misfits:
-            fits = np.ones(where.size, np.bool_)
-            fits[[one.row for one in misfits]] = False
-            matrix, where = matrix[fits], where[fits]
+        failures: list[Failure] = []
+        if misfits.size:
+            reason = binding.bad_row
+            failures = [Failure(int(where[row]), reason.cause, reason.message) for row in misfits.tolist()]
+            matrix, where = np.delete(matrix, misfits, axis=0), np.delete(where, misfits)
         scores, good, failed = self._engine.score(matrix, self._nan)
         self.model_s += time.perf_counter() - started
         failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
@@ -163,15 +164,7 @@ def _all_failed(where: NDArray[np.int64], cause: str, message: str) -> _Part:
 
 
 def _join(scores: list[Scores]) -> Scores | None:
-    if len(scores) < 2:
-        return scores[0] if scores else None
-    labels = [one.label_index for one in scores if one.label_index is not None]
-    shares = [one.scores for one in scores if one.scores is not None]
-    return Scores(
-        score=np.concatenate([one.score for one in scores]),
-        label_index=np.concatenate(labels) if labels else None,
-        scores=np.concatenate(shares) if shares else None,
-    )
+    return Scores.concat(scores) if scores else None
 
 
 def _predictions(

@@ -144,7 +144,8 @@ class _Compare(_OnField):
 
     def null_matches(self) -> bool:
         # `x = null` finds the nulls, `x != 5` too: Hazelcast compares objects here, not SQL's unknown.
-        return (self.literal is None) == (COMPARISONS[self.symbol] is operator.eq) and self.symbol in "==!=<>"
+        wanted = operator.eq if self.literal is None else operator.ne
+        return COMPARISONS[self.symbol] is wanted
 
     def test(self, values: NDArray[Any]) -> Any:
         compare = COMPARISONS[self.symbol]

@@ -23,7 +23,7 @@ import platformdirs
 from grid_inference.errors import MemberStartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 __all__ = ["JarSource", "cache_folder", "jar_for", "shipped_file"]
 
@@ -153,7 +153,7 @@ def brief(error: Exception) -> str:
 
 
 @contextmanager
-def progress_bar(file_name: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(file_name: str, total_bytes: int) -> Generator[Callable[[int], None]]:
     """Show a download on stderr, if a person looks on."""
     from rich.console import Console  # noqa: PLC0415 - see resolve
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415

@@ -319,7 +319,7 @@ class Link:
 
     async def listen(self, name: str, on_message: Callable[[f.Message], None], *, where: str | None, flags: int) -> str:
         """Register an entry listener with values on all members; returns its id. Events come as raw messages."""
-        predicate = None if where is None else self.client._serialization_service.to_data(sql(where)).to_bytes()
+        predicate = None if where is None else self.client._serialization_service.to_data(sql(where)).buffer
         payload = messages.add_entry_listener_request(name, flags, predicate, include_value=True)
 
         def handle(stock: InboundMessage) -> None:
@@ -345,7 +345,7 @@ class Link:
             )
             if stock is None:
                 raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
-            fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields_list}
+            fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields}
             known = self._schemas[schema_id] = Schema.of(stock.type_name, fields)
         return known
 

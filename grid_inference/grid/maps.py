@@ -13,7 +13,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import partition_ids
 
-__all__ = ["GridMap", "key_identities", "rows_of"]
+__all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
 
 SCAN_ENTRIES = 4096
 """Entries asked for with one FetchEntries."""
@@ -111,3 +111,12 @@ def rows_of(keys: Blobs, found: Blobs) -> NDArray[np.int64]:
     at = np.minimum(np.searchsorted(known[order], wanted), known.size - 1)
     rows = order[at]
     return np.where(known[rows] == wanted, rows, -1)
+
+
+def last_rows(keys: Blobs) -> NDArray[np.int64]:
+    """Rows, in order, such that each key stands once, at its last place."""
+    identities = key_identities(keys)
+    order = np.argsort(identities, kind="stable")
+    ordered = identities[order]
+    last = np.r_[ordered[1:] != ordered[:-1], True] if order.size else np.empty(0, np.bool_)
+    return np.arange(order.size) if bool(last.all()) else np.sort(order[last])

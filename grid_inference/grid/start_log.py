@@ -28,7 +28,7 @@ class Reason(NamedTuple):
 _STARTED = re.compile(r"\[([^\]\s]+)\]:(\d+) is STARTED")
 _CLUSTER_NAME = re.compile(r"Cluster name: (\S+)")
 _CAUSE = re.compile(r"^(?:Caused by: |Exception in thread \"[^\"]*\" )(.+)")
-_STACK = re.compile(r"^\s+(?:at |\.\.\. \d+ more)|^Caused by: |^\s*$")
+_STACK = re.compile(r"^\s+(?:at |\.\.\. \d+ more)|^Caused by: ")
 _EXCEPTION_NAME = re.compile(r"^(?:[a-z]\w*\.)+(\w+)(?:: |$)")
 _KNOWN: Final = (
     (
@@ -40,15 +40,21 @@ _KNOWN: Final = (
         "give the member more heap (heap_mb)",
     ),
     (
-        re.compile(r"Could not reserve enough space.*|.*insufficient memory.*|.*exceeds the maximum representable size.*"),
+        re.compile(
+            r"Could not reserve enough space.*|.*insufficient memory.*|.*exceeds the maximum representable size.*"
+        ),
         "give the member a heap that fits the machine (heap_mb)",
     ),
     (
-        re.compile(r"Cannot assign requested address.*|.* not matching any of the .*interfaces.*|.*Name or service not known"),
+        re.compile(
+            r"Cannot assign requested address.*|.* not matching any of the .*interfaces.*|.*Name or service not known"
+        ),
         "choose an address that this machine has",
     ),
     (
-        re.compile(r"(?:Unsupported)?ClassVersionError.*|Unrecognized option.*|.*Unsupported class file major version.*"),
+        re.compile(
+            r"(?:Unsupported)?ClassVersionError.*|Unrecognized option.*|.*Unsupported class file major version.*"
+        ),
         "use a Java runtime of version 21 or later",
     ),
 )
@@ -85,7 +91,7 @@ def _innermost_cause(lines: list[str]) -> str:
         if _STACK.match(line):
             break
         message.append(line.strip())
-    text = _EXCEPTION_NAME.sub(r"\1: ", " ".join(message)).removesuffix(": ")
+    text = _EXCEPTION_NAME.sub(r"\1: ", " ".join(filter(None, message))).removesuffix(": ")
     return text if len(text) <= REASON_CHARACTERS_MAX else f"{text[:REASON_CHARACTERS_MAX]}..."
 
 

@@ -7,12 +7,13 @@ by name. Nothing here calls `predict`, and nothing changes the object.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,6 +29,7 @@ __all__ = [
     "outer_chain",
     "picks_by_name",
     "task_of",
+    "unsearched",
 ]
 
 Task = Literal["classifier", "regressor"]
@@ -83,6 +85,13 @@ def _first_step(pipeline: Any) -> Any:
     return next((step for _, step in pipeline.steps if step is not None and step != "passthrough"), None)
 
 
+def unsearched(model: Any) -> Any:
+    """A hyperparameter search's best estimator; any other model as it is."""
+    while isinstance(model, BaseSearchCV):
+        model = cast("Any", model).best_estimator_
+    return model
+
+
 def feature_names(model: Any) -> tuple[str, ...] | None:
     """The column names the model was fitted with, or None."""
     for each in outer_chain(model):
@@ -120,6 +129,8 @@ def picks_by_name(model: Any) -> bool:
     """
     if feature_names(model) is None:
         return False
+    # A search asks its best estimator only, whatever else it remembers.
+    model = unsearched(model)
     outer = {id(each) for each in outer_chain(model)}
     for each in _parts(model, set()):
         if not type(each).__module__.startswith("sklearn.") or isinstance(
@@ -163,8 +174,7 @@ def batch_independent_float32(model: Any) -> bool:
 
     Matrix products do not qualify: their float32 sums differ by 1e-7 with the number of rows.
     """
-    while hasattr(model, "best_estimator_"):
-        model = model.best_estimator_
+    model = unsearched(model)
     steps = [step for _, step in getattr(model, "steps", [("", model)]) if step is not None and step != "passthrough"]
     names = [type(step).__name__ if type(step).__module__.startswith("sklearn.") else "" for step in steps]
     own_start = getattr(steps[-1], "init", None) is not None if steps else False

@@ -82,8 +82,8 @@ class Blobs:
     def check(self) -> Blobs:
         """Return self; raise DecodeError where a blob reaches outside the buffer."""
         if len(self):
-            ends = self.starts + np.maximum(self.lengths, 0)
-            if self.lengths.min() < -1 or self.starts.min() < 0 or int(ends.max()) > self.buffer.size:
+            room = self.buffer.size - self.starts
+            if self.lengths.min() < -1 or self.starts.min() < 0 or bool((np.maximum(self.lengths, 0) > room).any()):
                 raise DecodeError("a length in the message reaches outside the message")
         return self
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import EncodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, ColumnLike, as_column
-from grid_inference.wire.compact_record import encode_value, offset_bytes
+from grid_inference.wire.compact_record import VALUE_ERRORS, encode_value, offset_bytes
 from grid_inference.wire.layout import DATA_HEADER, LENGTH_BYTES, TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
@@ -167,7 +167,7 @@ def _objects_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | N
         plain = [value if there else None for value, there in zip(plain, valid.tolist(), strict=True)]
     try:
         items = [encode_value(slot.kind, value) for value in plain]
-    except (EncodeError, TypeError, ValueError, OverflowError) as error:
+    except VALUE_ERRORS as error:
         raise EncodeError(f"field {slot.name!r} ({slot.kind.name}): {error}") from None
     lengths = np.array([-1 if item is None else len(item) for item in items], np.int64)
     packed = Blobs.of([item or b"" for item in items])

@@ -24,6 +24,10 @@ _OFFSETS = {1: struct.Struct(">B"), 2: struct.Struct(">H"), 4: struct.Struct(">i
 _NULL_OFFSET = {1: 0xFF, 2: 0xFFFF, 4: -1}
 
 
+VALUE_ERRORS = (EncodeError, TypeError, ValueError, OverflowError, struct.error)
+"""What `encode_value` raises; only its callers know the field's name."""
+
+
 def offset_bytes(data_bytes: int) -> int:
     """How wide the entries of a table of offsets are, by the size of what they point into."""
     return 1 if data_bytes < 0xFF else 2 if data_bytes < 0xFFFF else 4
@@ -44,7 +48,7 @@ def encode_record(schema: Schema, record: Mapping[str, Any]) -> bytes:
                 _put_fixed(fixed, slot, record.get(slot.name))
             else:
                 parts.append(encode_value(slot.kind, record.get(slot.name)))
-        except (EncodeError, TypeError, ValueError, OverflowError, struct.error) as error:
+        except VALUE_ERRORS as error:
             raise EncodeError(f"field {slot.name!r} ({slot.kind.name}) of {schema.type_name}: {error}") from None
     head = _HEAD.pack(0, TYPE_COMPACT, schema.schema_id)
     if not schema.var_count:
@@ -166,6 +170,8 @@ def decode_record(schema: Schema, data: bytes) -> dict[str, Any]:
         if size < schema.fixed_bytes:
             raise DecodeError(f"a record of {schema.type_name} claims {size} bytes")
         offsets = _offsets(data, start, size, schema.var_count, end)
+        if any(offset is not None and offset < schema.fixed_bytes for offset in offsets):
+            raise DecodeError(f"a variable-size field of {schema.type_name} lies in the fixed part")
         end = start + size
     record: dict[str, Any] = {}
     for slot in schema.slots.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -60,7 +60,7 @@ def encode_keys(values: KeyValues, kind: str | None = None) -> Blobs:
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         default = "long" if values.dtype.kind in "iu" else "double"
         return _encode_kind(values, kind or default)
-    plain: list[Any] = list(cast("Any", values.tolist() if isinstance(values, np.ndarray) else values))
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
     if kind is not None:
         return _encode_kind(plain, kind)
     kinds = [_kind_of(value) for value in plain]
@@ -70,8 +70,6 @@ def encode_keys(values: KeyValues, kind: str | None = None) -> Blobs:
 
 
 def _kind_of(value: Any) -> str:
-    if isinstance(value, np.generic):
-        value = value.item()
     for python_type, kind in _PYTHON_KINDS:
         if isinstance(value, python_type) and not isinstance(value, bool):
             return kind

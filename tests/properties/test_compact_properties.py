@@ -1,5 +1,6 @@
 """The Compact codec against the stock client, and against itself: columns, records and matrices agree."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,9 @@ def test_matrix_is_the_columns_in_any_order(data: st.DataObject) -> None:
     matrix = decode_matrix(blobs, schema, names, dtype)
     assert matrix.shape == (len(rows), len(names))
     with np.errstate(over="ignore"):
-        expected = [[np.float64(np.nan if row[name] is None else row[name]).astype(dtype) for name in names] for row in rows]
+        expected = [
+            [np.float64(np.nan if row[name] is None else row[name]).astype(dtype) for name in names] for row in rows
+        ]
     np.testing.assert_array_equal(matrix, np.array(expected, dtype).reshape(matrix.shape))
 
 
@@ -145,10 +148,8 @@ def check_anything_goes(schema: Schema, items: list[bytes], blobs: Blobs) -> Non
 
 
 def attempt(function: Any, *arguments: Any) -> None:
-    try:
+    with suppress(DecodeError):
         function(*arguments)
-    except DecodeError as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)

@@ -1,20 +1,19 @@
 """`SklearnEngine`: a fitted scikit-learn model asked once where that is enough, with its per-call overhead cut.
 
 In: a float matrix in the signature's order. Out: `Scores`; labels are those of `model.predict`, scores those of its
-`predict_proba`. Classifiers without `predict_proba` get 1.0 for the predicted class and 0.0 for the others. Keys, records and events are
-not known here.
+`predict_proba`. Classifiers without `predict_proba` get 1.0 for the predicted class and 0.0 for the others. Keys,
+records and events are not known here.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 from grid_inference.errors import SignatureError
@@ -92,9 +91,11 @@ class SklearnEngine:
 
     def check_outputs(self) -> None:
         """Refuse a model that gives several outputs per record, by a trial on one row of zeros."""
-        trial = np.zeros((1, max(self.signature.inputs_count, 1)))
+        inputs = self._handed(np.zeros((1, max(self.signature.inputs_count, 1))))
         try:
-            self.predict(trial)
+            for transform in self._transforms:
+                inputs = transform.transform(inputs)
+            _one_column(self._last.predict(inputs))
         except BadOutputError as error:
             raise SignatureError(str(error), remedy="deploy one model per output") from None
         except Exception:  # noqa: BLE001  # zeros may be no possible record; real ones will tell
@@ -112,7 +113,7 @@ class SklearnEngine:
         for transform in self._transforms:
             inputs = transform.transform(inputs)
         if self._task == "regressor":
-            return Scores(_one_column(self._last.predict(inputs)), None, None)
+            return Scores(_one_column(self._last.predict(inputs)).astype(np.float64, copy=False), None, None)
         if not self._has_proba:
             index = self._index_of(self._last.predict(inputs))
             return self._scored((index[:, None] == np.arange(self._classes.size)).astype(np.float64), index)
@@ -144,9 +145,7 @@ class SklearnEngine:
 
     def _index_of(self, labels: Any) -> NDArray[np.int32]:
         """Labels as indexes into the classes; -1 where a label is none of them."""
-        labels = np.asarray(labels)
-        if labels.ndim != 1:
-            raise BadOutputError(f"predict gave shape {labels.shape}: several outputs per record")
+        labels = _one_column(labels)
         place = np.searchsorted(self._classes, labels, sorter=self._sorter)
         index = self._sorter[np.minimum(place, self._classes.size - 1)].astype(np.int32)
         return np.where(self._classes[index] == labels, index, np.int32(-1)).astype(np.int32, copy=False)
@@ -159,8 +158,7 @@ class SklearnEngine:
 
 def _opened(model: Any, *, keep_names: bool) -> tuple[Sequence[Any], Any]:
     """The transforming steps and the last step, so that a batch is transformed once however often the last is asked."""
-    while isinstance(model, BaseSearchCV):
-        model = cast("Any", model).best_estimator_
+    model = estimators.unsearched(model)
     steps: list[Any] = [model]
     if type(model) is Pipeline:
         steps = [step for _, step in model.steps if step is not None and step != "passthrough"]
@@ -184,11 +182,11 @@ def _argmax(proba: NDArray[Any]) -> NDArray[np.int32]:
     return proba.argmax(axis=1).astype(np.int32)
 
 
-def _one_column(values: Any) -> NDArray[np.float64]:
-    """A regressor's output as a vector; a single column counts as one."""
+def _one_column(values: Any) -> NDArray[Any]:
+    """What `predict` gave as a vector; a single column counts as one."""
     values = np.asarray(values)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
         raise BadOutputError(f"predict gave shape {values.shape}: several outputs per record")
-    return values.astype(np.float64, copy=False)
+    return values

@@ -1,0 +1,453 @@
+"""The asynchronous API: one grid, its feature maps, its predictions, its deployments. `client.py` is the same, blocking.
+
+Keys are Python ints (written as LONG), strings, floats, UUIDs or ready key bytes; records are dicts or columns. An object
+of this module belongs to the event loop that opened its grid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.errors import (
+    DeadLetterError,
+    DeploymentError,
+    EncodeError,
+    NoWorkersError,
+    PredictionTimeoutError,
+    SignatureError,
+)
+from grid_inference.flow.where import Where
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap, last_rows, rows_of
+from grid_inference.grid.mapconfig import ensure_journal
+from grid_inference.model.artifact import Artifact, load
+from grid_inference.model.binding import Mismatch, bind, resolve
+from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.signature import Signature
+from grid_inference.model.trust import Trust
+from grid_inference.observe.status import Status, status
+from grid_inference.observe.verify import Verdict, verify
+from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import (
+    Schema,
+    decode_columns,
+    decode_record,
+    encode_columns,
+    encode_record,
+    infer_record_schema,
+    infer_schema,
+    schema_ids,
+)
+from grid_inference.wire.digest import input_digest
+from grid_inference.wire.frames import Message
+from grid_inference.wire.journal import ADDED, UPDATED
+from grid_inference.wire.keys import decode_keys, encode_keys
+
+__all__ = ["Features", "Grid", "Predictions", "Subscription", "connect"]
+
+POLL_S_MIN, POLL_S_MAX = 0.0005, 0.02
+"""How often `predict` looks for its prediction: often at first, then less."""
+WORKERS_GRACE_S = 2.0
+"""After so long without a prediction `predict` asks whether anybody scores at all."""
+
+
+async def connect(config: GridConfig | None = None) -> Grid:
+    """Connect to a cluster; raises ConnectError."""
+    config = config or GridConfig.load()
+    return Grid(await Link.open(config), config)
+
+
+class Grid:
+    """A connected grid."""
+
+    def __init__(self, link: Link, config: GridConfig) -> None:
+        self.link = link
+        self.config = config
+        self._registry = Registry(link)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect; closing twice is the same as once."""
+        await self.link.close()
+
+    def features(self, name: str) -> Features:
+        """A feature map by its name."""
+        return Features(self.link, name)
+
+    def predictions(self, name: str) -> Predictions:
+        """The predictions of a deployment by its name."""
+        return Predictions(self.link, name)
+
+    # ---- deployments
+
+    async def deploy(
+        self,
+        name: str | DeploymentConfig,
+        model: Any = None,
+        *,
+        features: str | None = None,
+        columns: Sequence[str] | None = None,
+        sample: Any = None,
+        **settings: Any,
+    ) -> Deployed:
+        """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
+
+        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError if
+        the model's inputs can't be found in the records, ArtifactError for a file that is no model.
+        """
+        config = _deployment_config(name, features, columns, settings)
+        model = model if model is not None else config.model
+        if model is None:
+            raise DeploymentError("no model is given", remedy="pass a fitted estimator or the path of a joblib file")
+        if config.topic.where:
+            Where.parse(config.topic.where)
+        artifact, estimator = await asyncio.to_thread(_artifact_of, model)
+        signature = Signature.of(estimator, config.columns, sample)
+        await ensure_journal(self.link, config.features)
+        signature = await self._checked(signature, config)
+        return await self._registry.deploy(config.replace(model=None), signature, artifact)
+
+    async def _checked(self, signature: Signature, config: DeploymentConfig) -> Signature:
+        """Hold the signature against the records that are there already."""
+        schema = await self.features(config.features).any_schema()
+        if schema is None:
+            return resolve(signature, None)
+        signature = resolve(signature, schema)
+        binding = bind(signature, schema)
+        if isinstance(binding, Mismatch):
+            raise SignatureError(
+                f"the records of {config.features!r} can't feed this model: {binding.cause}: {binding.message}",
+                remedy="put records with these fields, or name the fields in `columns`",
+            )
+        return signature
+
+    async def undeploy(self, name: str) -> Deployed:
+        """Stop a deployment for good; its predictions stay where they are."""
+        return await self._registry.set_state(name, "undeployed")
+
+    async def pause(self, name: str) -> Deployed:
+        """Stop scoring until `resume`; nothing is lost meanwhile."""
+        return await self._registry.set_state(name, "paused")
+
+    async def resume(self, name: str) -> Deployed:
+        """Go on scoring."""
+        return await self._registry.set_state(name, "running")
+
+    async def deployments(self) -> dict[str, Deployed]:
+        """All deployments by name."""
+        return await self._registry.deployments()
+
+    async def deployment(self, name: str) -> Deployed:
+        """One deployment; raises DeploymentError if there is none of that name."""
+        return await self._registry.deployment(name)
+
+    # ---- how it is doing
+
+    async def status(self) -> Status:
+        """Members, workers and deployments as they are now."""
+        return await status(self.link)
+
+    async def verify(self, name: str, wait_s: float = 10.0) -> Verdict:
+        """Prove by a scan that every record has its prediction or dead letter; differences get `wait_s` to vanish."""
+        return await verify(self.link, await self.deployment(name), wait_s=wait_s)
+
+    async def dead_letters(self, name: str, limit: int | None = None) -> list[DeadLetter]:
+        """The dead letters of a deployment, `limit` of them at the most."""
+        found: list[DeadLetter] = []
+        dead = GridMap(self.link, (await self.deployment(name)).config.dead_letters)
+        for partition in range(self.link.partition_count):
+            async for page in dead.scan(partition):
+                pairs = zip(page.keys.tolist(), page.values.tolist(), strict=True)
+                found += [DeadLetter.decode(key, value) for key, value in pairs]
+                if limit is not None and len(found) >= limit:
+                    return found[:limit]
+        return found
+
+
+class Features:
+    """One feature map."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self.name = name
+        self._link = link
+        self._map = GridMap(link, name)
+
+    async def put(self, key: Any, record: Mapping[str, Any]) -> int:
+        """Write one record: values become float64, int64, boolean or nullable string. Returns its digest."""
+        value = await self._encoded(record)
+        await self._map.set(encode_keys([key])[0], value)
+        return int(input_digest(Blobs.of([value]))[0])
+
+    async def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> int:
+        """Write n records from columns: a dict of arrays, a DataFrame or an Arrow table. Returns how many.
+
+        `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
+        """
+        named = _columns_of(columns)
+        keys: Any = named.pop(key) if isinstance(key, str) and key in named else key
+        if isinstance(keys, str):
+            raise EncodeError(f"there is no column {key!r} for the keys; there are: {', '.join(named)}")
+        if not len(keys):
+            return 0
+        schema = infer_schema(self.name, named)
+        await self._link.send_schema(schema)
+        values, data = encode_columns(schema, named), encode_keys(keys, key_type)
+        if len(values) != len(data):
+            raise EncodeError(f"{len(data)} keys for {len(values)} records")
+        last = last_rows(data)
+        await self._map.put_batch(data.take(last), values.take(last))
+        return len(data)
+
+    async def get(self, key: Any) -> dict[str, Any] | None:
+        """One record as a dict, or None."""
+        value = await self._map.get(encode_keys([key])[0])
+        return None if value is None else await self._decoded(value)
+
+    async def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
+        """Those records of the keys that are there, as columns, in the keys' order."""
+        data = encode_keys(keys, key_type)
+        found, values = await self._map.get_batch(data)
+        rows = rows_of(data, found)
+        there = rows >= 0
+        return await self._table(data.take(there), values.take(rows[there]))
+
+    async def remove(self, key: Any) -> None:
+        """Remove one record; its prediction goes too, unless the deployment keeps it."""
+        await self._map.delete(encode_keys([key])[0])
+
+    async def size(self) -> int:
+        """How many records there are."""
+        return await self._map.size()
+
+    async def clear(self) -> None:
+        """Remove all records."""
+        await self._map.clear()
+
+    async def any_schema(self) -> Schema | None:
+        """The Compact schema of some record, or None if there is no Compact record."""
+        for partition in range(self._link.partition_count):
+            page = await anext(self._map.scan(partition, 1))
+            if len(page.keys):
+                compact, ids = schema_ids(page.values)
+                return await self._link.schema(int(ids[0])) if bool(compact[0]) else None
+        return None
+
+    async def _encoded(self, record: Mapping[str, Any]) -> bytes:
+        schema = infer_record_schema(self.name, record)
+        await self._link.send_schema(schema)
+        return encode_record(schema, record)
+
+    async def _decoded(self, value: bytes) -> dict[str, Any]:
+        compact, ids = schema_ids(Blobs.of([value]))
+        if not bool(compact[0]):
+            raise EncodeError(f"a record of {self.name!r} is not a Compact record")
+        return decode_record(await self._link.schema(int(ids[0])), value)
+
+    async def _table(self, keys: Blobs, values: Blobs) -> RecordTable:
+        compact, ids = schema_ids(values)
+        parts: list[tuple[NDArray[np.int64], dict[str, Any]]] = []
+        for schema_id in np.unique(ids[compact]).tolist():
+            rows = np.flatnonzero(compact & (ids == schema_id))
+            schema = await self._link.schema(schema_id)
+            mine = values if rows.size == len(values) else values.take(rows)
+            parts.append((rows, decode_columns(mine, schema, None)))
+        return RecordTable.of(decode_keys(keys), parts)
+
+
+class Predictions:
+    """The predictions of one deployment."""
+
+    def __init__(self, link: Link, deployment: str) -> None:
+        self.deployment = deployment
+        self._link = link
+        self._deployed: Deployed | None = None
+
+    async def get(self, key: Any) -> Prediction | None:
+        """The prediction that stands for a key, or None. It may be of an older value: see `get_current`."""
+        data = encode_keys([key])[0]
+        value = await (await self._map()).get(data)
+        return None if value is None else Prediction.decode(data, value)
+
+    async def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
+        """Those predictions of the keys that are there, as columns, in the keys' order."""
+        data = encode_keys(keys, key_type)
+        found, values = await (await self._map()).get_batch(data)
+        rows = rows_of(data, found)
+        there = rows >= 0
+        mine = data.take(there)
+        classes = len((await self._resolved()).signature.classes)
+        columns = decode_columns(values.take(rows[there]), PREDICTION, None, {"scores": classes})
+        return RecordTable.of(decode_keys(mine), [(np.arange(len(mine)), columns)])
+
+    async def get_current(self, key: Any) -> Prediction | None:
+        """The prediction of the record as it is now; None if there is none yet."""
+        features = GridMap(self._link, (await self._resolved()).config.features)
+        record = await features.get(encode_keys([key])[0])
+        if record is None:
+            return None
+        found = await self.get(key)
+        digest = int(input_digest(Blobs.of([record]))[0])
+        return found if found and found.input_digest == digest else None
+
+    async def predict(self, key: Any, record: Mapping[str, Any], timeout: float = 10.0) -> Prediction:  # noqa: ASYNC109
+        """Put a record and wait for the first prediction of just this record.
+
+        Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after `timeout`
+        seconds.
+        """
+        config = (await self._resolved()).config
+        digest = await Features(self._link, config.features).put(key, record)
+        started, pause = time.monotonic(), POLL_S_MIN
+        asked_for_workers = False
+        data = encode_keys([key])[0]
+        dead_letters = GridMap(self._link, config.dead_letters)
+        while time.monotonic() < started + timeout:
+            found = await self.get(key)
+            if found and found.input_digest == digest:
+                return found
+            letter = await dead_letters.get(data)
+            if letter is not None:
+                _raise_if_of(DeadLetter.decode(data, letter), digest)
+            if not asked_for_workers and time.monotonic() > started + WORKERS_GRACE_S:
+                asked_for_workers = True
+                await self._check_workers()
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, POLL_S_MAX)
+        raise PredictionTimeoutError(
+            f"no prediction of {key!r} by {self.deployment!r} within {timeout} s", remedy="`grid-inference status` shows the lag"
+        )
+
+    async def subscribe(self, where: str | None = None) -> Subscription:
+        """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.
+
+        Best effort, as entry listeners are: after a lost connection some may be missed; the map is the truth.
+        """
+        if where:
+            Where.parse(where)
+        subscription = Subscription(self._link)
+        await subscription.open((await self._resolved()).config.predictions, where)
+        return subscription
+
+    async def size(self) -> int:
+        """How many predictions there are."""
+        return await (await self._map()).size()
+
+    async def _check_workers(self) -> None:
+        now = await status(self._link)
+        if not now.workers:
+            raise NoWorkersError(
+                "no worker is running on this cluster", remedy="start one: `grid-inference node` or `grid-inference worker`"
+            )
+        for one in now.deployments:
+            if one.name == self.deployment and one.state != "running":
+                raise NoWorkersError(
+                    f"deployment {self.deployment!r} is {one.state}", remedy=f"`grid-inference resume {self.deployment}`"
+                )
+            if one.name == self.deployment and one.failures:
+                raise NoWorkersError(f"deployment {self.deployment!r} does not run: {one.failures[0]}")
+
+    async def _resolved(self) -> Deployed:
+        if self._deployed is None:
+            self._deployed = await Registry(self._link).deployment(self.deployment)
+        return self._deployed
+
+    async def _map(self) -> GridMap:
+        return GridMap(self._link, (await self._resolved()).config.predictions)
+
+
+class Subscription:
+    """New predictions as they come; `async for` over it, `close()` at the end."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._arrived: asyncio.Queue[Prediction | None] = asyncio.Queue()
+        self._listener: str | None = None
+
+    async def open(self, name: str, where: str | None) -> None:
+        """Begin to listen to a predictions map."""
+        self._listener = await self._link.listen(name, self._take, where=where, flags=ADDED | UPDATED)
+
+    def _take(self, message: Message) -> None:
+        _, key, value, _ = messages.decode_entry_event(message)
+        if key is not None and value is not None:
+            self._arrived.put_nowait(Prediction.decode(key, value))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Prediction:
+        prediction = await self._arrived.get()
+        if prediction is None:
+            raise StopAsyncIteration
+        return prediction
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop listening; the iteration ends after what has arrived."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._arrived.put_nowait(None)
+            await self._link.unlisten(listener)
+
+
+def _raise_if_of(letter: DeadLetter, digest: int) -> None:
+    if letter.input_digest == digest:
+        raise DeadLetterError(f"the record was refused: {letter.cause}: {letter.message}", dead_letter=letter)
+
+
+def _deployment_config(
+    name: str | DeploymentConfig, features: str | None, columns: Sequence[str] | None, settings: dict[str, Any]
+) -> DeploymentConfig:
+    if isinstance(name, DeploymentConfig):
+        changes = {**settings, **({"features": features} if features else {})}
+        return name.replace(**changes, **({"columns": tuple(columns)} if columns else {}))
+    mapping = {"name": name, "features": features, "columns": columns and list(columns), **settings}
+    if features is None:
+        raise DeploymentError("no feature map is given", remedy="say which map holds the records: features=\"payments\"")
+    return DeploymentConfig.from_mapping({key: value for key, value in mapping.items() if value is not None})
+
+
+def _artifact_of(model: Any) -> tuple[Artifact, Any]:
+    if not isinstance(model, str | Path):
+        return Artifact.from_model(model), model
+    artifact = Artifact.from_file(model)
+    # Whoever deploys a file of their own has it on their own machine: loading it here is their own choice.
+    return artifact, load(artifact, Trust(allow_pickle=True, loopback=True))
+
+
+def _columns_of(columns: Any) -> dict[str, Any]:
+    """A dict of arrays from a dict, a DataFrame or an Arrow table."""
+    if isinstance(columns, Mapping):
+        return {str(name): _array(values) for name, values in cast("Mapping[Any, Any]", columns).items()}
+    if hasattr(columns, "column_names"):
+        return {name: _array(columns[name].to_numpy(zero_copy_only=False)) for name in columns.column_names}
+    if hasattr(columns, "columns"):
+        return {str(name): _array(columns[name].to_numpy()) for name in columns.columns}
+    raise EncodeError(
+        f"records can't be put from {type(columns).__name__}", remedy="pass a dict of arrays, a DataFrame or an Arrow table"
+    )
+
+
+def _array(values: Any) -> Any:
+    return values if isinstance(values, np.ndarray) or hasattr(values, "valid") else np.asarray(values)
+

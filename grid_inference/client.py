@@ -1,0 +1,306 @@
+"""What applications import: the API of `aio.py`, blocking, for programs without an event loop.
+
+A grid keeps one event loop in a thread of its own; its objects may be used from several threads at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from grid_inference import aio
+from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.errors import GridError
+from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.model.registry import Deployed
+from grid_inference.node import Workers
+from grid_inference.observe.status import Status
+from grid_inference.observe.verify import Verdict
+from grid_inference.records import DeadLetter, Prediction, RecordTable
+
+__all__ = ["Features", "Grid", "Predictions", "Subscription", "connect", "local"]
+
+T = TypeVar("T")
+CLOSE_TIMEOUT_S = 10.0
+
+
+def connect(
+    address: str | None = None, *, cluster_name: str | None = None, connect_timeout_s: float | None = None
+) -> Grid:
+    """Connect to a cluster, by default 127.0.0.1:5701 or what the environment says; raises ConnectError."""
+    flags = {"address": address, "cluster_name": cluster_name, "connect_timeout_s": connect_timeout_s}
+    return Grid(GridConfig.load(flags=flags))
+
+
+def local(workers: int = 1, *, member: MemberConfig | None = None) -> Grid:
+    """Start an embedded member and its workers on this machine, and connect; all of it ends with the grid's close."""
+    started = Member.start(member or MemberConfig())
+    helpers: Workers | None = None
+    try:
+        helpers = Workers(started.address, started.cluster_name, workers, node_address=started.address).start()
+        return Grid(
+            GridConfig.load(flags={"address": started.address, "cluster_name": started.cluster_name}),
+            member=started,
+            workers=helpers,
+        )
+    except BaseException:
+        if helpers:
+            helpers.stop()
+        started.stop()
+        raise
+
+
+class _Loop:
+    """An event loop in a thread, and blocking calls into it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="grid-inference", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for it; an interrupted wait cancels it."""
+        if not self._thread.is_alive():
+            work.close()
+            raise GridError("the grid is closed", remedy="connect again")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(CLOSE_TIMEOUT_S)
+            self._loop.close()
+
+
+class Grid:
+    """A connected grid. Use it in `with`, or call `close()`."""
+
+    def __init__(self, config: GridConfig, *, member: Member | None = None, workers: Workers | None = None) -> None:
+        self._loop = _Loop()
+        self._open = False
+        self.member = member
+        """The embedded member, if `local()` started one."""
+        self.workers = workers
+        """Its workers."""
+        try:
+            self._grid = self._loop.run(aio.connect(config))
+        except BaseException:
+            self._loop.stop()
+            raise
+        self._open = True
+
+    @property
+    def address(self) -> str:
+        """`host:port` of the cluster."""
+        return self._grid.config.address
+
+    @property
+    def cluster_name(self) -> str:
+        """Name of the cluster."""
+        return self._grid.config.cluster_name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", False):
+            warnings.warn("a grid was not closed: use `with`, or call close()", ResourceWarning, stacklevel=1)
+
+    def close(self) -> None:
+        """Disconnect, and end what `local()` started; closing twice is the same as once."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            if self.workers:
+                self.workers.stop()
+            with suppress(GridError):
+                self._loop.run(self._grid.close())
+        finally:
+            self._loop.stop()
+            if self.member:
+                self.member.stop()
+
+    def features(self, name: str) -> Features:
+        """A feature map by its name."""
+        return Features(self._loop, self._grid.features(name))
+
+    def predictions(self, name: str) -> Predictions:
+        """The predictions of a deployment by its name."""
+        return Predictions(self._loop, self._grid.predictions(name))
+
+    def deploy(
+        self,
+        name: str | DeploymentConfig,
+        model: Any = None,
+        *,
+        features: str | None = None,
+        columns: Sequence[str] | None = None,
+        sample: Any = None,
+        **settings: Any,
+    ) -> Deployed:
+        """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
+
+        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError if
+        the model's inputs can't be found in the records, ArtifactError for a file that is no model.
+        """
+        return self._loop.run(
+            self._grid.deploy(name, model, features=features, columns=columns, sample=sample, **settings)
+        )
+
+    def undeploy(self, name: str) -> Deployed:
+        """Stop a deployment for good; its predictions stay where they are."""
+        return self._loop.run(self._grid.undeploy(name))
+
+    def pause(self, name: str) -> Deployed:
+        """Stop scoring until `resume`; nothing is lost meanwhile."""
+        return self._loop.run(self._grid.pause(name))
+
+    def resume(self, name: str) -> Deployed:
+        """Go on scoring."""
+        return self._loop.run(self._grid.resume(name))
+
+    def deployments(self) -> dict[str, Deployed]:
+        """All deployments by name."""
+        return self._loop.run(self._grid.deployments())
+
+    def deployment(self, name: str) -> Deployed:
+        """One deployment; raises DeploymentError if there is none of that name."""
+        return self._loop.run(self._grid.deployment(name))
+
+    def status(self) -> Status:
+        """Members, workers and deployments as they are now."""
+        return self._loop.run(self._grid.status())
+
+    def verify(self, name: str, wait_s: float = 10.0) -> Verdict:
+        """Prove by a scan that every record has its prediction or dead letter; differences get `wait_s` to vanish."""
+        return self._loop.run(self._grid.verify(name, wait_s))
+
+    def dead_letters(self, name: str, limit: int | None = None) -> list[DeadLetter]:
+        """The dead letters of a deployment, `limit` of them at the most."""
+        return self._loop.run(self._grid.dead_letters(name, limit))
+
+
+class Features:
+    """One feature map."""
+
+    def __init__(self, loop: _Loop, features: aio.Features) -> None:
+        self._loop = loop
+        self._features = features
+        self.name = features.name
+
+    def put(self, key: Any, record: Mapping[str, Any]) -> int:
+        """Write one record: values become float64, int64, boolean or nullable string. Returns its digest."""
+        return self._loop.run(self._features.put(key, record))
+
+    def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> int:
+        """Write n records from columns: a dict of arrays, a DataFrame or an Arrow table. Returns how many.
+
+        `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
+        """
+        return self._loop.run(self._features.put_batch(columns, key=key, key_type=key_type))
+
+    def get(self, key: Any) -> dict[str, Any] | None:
+        """One record as a dict, or None."""
+        return self._loop.run(self._features.get(key))
+
+    def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
+        """Those records of the keys that are there, as columns, in the keys' order."""
+        return self._loop.run(self._features.get_batch(keys, key_type))
+
+    def remove(self, key: Any) -> None:
+        """Remove one record; its prediction goes too, unless the deployment keeps it."""
+        self._loop.run(self._features.remove(key))
+
+    def size(self) -> int:
+        """How many records there are."""
+        return self._loop.run(self._features.size())
+
+    def clear(self) -> None:
+        """Remove all records."""
+        self._loop.run(self._features.clear())
+
+
+class Predictions:
+    """The predictions of one deployment."""
+
+    def __init__(self, loop: _Loop, predictions: aio.Predictions) -> None:
+        self._loop = loop
+        self._predictions = predictions
+        self.deployment = predictions.deployment
+
+    def get(self, key: Any) -> Prediction | None:
+        """The prediction that stands for a key, or None. It may be of an older value: see `get_current`."""
+        return self._loop.run(self._predictions.get(key))
+
+    def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
+        """Those predictions of the keys that are there, as columns, in the keys' order."""
+        return self._loop.run(self._predictions.get_batch(keys, key_type))
+
+    def get_current(self, key: Any) -> Prediction | None:
+        """The prediction of the record as it is now; None if there is none yet."""
+        return self._loop.run(self._predictions.get_current(key))
+
+    def predict(self, key: Any, record: Mapping[str, Any], timeout: float = 10.0) -> Prediction:
+        """Put a record and wait for the first prediction of just this record.
+
+        Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after `timeout`
+        seconds.
+        """
+        return self._loop.run(self._predictions.predict(key, record, timeout))
+
+    def size(self) -> int:
+        """How many predictions there are."""
+        return self._loop.run(self._predictions.size())
+
+    def subscribe(self, where: str | None = None, timeout: float | None = None) -> Subscription:
+        """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.
+
+        It listens when this returns. Iterate over it; iteration ends after `timeout` seconds without a prediction, or
+        with `close()`.
+        """
+        return Subscription(self._loop, self._loop.run(self._predictions.subscribe(where)), timeout)
+
+
+class Subscription:
+    """New predictions as they come: iterate over it. Use it in `with`, or call `close()`."""
+
+    def __init__(self, loop: _Loop, subscription: aio.Subscription, timeout: float | None) -> None:
+        self._loop = loop
+        self._subscription = subscription
+        self._timeout = timeout
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return self
+
+    def __next__(self) -> Prediction:
+        try:
+            return self._loop.run(asyncio.wait_for(anext(self._subscription), self._timeout))
+        except (TimeoutError, StopAsyncIteration, GridError):
+            raise StopIteration from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening; the iteration ends after what has arrived."""
+        with suppress(GridError):
+            self._loop.run(self._subscription.close())

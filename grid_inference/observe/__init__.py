@@ -1,0 +1,1 @@
+"""Looking at the grid from outside the flow: status and proof."""

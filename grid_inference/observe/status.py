@@ -1,0 +1,104 @@
+"""Status: what the workers say of themselves, added up per deployment, with the lag read from the journals."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from grid_inference.errors import GridError
+from grid_inference.flow.positions import Positions
+from grid_inference.grid.link import Link
+from grid_inference.grid.topology import read_workers
+from grid_inference.model.registry import Deployed, Registry
+from grid_inference.wire import journal
+
+__all__ = ["DeploymentStatus", "Status", "status"]
+
+LIVE_WITHIN_S = 6.0
+"""A worker that has said nothing for so long is not counted; clocks of the machines should agree within it."""
+
+
+@dataclass(slots=True)
+class DeploymentStatus:
+    """One deployment over all workers."""
+
+    name: str
+    model: str
+    version: int
+    state: str
+    features: str
+    trigger: str
+    owned: int = 0
+    """Partitions that some worker scores."""
+    lag: int | None = None
+    """Journal events behind the stored positions; None if a partition has no position yet or no journal."""
+    scanning: int = 0
+    """Partitions that are being reconciled."""
+    predictions: int = 0
+    """Since the workers that live now started."""
+    dead_letters: int = 0
+    batches: int = 0
+    published: int = 0
+    gaps: dict[str, int] = field(default_factory=dict[str, int])
+    repairs: dict[str, int] = field(default_factory=dict[str, int])
+    failures: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Status:
+    """The grid as a whole."""
+
+    cluster_members: dict[str, str]
+    partitions: int
+    workers: list[dict[str, Any]]
+    deployments: list[DeploymentStatus]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+
+async def status(link: Link) -> Status:
+    """Ask the grid how it is doing."""
+    now_us = time.time_ns() // 1000
+    said = [one for one in (await read_workers(link)).values() if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6]
+    deployments = [await _of(link, one, said) for one in (await Registry(link).deployments()).values()]
+    workers = [{key: one.get(key) for key in ("id", "host", "pid", "member", "started_at_us")} for one in said]
+    return Status(link.members(), link.partition_count, workers, deployments)
+
+
+async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> DeploymentStatus:
+    config = deployed.config
+    result = DeploymentStatus(
+        config.name, deployed.model, deployed.version, deployed.state, config.features, config.trigger
+    )
+    gaps, repairs = Counter[str](), Counter[str]()
+    for worker in said:
+        counts = worker["deployments"].get(config.name)
+        if counts is None:
+            continue
+        for name in ("owned", "scanning", "predictions", "dead_letters", "batches", "published"):
+            setattr(result, name, getattr(result, name) + counts.get(name, 0))
+        gaps.update(counts.get("gaps", {}))
+        repairs.update(counts.get("repairs", {}))
+        if counts.get("failure"):
+            result.failures.append(f"{worker['id']}: {counts['failure']}")
+    result.gaps, result.repairs = dict(gaps), dict(repairs)
+    result.lag = await _lag(link, deployed)
+    return result
+
+
+async def _lag(link: Link, deployed: Deployed) -> int | None:
+    partitions = list(range(link.partition_count))
+    stored = await Positions(link, deployed.config.name).load(partitions)
+    if len(stored) < len(partitions):
+        return None
+    request = [(partition, journal.range_request(deployed.config.features)) for partition in partitions]
+    try:
+        answers = await link.call_all(request)
+    except GridError:
+        return None
+    ends = [journal.decode_range(answer)[1] + 1 for answer in answers]
+    return sum(max(0, end - stored[partition][0].sequence) for partition, end in zip(partitions, ends, strict=True))

@@ -1,0 +1,41 @@
+"""One embedded member for the whole run, on a port of its own; tests keep apart by the names of their maps."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from grid_inference.grid.member import Member, MemberConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEST_HEAP_MB = 1024
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without a choice by -m, what needs other real systems stays out (`make test-real` chooses it)."""
+    if not config.option.markexpr:
+        config.option.markexpr = "not real"
+
+
+@pytest.fixture(scope="session")
+def member() -> Iterator[Member]:
+    """A real member with the configuration that we ship."""
+    config = MemberConfig(cluster_name="grid-inference-tests", heap_mb=TEST_HEAP_MB)
+    with Member.start(config) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def address(member: Member) -> str:
+    """The member's `host:port`."""
+    return member.address
+
+
+@pytest.fixture(autouse=True)
+def _quiet_client() -> None:
+    """The stock client reports every connection; failures show its warnings still."""
+    logging.getLogger("hazelcast").setLevel(logging.WARNING)
