@@ -8,6 +8,7 @@ GridInferenceError
 │   ├── ConnectError            no member answered, or the cluster refused us
 │   ├── MemberStartError        an embedded member did not come up
 │   ├── RemoteError             a member answered with an error (`class_name`, `code`)
+│   ├── LeaseExpiredError       partitions may be somebody else's by now (retryable)
 │   └── ConnectionLostError     the connection went while a request was under way (retryable)
 ├── ModelError                  a model can't be used
 │   ├── ArtifactError           a file that is no model, a damaged or mismatched artifact
@@ -38,6 +39,7 @@ __all__ = [
     "GridError",
     "GridInferenceError",
     "MemberStartError",
+    "LeaseExpiredError",
     "ModelError",
     "NoWorkersError",
     "PredictionTimeoutError",
@@ -94,6 +96,12 @@ class RemoteError(GridError):
 
 class ConnectionLostError(GridError):
     """The connection went while a request was under way: whether it was carried out is not known."""
+
+    retryable = True
+
+
+class LeaseExpiredError(GridError):
+    """Partitions may be somebody else's by now, so nothing is written to them until that is known."""
 
     retryable = True
 

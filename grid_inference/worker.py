@@ -62,13 +62,25 @@ class Worker:
         link = await Link.open(self._grid)
         leases = Leases(link, self.id, self._config.lease_ttl_s)
         beats = Beats(self._config.lease_ttl_s)
+        beating = asyncio.create_task(self._keep_beating(link, leases))
         try:
             await link.listen(DEPLOYMENTS_MAP, lambda _: self._wake.set(), where=None, flags=ANY_CHANGE)
             while not self._stopping:
                 await self._turn_safely(link, leases, beats)
                 await self._sleep()
         finally:
+            beating.cancel()
             await self._leave(link, leases)
+
+    async def _keep_beating(self, link: Link, leases: Leases) -> None:
+        """Renew the leases on their own time: a turn may take longer than a lease on a busy machine."""
+        while True:
+            try:
+                self._beat += 1
+                await leases.beat(self._said(link))
+            except GridError as error:
+                _log.warning("a beat was not acknowledged: %s", error)
+            await asyncio.sleep(self._config.lease_ttl_s / BEATS_PER_LEASE)
 
     async def _sleep(self) -> None:
         self._wake.clear()
@@ -86,10 +98,10 @@ class Worker:
             _log.warning("this turn could not be finished, the next one will try again: %s", error)
 
     async def _turn(self, link: Link, leases: Leases, beats: Beats) -> None:
-        paused = leases.expired and bool(leases.held)
-        self._beat += 1
-        await leases.beat(self._said(link))
-        if paused:
+        if leases.expired:
+            # The beat stood still for too long: others may have taken over what we think is ours.
+            self._beat += 1
+            await leases.beat(self._said(link))
             await self._disown(await leases.confirm())
         workers = await read_workers(link)
         living = beats.observe({worker: said["beat"] for worker, said in workers.items()}, now_s())
@@ -187,7 +199,8 @@ async def _main(grid: GridConfig, config: WorkerConfig, node_address: str | None
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
     """Our standard input is a pipe that the parent holds: its end means that the parent is gone, however it went."""
     try:
-        while sys.stdin.buffer.read(4096):
+        # Not through sys.stdin, whose lock a daemon thread must not hold when the interpreter ends.
+        while os.read(sys.stdin.fileno(), 4096):
             pass
         loop.call_soon_threadsafe(worker.stop)
     except (OSError, RuntimeError, ValueError):

@@ -135,7 +135,6 @@ class RunningDeployment:
             "dead_letters": counts.dead_letters,
             "removals": counts.removals,
             "published": counts.published,
-            "dropped": counts.dropped,
             "batches": self.scorer.batches,
             "model_s": round(self.scorer.model_s, 6),
             "gaps": dict(reader.gaps),

@@ -1,7 +1,7 @@
 """Writing: predictions and dead letters into their maps, acknowledged; then the topic.
 
 One PutAll a partition, under the key bytes as they came, so that a result lies beside its record. Before a batch is sent
-the lease of each of its partitions must still be ours; rows of others are dropped, because their new owner scores them.
+the lease of each of its partitions must still be ours.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import DeploymentConfig
+from grid_inference.errors import LeaseExpiredError
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
@@ -42,8 +43,6 @@ class WriterCounts:
     dead_letters: int = 0
     removals: int = 0
     published: int = 0
-    dropped: int = 0
-    """Rows that were not written because their lease was gone."""
 
 
 class Writer:
@@ -81,13 +80,15 @@ class Writer:
         self._dead_keys[partition] = set(key_identities(keys).tolist()) if len(keys) else set()
 
     async def write(self, outcome: Outcome) -> None:
-        """Write a batch; returns when every member that matters has acknowledged it."""
-        good, dead = self._ours(outcome.predictions), outcome.dead
+        """Write a batch; returns when every member that matters has acknowledged it.
+
+        Raises LeaseExpiredError, before anything is written, if a partition may be somebody else's by now.
+        """
+        good, dead = outcome.predictions, outcome.dead
         removed, gone_from = outcome.removed, outcome.removed_partitions
-        if len(dead) and not bool(self._holds(dead.partitions).all()):
-            dead = _dead_rows(dead, np.flatnonzero(self._holds(dead.partitions)))
-        if len(removed) and not bool((held := self._holds(gone_from)).all()):
-            removed, gone_from = removed.take(held), gone_from[held]
+        for partitions in (good.partitions, dead.partitions, gone_from):
+            if not bool(self._holds(partitions).all()):
+                raise LeaseExpiredError("the lease of a partition has run out, so its results are not written")
         requests: list[tuple[int, bytearray]] = []
         if len(good):
             values = self._encoder.encode(good)
@@ -100,13 +101,6 @@ class Writer:
         self.counts.dead_letters += len(dead)
         self.counts.removals += len(removed)
         await self._publish(good)
-
-    def _ours(self, batch: PredictionBatch) -> PredictionBatch:
-        held = self._holds(batch.partitions)
-        if bool(held.all()):
-            return batch
-        self.counts.dropped += int((~held).sum())
-        return _rows(batch, np.flatnonzero(held))
 
     def _bury(self, dead: DeadLetterBatch) -> list[tuple[int, bytearray]]:
         """Write dead letters and remove the predictions of their keys."""
@@ -197,16 +191,3 @@ def _rows(batch: PredictionBatch, rows: NDArray[np.int64]) -> PredictionBatch:
         epochs=batch.epochs[rows],
         scored_at_us=batch.scored_at_us,
     )
-
-
-def _dead_rows(dead: DeadLetterBatch, rows: NDArray[np.int64]) -> DeadLetterBatch:
-    return DeadLetterBatch(
-        keys=dead.keys.take(rows),
-        partitions=dead.partitions[rows],
-        digests=dead.digests[rows],
-        records=dead.records.take(rows),
-        causes=[dead.causes[row] for row in rows.tolist()],
-        messages=[dead.messages[row] for row in rows.tolist()],
-    )
-
-

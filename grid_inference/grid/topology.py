@@ -89,18 +89,8 @@ class Beats:
 
 async def read_workers(link: Link) -> dict[str, dict[str, Any]]:
     """What the workers say of themselves, by worker id."""
-    found: dict[str, dict[str, Any]] = {}
-    workers = GridMap(link, WORKERS_MAP)
-    pages = [_all_values(workers, partition) for partition in range(link.partition_count)]
-    for values in await asyncio.gather(*pages):
-        for value in values:
-            said = decode_json(value)
-            found[said["id"]] = said
-    return found
-
-
-async def _all_values(grid_map: GridMap, partition: int) -> list[bytes]:
-    return [value async for page in grid_map.scan(partition) for value in page.values.tolist()]
+    said = [decode_json(value) for value in await GridMap(link, WORKERS_MAP).values()]
+    return {one["id"]: one for one in said}
 
 
 class Leases:
@@ -115,17 +105,19 @@ class Leases:
         self.epochs = np.zeros(link.partition_count, np.int64)
         """Epoch of each partition that is held; 0 where it is not."""
         self._valid_until_s = 0.0
+        self._suspect = False
+        """The beat stood still beyond the lease's time, and nobody has looked since what is still ours."""
 
     def holds(self, partitions: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which of these partitions may be written to at this moment."""
-        if now_s() >= self._valid_until_s:
+        if self.expired:
             return np.zeros(partitions.size, np.bool_)
         return self.epochs[partitions] > 0
 
     @property
     def expired(self) -> bool:
-        """Whether the beat stood still so long that others may have taken over."""
-        return now_s() >= self._valid_until_s
+        """Whether the beat stood still so long that others may have taken over; `confirm` finds out."""
+        return self._suspect or now_s() >= self._valid_until_s
 
     @property
     def held(self) -> list[int]:
@@ -135,6 +127,8 @@ class Leases:
     async def beat(self, said: dict[str, Any]) -> None:
         """Tell the grid that this worker lives, and what it does; renews all its leases at once."""
         begun_s = now_s()
+        if begun_s >= self._valid_until_s and self.held:
+            self._suspect = True
         key = encode_keys([self._worker])[0]
         await self._workers.set(key, encode_json({"id": self._worker, **said}))
         # Counted from before the write: observers can't have seen it earlier.
@@ -181,6 +175,7 @@ class Leases:
         now = await self._read(held)
         lost = [p for p in held if now.get(p) != self._value(self._worker, int(self.epochs[p]))]
         self.epochs[lost] = 0
+        self._suspect = False
         return lost
 
     async def leave(self) -> None:

@@ -110,13 +110,8 @@ class Registry:
 
     async def deployments(self) -> dict[str, Deployed]:
         """All deployments by name."""
-        found: dict[str, Deployed] = {}
-        for partition in range(self._link.partition_count):
-            async for page in self._deployments.scan(partition):
-                for value in page.values.tolist():
-                    deployed = Deployed.from_mapping(decode_json(value))
-                    if deployed.state != "undeployed":
-                        found[deployed.config.name] = deployed
+        every = [Deployed.from_mapping(decode_json(value)) for value in await self._deployments.values()]
+        found = {one.config.name: one for one in every if one.state != "undeployed"}
         return dict(sorted(found.items()))
 
     async def deployment(self, name: str) -> Deployed:

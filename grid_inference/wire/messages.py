@@ -26,6 +26,8 @@ __all__ = [
     "decode_entry_event",
     "decode_flag",
     "decode_scan_page",
+    "decode_size",
+    "decode_values",
     "delete_request",
     "destroy_proxy_request",
     "fetch_entries_request",
@@ -37,6 +39,7 @@ __all__ = [
     "replace_if_same_request",
     "set_request",
     "size_request",
+    "values_request",
 ]
 
 MAP_GET = 0x010200
@@ -47,6 +50,7 @@ MAP_SET = 0x010F00
 MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE = 0x011700
 MAP_ADD_ENTRY_LISTENER = 0x011900
 MAP_GET_ALL = 0x012300
+MAP_VALUES = 0x012400
 MAP_SIZE = 0x012A00
 MAP_PUT_ALL = 0x012C00
 MAP_CLEAR = 0x012D00
@@ -116,6 +120,11 @@ def replace_if_same_request(name: str, key: bytes, expected: bytes, value: bytes
 def size_request(name: str) -> bytearray:
     """Map.Size; `decode_size` reads the answer."""
     return f.request(MAP_SIZE, b"", f.string_frame(name))
+
+
+def values_request(name: str) -> bytearray:
+    """Map.Values: every value of a small map at once; `decode_values` reads the answer."""
+    return f.request(MAP_VALUES, b"", f.string_frame(name))
 
 
 def clear_request(name: str) -> bytearray:
@@ -253,6 +262,14 @@ def decode_flag(message: f.Message) -> bool:
 def decode_size(message: f.Message) -> int:
     """An int32 in the header's frame, as Map.Size answers."""
     return message.fixed(_int)[0]
+
+
+def decode_values(message: f.Message) -> list[bytes]:
+    """A list of Data (Map.Values)."""
+    payloads, flags = message.frames()
+    if flags.size < 3 or not int(flags[1]) & f.BEGIN or not int(flags[-1]) & f.END or bool(flags[2:-1].any()):
+        raise DecodeError("a list of values is not BEGIN, values, END")
+    return payloads.take(np.arange(2, flags.size - 1)).tolist()
 
 
 def decode_entries(message: f.Message) -> tuple[Blobs, Blobs]:

@@ -152,6 +152,32 @@ def attempt(function: Any, *arguments: Any) -> None:
         function(*arguments)
 
 
+@given(st.data())
+def test_columns_and_records_agree_on_what_is_damaged(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(VALUES)))
+    schema = Schema.of("t", {"a": FieldKind.INT16, "it": kind, "z": FieldKind.NULLABLE_INT8})
+    record = data.draw(records(schema))
+    item = encode_record(schema, record)
+    item = item[:16] + data.draw(damaged(item[16:60])) + item[60:]
+    blobs = data.draw(scattered([item]))
+    lengths = data.draw(st.sampled_from([{}, {"it": 0}, {"it": 2}]))
+    try:
+        expected = decode_record(schema, item)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            decode_columns(blobs, schema, None, lengths)
+        return
+    decoded = decode_columns(blobs, schema, None, lengths)
+    for name, column in decoded.items():
+        there = column.valid is None or bool(column.valid[0])
+        value = expected[name]
+        if name in lengths and value is not None and column.values.ndim == 2:
+            assert there == (len(value) == lengths[name])
+        else:
+            assert there == (value is not None)
+        assert not there or same(column.values[0:1].tolist()[0], value)
+
+
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_unreadable_kinds_are_named_and_hinder_nobody_else(kind: FieldKind) -> None:
     schema = Schema.of("t", {"amount": FieldKind.FLOAT64, "odd": kind})

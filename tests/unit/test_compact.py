@@ -367,6 +367,8 @@ def test_schema_ids_beside_other_values() -> None:
         "00000001 05 ff",  # half a table
         "00000001 05 00 ff",  # into the fixed part (as a column); beyond the end (as a record)
         "00000001 05 ff 02",  # beyond the data
+        "00000003 05 0000 00 ff",  # a short in the fixed part
+        "00000007 05 0102 00000001 01 03",  # a string that goes on in the table
         "00000002 05 01 01 ff",  # two bytes, one there
         "00000005 05 ffffffff ff 01",  # a string of -1 bytes
         "00000005 05 00000001 ff 01",
@@ -382,10 +384,13 @@ def test_records_that_lie(rest: str) -> None:
         decode_columns(Blobs.of([good, bad]), NULLABLE)
 
 
-def test_a_huge_count_costs_nothing() -> None:
+def test_counts_that_lie_cost_nothing() -> None:
     for kind, rest in (
         (K.ARRAY_OF_FLOAT64, "00000004 7fffffff 00"),
         (K.ARRAY_OF_BOOLEAN, "00000004 7fffffff 00"),
+        (K.ARRAY_OF_FLOAT64, "00000004 ffffffff 00"),
+        (K.ARRAY_OF_BOOLEAN, "00000004 ffffffff 00"),
+        (K.ARRAY_OF_BOOLEAN, "00000004 fffffff9 00"),
         (K.ARRAY_OF_STRING, "00000008 00000000 7fffffff 00"),
         (K.ARRAY_OF_NULLABLE_INT64, "00000008 00000000 ffffffff 00"),
     ):
