@@ -51,16 +51,18 @@ format: $(STAMP) ## let ruff write the layout
 	$(BIN)/ruff format .
 
 # uv resolves for every platform and Python version at once; where it is not installed, it gets an environment of its own.
+# The second lock is the first without what only development needs: images are built from it.
 lock: ## resolve requirements.lock anew
 ifdef UV
-	$(UV) $(LOCK_ARGUMENTS)
+	$(UV) $(LOCK) --group dev --all-extras --output-file requirements.lock
+	$(UV) $(LOCK) --constraints requirements.lock --output-file requirements-runtime.lock
 else
 	@test -x .cache/lock/bin/uv || { $(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
-	.cache/lock/bin/uv $(LOCK_ARGUMENTS)
+	.cache/lock/bin/uv $(LOCK) --group dev --all-extras --output-file requirements.lock
+	.cache/lock/bin/uv $(LOCK) --constraints requirements.lock --output-file requirements-runtime.lock
 endif
-LOCK_ARGUMENTS = pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
-	--custom-compile-command "make lock" --output-file requirements.lock
+LOCK = pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --quiet --custom-compile-command "make lock"
 
 clean: ## remove what was made here; the jar in the per-user cache stays
 	rm -rf $(VENV) .cache dist .pytest_cache .ruff_cache .hypothesis

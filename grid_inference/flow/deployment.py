@@ -12,6 +12,7 @@ from typing import Any
 
 from grid_inference.config import WorkerConfig
 from grid_inference.errors import GridError
+from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions
 from grid_inference.flow.read import Feed, Reader
@@ -24,7 +25,6 @@ from grid_inference.model.artifact import load
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.trust import Trust
-from grid_inference.records import PredictionEncoder
 
 __all__ = ["RunningDeployment"]
 

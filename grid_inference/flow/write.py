@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import LeaseExpiredError
+from grid_inference.flow.encode import PredictionEncoder, encode_dead_letters
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
@@ -25,9 +26,6 @@ from grid_inference.records import (
     PREDICTION_MESSAGE,
     DeadLetterBatch,
     PredictionBatch,
-    PredictionEncoder,
-    encode_dead_letters,
-    encode_messages,
 )
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
@@ -91,7 +89,7 @@ class Writer:
                 raise LeaseExpiredError("the lease of a partition has run out, so its results are not written")
         requests: list[tuple[int, bytearray]] = []
         if len(good):
-            values = self._encoder.encode(good)
+            values = self._encoder.predictions(good)
             requests += messages.put_all_requests(self._predictions, good.keys, values, good.partitions)
         requests += self._bury(dead)
         requests += self._revive(good.keys, good.partitions)
@@ -106,7 +104,7 @@ class Writer:
         """Write dead letters and remove the predictions of their keys."""
         if not len(dead):
             return []
-        values = encode_dead_letters(dead, self._encoder.fixed_fields, time.time_ns() // 1000)
+        values = encode_dead_letters(dead, self._encoder.constants, time.time_ns() // 1000)
         requests = list(messages.put_all_requests(self._dead_letters, dead.keys, values, dead.partitions))
         requests += _deletes(self._predictions, dead.keys, dead.partitions)
         for identity, partition in zip(key_identities(dead.keys).tolist(), dead.partitions.tolist(), strict=True):
@@ -146,14 +144,12 @@ class Writer:
             batch = _rows(batch, chosen)
             if not len(batch):
                 return
-        for start in range(0, len(batch), PUBLISH_ROWS):
-            part = _rows(batch, np.arange(start, min(start + PUBLISH_ROWS, len(batch))))
-            encoded = encode_messages(part, self._encoder.fixed_fields, self._classes)
-            if self._topic.kind == "topic":
-                await self._link.publish_all(self._topic_name, encoded)
-            else:
-                await self._link.publish_all_reliable(self._topic_name, encoded)
-            self.counts.published += len(part)
+        encoded = self._encoder.messages(batch)
+        if self._topic.kind == "topic":
+            await self._link.publish_all(self._topic_name, encoded)
+        else:
+            await self._link.publish_all_reliable(self._topic_name, encoded)
+        self.counts.published += len(batch)
 
     def _columns(self, batch: PredictionBatch) -> dict[str, NDArray[np.generic]]:
         count = len(batch)
@@ -164,15 +160,11 @@ class Writer:
             "scored_at_us": np.full(count, batch.scored_at_us),
             "label": np.full(count, None, object),
         }
-        for name, value in self._encoder.fixed_fields.items():
+        for name, value in self._encoder.constants.items():
             columns[name] = np.full(count, value)
         if batch.label_index is not None:
             columns["label"] = np.array(self._classes, object)[batch.label_index]
         return columns
-
-
-PUBLISH_ROWS = 2048
-"""Messages sent to a topic with one request."""
 
 
 def _deletes(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, bytearray]]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import hazelcast
+import numpy as np
 from hazelcast.config import Config, ReconnectMode
 from hazelcast.errors import (
     HazelcastClientNotActiveError,
@@ -56,6 +57,10 @@ RETRY_PAUSE_S: Final = 0.1
 """Pause before a request is sent again after an error that may pass."""
 CALL_TIMEOUT_S: Final = 30.0
 """How long a request is tried again before its error is given to whoever asked."""
+PUBLISH_ROWS: Final = 2048
+"""Messages sent to a topic with one request."""
+RELIABLE_ROWS: Final = 512
+"""Messages added to a reliable topic's ring at once."""
 CLIENT_VERSION: Final = "5.7."
 
 Answer = f.Message | GridError
@@ -307,13 +312,19 @@ class Link:
         """Publish messages (whole Data) to a plain topic, in order."""
         key = self.client._serialization_service.to_data(topic)
         partition: int = self.client._internal_partition_service.get_partition_id(key)
-        await self.call(messages.publish_all_request(topic, encoded), partition)
+        parts = [
+            encoded.take(np.arange(start, min(start + PUBLISH_ROWS, len(encoded))))
+            for start in range(0, len(encoded), PUBLISH_ROWS)
+        ]
+        await self.call_all((partition, messages.publish_all_request(topic, part)) for part in parts)
 
     async def publish_all_reliable(self, topic: str, encoded: Blobs) -> None:
         """Publish messages (whole Data) to a reliable topic, in order; the oldest in its ring are overwritten."""
+        items = [StockData(item) for item in encoded.tolist()]
         try:
             proxy = await self.client.get_reliable_topic(topic)
-            await proxy.publish_all([StockData(item) for item in encoded.tolist()])
+            for start in range(0, len(items), RELIABLE_ROWS):
+                await proxy.publish_all(items[start : start + RELIABLE_ROWS])
         except Exception as error:
             raise _translate(error) from error
 

@@ -183,6 +183,16 @@ def decode_record(schema: Schema, data: bytes) -> dict[str, Any]:
     return record
 
 
+def value_offset(schema: Schema, data: bytes, name: str) -> int | None:
+    """Where a field's bytes begin in a whole Data that we wrote ourselves; None for a null."""
+    slot, start = schema.slots[name], schema.data_start
+    if slot.index < 0:
+        return start + slot.offset
+    size = _INT.unpack_from(data, start - _INT.size)[0]
+    offset = _offsets(data, start, size, schema.var_count, len(data))[slot.index]
+    return None if offset is None else start + offset
+
+
 def _field(slot: Slot, data: bytes, at: int, end: int) -> Any:
     if slot.kind is FieldKind.BOOLEAN:
         return bool(data[at] >> slot.bit & 1)

@@ -1,0 +1,41 @@
+"""The command line: `grid-inference COMMAND`. Each command is in a module of its own and loaded only when it is called.
+
+Here are the list of commands and the end of every run: an error becomes one line and a remedy, and an exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run one command and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        # Loaded here and not above: from the first line on, Ctrl-C must end us without a traceback.
+        from grid_inference.cli.app import run  # noqa: PLC0415
+
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`); what Python still flushes at its end must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    # What is left to do at exit (an embedded member's end) is not to be cut short by an impatient second Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends a command as Ctrl-C does: in order."""
+    raise KeyboardInterrupt

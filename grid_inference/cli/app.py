@@ -1,0 +1,129 @@
+"""The command group: which commands there are, in which order help shows them, and what an error looks like."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from grid_inference.cli.ending import Ending, ending_of
+
+__all__ = ["run"]
+
+SECTIONS: Final = {
+    "Run a grid": ("node", "worker", "demo", "doctor"),
+    "Put models to work": ("deploy", "undeploy", "pause", "resume", "deployments"),
+    "Records and predictions": ("put", "get", "watch"),
+    "How it is doing": ("status", "verify", "dead-letters"),
+}
+# Name → module and what help says: importing the modules for their help alone would take longer than to print it.
+COMMANDS: Final = {
+    "node": ("node", "Run a grid member and its workers on this machine."),
+    "worker": ("node", "Run workers for a cluster that is there."),
+    "demo": ("demo", "Card fraud, live: start a grid, train, deploy, stream, verify."),
+    "doctor": ("doctor", "Check this machine and the grid, and say what to do."),
+    "deploy": ("deployments", "Put a fitted model to work on a feature map."),
+    "undeploy": ("deployments", "Stop a deployment for good."),
+    "pause": ("deployments", "Stop scoring until `resume`."),
+    "resume": ("deployments", "Go on scoring."),
+    "deployments": ("deployments", "List the deployments."),
+    "put": ("put", "Put a file's rows into a feature map."),
+    "get": ("records", "Show one record or prediction."),
+    "watch": ("records", "Print new predictions as they come."),
+    "status": ("look", "Show members, workers and deployments."),
+    "verify": ("look", "Prove that every record has its prediction."),
+    "dead-letters": ("look", "List the records that were refused, and why."),
+}
+EPILOG: Final = """
+\b
+Try it:
+  grid-inference demo
+\b
+Exit codes:
+  0  done              3  the grid can't be reached or did not start
+  1  not complete,     4  the input, the model or the request was refused
+     or not found      5  an error that nobody foresaw
+  2  wrong usage     130  interrupted (Ctrl-C)
+\b
+Environment: GRID_INFERENCE_ADDRESS, GRID_INFERENCE_CLUSTER, GRID_INFERENCE_CONFIG (a TOML
+file), GRID_INFERENCE_LOG_LEVEL (DEBUG shows tracebacks).
+"""
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order of help."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"grid_inference.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name what may have been meant where a command is not known."""
+        import difflib  # noqa: PLC0415 - only for a mistyped command
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            meant = f"did you mean `{near[0]}`?" if near else "`grid-inference --help` lists the commands"
+            raise Ending(2, f"there is no command {args[0]!r}", meant)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in help, in sections."""
+        del ctx
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(12), COMMANDS[name][1]) for name in names])
+
+
+@click.command(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="grid-inference", prog_name="grid-inference")
+def group() -> None:
+    """Machine-learning inference inside a Hazelcast data grid.
+
+    Put a feature record into a map; a moment later its prediction stands beside it.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; give its exit code. Errors go to stderr."""
+    debug = _set_up_logging()
+    try:
+        code = group.main(list(arguments), prog_name="grid-inference", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last place that can make a readable end of it
+        ending = ending_of(error)
+        if debug:
+            traceback.print_exc()
+        ending.say()
+        return ending.code
+    return code if isinstance(code, int) else 0
+
+
+def _set_up_logging() -> bool:
+    """Log only if asked to: the client's warnings of a connection that ends mean nothing to whoever ended it."""
+    level = os.environ.get("GRID_INFERENCE_LOG_LEVEL", "").upper()
+    if level:
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    elif not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
+    return level == "DEBUG"

@@ -1,0 +1,105 @@
+"""What commands share: the options that say where the grid is, the connection, and how results are written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from grid_inference.cli.ending import USAGE, Ending
+from grid_inference.client import Grid, connect
+from grid_inference.wire.keys import KEY_KINDS
+
+__all__ = ["connected", "console", "grid_options", "json_option", "key_of", "key_type_option", "plain", "table", "write_json"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+KEY_TYPES = tuple(kind for kind in KEY_KINDS if kind not in {"bytes", "data"})
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
+key_type_option = click.option(
+    "--key-type",
+    type=click.Choice(KEY_TYPES),
+    help="The keys' type in the grid. By default whole numbers are `long`, as in Java, and all else is `string`.",
+)
+
+
+def grid_options(command: Command) -> Command:
+    """`--address` and `--cluster-name`."""
+    address = click.option("--address", metavar="HOST:PORT", help="A member of the grid. [default: 127.0.0.1:5701]")
+    name = click.option("--cluster-name", metavar="NAME", help="The cluster's name. [default: grid-inference]")
+    return address(name(command))
+
+
+@contextmanager
+def connected(address: str | None, cluster_name: str | None) -> Generator[Grid]:
+    """A grid to work with, closed in the end."""
+    with connect(address, cluster_name=cluster_name) as grid:
+        yield grid
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for people; piped into a file it does not break lines."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = 1000
+    return made
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table in the house's style."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left")
+    return made
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on one line of stdout, at once."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, numpy values and bytes as JSON can hold them; what is no number is null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def key_of(text: str, key_type: str | None) -> Any:
+    """A key from the command line as the Python value that stands for it."""
+    kind = key_type or ("long" if _is_whole(text) else "string")
+    try:
+        if kind == "uuid":
+            import uuid  # noqa: PLC0415 - rarely needed
+
+            return uuid.UUID(text)
+        if kind in {"float", "double"}:
+            return float(text)
+        return text if kind == "string" else int(text)
+    except ValueError:
+        raise Ending(USAGE, f"{text!r} is no key of type {kind}", "choose another --key-type") from None
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        return -(2**63) <= int(text) < 2**63 and "_" not in text
+    except ValueError:
+        return False

@@ -1,0 +1,122 @@
+"""Encoding: columns of predictions → Prediction and PredictionMessage records, in one pass per shape.
+
+Records of one label, key length and key text length differ only in numbers and key bytes, so they are written by copying a
+template and setting what differs. Dead letters are few and are written one by one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetterBatch, PredictionBatch
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import encode_record
+from grid_inference.wire.compact_record import value_offset
+from grid_inference.wire.keys import key_texts
+from grid_inference.wire.schema import NUMBER_DTYPES, Schema
+
+__all__ = ["PredictionEncoder", "encode_dead_letters"]
+
+_NUMBERS = ("score", "input_digest", "owner_epoch", "scored_at_us")
+_LENGTH_BYTES = 4
+Shape = tuple[int, int, int]
+"""Label, bytes of the key, bytes of the key's text: what the layout of a record depends on."""
+
+
+class _Template:
+    """The bytes that all records of one shape share, and where the others go."""
+
+    def __init__(self, schema: Schema, record: dict[str, Any]) -> None:
+        data = encode_record(schema, record)
+        self.bytes = np.frombuffer(data, np.uint8)
+        self.scores_at = _content_offset(schema, data, "scores")
+        self.key_at = _content_offset(schema, data, "key")
+        self.key_data_at = _content_offset(schema, data, "key_data")
+
+
+class PredictionEncoder:
+    """Writes the records of one deployment, model and version."""
+
+    def __init__(self, deployment: str, model: str, version: int, classes: tuple[str, ...]) -> None:
+        self.constants = {"deployment": deployment, "model": model, "version": version}
+        """Fields that are the same in every record."""
+        self._classes = classes
+        self._templates: dict[tuple[int, Shape], _Template] = {}
+
+    def predictions(self, batch: PredictionBatch) -> Blobs:
+        """Prediction records as whole Data, in the rows' order."""
+        return self._encode(PREDICTION, batch, None)
+
+    def messages(self, batch: PredictionBatch) -> Blobs:
+        """PredictionMessage records as whole Data, in the rows' order."""
+        return self._encode(PREDICTION_MESSAGE, batch, key_texts(batch.keys))
+
+    def _encode(self, schema: Schema, batch: PredictionBatch, texts: Blobs | None) -> Blobs:
+        labels = np.zeros(len(batch), np.int64) if batch.label_index is None else batch.label_index.astype(np.int64)
+        shapes = labels if texts is None else (labels << 40) | (batch.keys.lengths << 20) | texts.lengths
+        present = np.unique(shapes)
+        if present.size == 1:
+            return self._fill(schema, batch, texts, slice(None), int(present[0]))
+        parts, rows = list[Blobs](), list[NDArray[np.int64]]()
+        for shape in present.tolist():
+            mine = np.flatnonzero(shapes == shape)
+            rows.append(mine)
+            parts.append(self._fill(schema, batch, texts, mine, shape))
+        back = np.empty(len(batch), np.int64)
+        back[np.concatenate(rows)] = np.arange(len(batch))
+        return Blobs.concat(parts).take(back)
+
+    def _fill(self, schema: Schema, batch: PredictionBatch, texts: Blobs | None, rows: Any, packed: int) -> Blobs:
+        """All records of one shape as a byte matrix."""
+        shape = (packed, 0, 0) if texts is None else (packed >> 40, packed >> 20 & 0xFFFFF, packed & 0xFFFFF)
+        template = self._template(schema, shape)
+        digests = batch.digests[rows]
+        matrix = np.tile(template.bytes, (digests.size, 1))
+        columns = {"score": batch.score[rows], "input_digest": digests, "owner_epoch": batch.epochs[rows]}
+        for name, values in {**columns, "scored_at_us": batch.scored_at_us}.items():
+            slot = schema.slots[name]
+            at, dtype = schema.data_start + slot.offset, NUMBER_DTYPES[slot.kind]
+            matrix[:, at : at + dtype.itemsize].view(dtype)[:, 0] = values
+        if batch.scores is not None:
+            end = template.scores_at + 8 * batch.scores.shape[1]
+            matrix[:, template.scores_at : end].view(">f8")[:] = batch.scores[rows]
+        if texts is not None:
+            _set_bytes(matrix, template.key_data_at, batch.keys, rows, shape[1])
+            _set_bytes(matrix, template.key_at, texts, rows, shape[2])
+        return Blobs.from_matrix(matrix)
+
+    def _template(self, schema: Schema, shape: Shape) -> _Template:
+        known = self._templates.get((schema.schema_id, shape))
+        if known is None:
+            label, key_bytes, text_bytes = shape
+            record: dict[str, Any] = {**self.constants, **dict.fromkeys(_NUMBERS, 0)}
+            record["label"] = self._classes[label] if self._classes else None
+            record["scores"] = [0.0] * len(self._classes) if self._classes else None
+            if schema is PREDICTION_MESSAGE:
+                record["key"], record["key_data"] = " " * text_bytes, np.zeros(key_bytes, np.int8)
+            known = self._templates[schema.schema_id, shape] = _Template(schema, record)
+        return known
+
+
+def _set_bytes(matrix: NDArray[np.uint8], at: int, blobs: Blobs, rows: Any, width: int) -> None:
+    matrix[:, at : at + width] = (blobs if isinstance(rows, slice) else blobs.take(rows)).matrix(0, width)
+
+
+def _content_offset(schema: Schema, data: bytes, name: str) -> int:
+    """Where the content of a string or array field begins, behind its length; 0 if it is null or not in the schema."""
+    at = value_offset(schema, data, name) if name in schema.slots else None
+    return 0 if at is None else at + _LENGTH_BYTES
+
+
+def encode_dead_letters(batch: DeadLetterBatch, constants: dict[str, Any], failed_at_us: int) -> Blobs:
+    """DeadLetter records as whole Data, in the rows' order."""
+    values: list[bytes] = []
+    digests = batch.digests.tolist()
+    for row, record in enumerate(batch.records.tolist()):
+        body = {"cause": batch.causes[row], "message": batch.messages[row], "input_digest": digests[row]}
+        content = {"record": np.frombuffer(record, np.int8), "failed_at_us": failed_at_us}
+        values.append(encode_record(DEAD_LETTER, {**constants, **body, **content}))
+    return Blobs.of(values)
