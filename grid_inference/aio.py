@@ -238,6 +238,10 @@ class Features:
         """Remove all records."""
         await self._map.clear()
 
+    async def destroy(self) -> None:
+        """Take the whole map away, its journal included; deployments on it go on with what is put next."""
+        await self._map.destroy()
+
     async def any_schema(self) -> Schema | None:
         """The Compact schema of some record, or None if there is no Compact record."""
         for partition in range(self._link.partition_count):

@@ -235,6 +235,10 @@ class Features:
         """Remove all records."""
         self._loop.run(self._features.clear())
 
+    def destroy(self) -> None:
+        """Take the whole map away, its journal included; deployments on it go on with what is put next."""
+        self._loop.run(self._features.destroy())
+
 
 class Predictions:
     """The predictions of one deployment."""

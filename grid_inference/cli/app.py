@@ -92,7 +92,9 @@ class Commands(click.Group):
                 formatter.write_dl([(name.ljust(12), COMMANDS[name][1]) for name in names])
 
 
-@click.command(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="grid-inference", prog_name="grid-inference")
 def group() -> None:
     """Machine-learning inference inside a Hazelcast data grid.

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import sys
+import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,9 +17,19 @@ from rich.table import Table
 
 from grid_inference.cli.ending import USAGE, Ending
 from grid_inference.client import Grid, connect
-from grid_inference.wire.keys import KEY_KINDS
+from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
 
-__all__ = ["connected", "console", "grid_options", "json_option", "key_of", "key_type_option", "plain", "table", "write_json"]
+__all__ = [
+    "connected",
+    "console",
+    "grid_options",
+    "json_option",
+    "key_of",
+    "key_type_option",
+    "plain",
+    "table",
+    "write_json",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -84,16 +95,16 @@ def plain(value: Any) -> Any:
 
 
 def key_of(text: str, key_type: str | None) -> Any:
-    """A key from the command line as the Python value that stands for it."""
+    """A key from the command line as the grid's bytes of it."""
     kind = key_type or ("long" if _is_whole(text) else "string")
     try:
         if kind == "uuid":
-            import uuid  # noqa: PLC0415 - rarely needed
-
-            return uuid.UUID(text)
-        if kind in {"float", "double"}:
-            return float(text)
-        return text if kind == "string" else int(text)
+            value: Any = uuid.UUID(text)
+        elif kind in {"float", "double"}:
+            value = float(text)
+        else:
+            value = text if kind == "string" else int(text)
+        return DataKey(encode_keys([value], kind)[0])
     except ValueError:
         raise Ending(USAGE, f"{text!r} is no key of type {kind}", "choose another --key-type") from None
 

@@ -26,6 +26,7 @@ from hazelcast.errors import (
 )
 from hazelcast.internal.asyncio_client import HazelcastClient
 from hazelcast.internal.asyncio_invocation import Invocation
+from hazelcast.internal.asyncio_proxy.manager import MAP_SERVICE
 from hazelcast.predicate import sql
 from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
 from hazelcast.protocol.codec import (
@@ -33,6 +34,7 @@ from hazelcast.protocol.codec import (
 )
 from hazelcast.protocol.codec import (
     client_fetch_schema_codec,
+    client_get_distributed_objects_codec,
     client_send_schema_codec,
     map_remove_entry_listener_codec,
 )
@@ -116,7 +118,7 @@ class Link:
     """A connection to a cluster that takes ready messages. Not thread-safe: use it on the loop that opened it."""
 
     def __init__(self, client: HazelcastClient) -> None:
-        self.client = client
+        self.client: Any = client
         """The stock client, for what needs no speed: listeners, reliable topics, its serialization."""
         self._pending: dict[int, _Request] = {}
         self._loop = asyncio.get_running_loop()
@@ -199,6 +201,12 @@ class Link:
         """Member id → `host:port`."""
         found = self.client._internal_cluster_service.get_members()
         return {str(member.uuid): f"{member.address.host}:{member.address.port}" for member in found}
+
+    async def map_names(self) -> set[str]:
+        """Names of the maps that exist on the cluster."""
+        request = client_get_distributed_objects_codec.encode_request()
+        found = await self._invoke(request, client_get_distributed_objects_codec.decode_response)
+        return {one.name for one in found if one.service_name == MAP_SERVICE}
 
     @property
     def connected(self) -> bool:

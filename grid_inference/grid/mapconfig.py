@@ -1,12 +1,20 @@
-"""Whether a feature map can be read by its journal, and giving a new map a journal on a cluster that is not ours."""
+"""The event journal of a feature map: whether there is one, and giving one to a map that does not exist yet.
+
+On members that we configure every feature map has a journal. On a cluster of somebody else's the configuration of a new
+map is added by the protocol's dynamic-configuration message; a map that exists already keeps what it was created with.
+"""
 
 from __future__ import annotations
 
-from grid_inference.errors import DeploymentError, RemoteError
+from grid_inference.errors import DeploymentError, GridError, RemoteError
 from grid_inference.grid.link import Link
-from grid_inference.wire import journal
+from grid_inference.wire import journal, messages
 
 __all__ = ["ensure_journal", "has_journal"]
+
+JOURNAL_CAPACITY = 100_000
+"""Events that a map's journal on a foreign cluster keeps, over all partitions."""
+BACKUP_COUNT = 1
 
 
 async def has_journal(link: Link, name: str) -> bool:
@@ -21,9 +29,21 @@ async def has_journal(link: Link, name: str) -> bool:
 
 
 async def ensure_journal(link: Link, name: str) -> None:
-    """Return if the map has a journal; raise DeploymentError with the remedy if it has none."""
-    if not await has_journal(link, name):
-        raise DeploymentError(
-            f"map {name!r} has no event journal, so new records could be missed",
-            remedy="configure `event-journal` for it in the members' configuration (hazelcast/hazelcast.yaml shows how)",
-        )
+    """Return once the map has a journal; raise DeploymentError with the remedy if it can't get one."""
+    exists = name in await link.map_names()
+    if await has_journal(link, name):
+        return
+    refusal = ""
+    if not exists:
+        request = messages.add_map_config_request(name, journal_capacity=JOURNAL_CAPACITY, backup_count=BACKUP_COUNT)
+        try:
+            await link.call(request)
+        except GridError as error:
+            refusal = f": {error}"
+        if await has_journal(link, name):
+            return
+    anew = " and create the map anew: an existing map keeps what it has" if exists else ""
+    raise DeploymentError(
+        f"map {name!r} has no event journal, so new records could be missed{refusal}",
+        remedy=f"configure `event-journal` for it on the members (hazelcast/hazelcast.yaml shows how){anew}",
+    )

@@ -63,6 +63,10 @@ class GridMap:
         """Remove every entry."""
         await self.link.call(messages.clear_request(self.name))
 
+    async def destroy(self) -> None:
+        """Take the map away on all members, with its journal."""
+        await self.link.call(messages.destroy_proxy_request(self.name))
+
     async def put_batch(self, keys: Blobs, values: Blobs, partitions: NDArray[np.int32] | None = None) -> None:
         """Write n entries, one PutAll a partition; returns when all are acknowledged. A key may stand once only."""
         if partitions is None:

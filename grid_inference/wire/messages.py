@@ -20,6 +20,7 @@ from grid_inference.wire.blobs import Blobs
 __all__ = [
     "ScanPage",
     "add_entry_listener_request",
+    "add_map_config_request",
     "clear_request",
     "decode_data",
     "decode_entries",
@@ -57,6 +58,7 @@ MAP_CLEAR = 0x012D00
 MAP_FETCH_ENTRIES = 0x013800
 TOPIC_PUBLISH_ALL = 0x040400
 CLIENT_DESTROY_PROXY = 0x000500
+ADD_MAP_CONFIG = 0x1B0C00
 
 MESSAGE_BYTES_MAX = 4 << 20
 """A PutAll is cut where it would grow beyond this, so that no partition thread is held for long."""
@@ -67,6 +69,10 @@ _pointer = struct.Struct("<ii")
 _bool = struct.Struct("<B")
 _int = struct.Struct("<i")
 _event_type = struct.Struct("<i")
+_map_config = struct.Struct("<iiiiBiBiB")
+_journal_config = struct.Struct("<Bii")
+_capacity = struct.Struct("<qi")
+_MEGABYTES = 2
 
 ScanPosition = tuple[tuple[int, int], ...]
 """Iteration pointers as (index in the hash table, size of the table), one a resize of the table; index -1 is the end."""
@@ -135,6 +141,34 @@ def clear_request(name: str) -> bytearray:
 def destroy_proxy_request(name: str) -> bytearray:
     """Client.DestroyProxy of a map."""
     return f.request(CLIENT_DESTROY_PROXY, b"", f.string_frame(name), f.string_frame("hz:impl:mapService"))
+
+
+def add_map_config_request(name: str, *, journal_capacity: int, backup_count: int) -> bytearray:
+    """DynamicConfig.AddMapConfig: a new map's configuration, with an event journal and else Hazelcast's defaults."""
+    head = _map_config.pack(backup_count, 0, 0, 0, 0, 100, 1, 0, 0)
+    journal = _structure(f.data_frame(_journal_config.pack(1, journal_capacity, 0)))
+    memory = _structure(_structure(f.data_frame(_capacity.pack(256, _MEGABYTES))))
+    disk = _structure(f.data_frame(b"\0"), f.string_frame("default-tiered-store-device"))
+    return f.request(
+        ADD_MAP_CONFIG,
+        head,
+        f.string_frame(name),
+        f.NULL_FRAME,  # eviction: none
+        f.string_frame("INDEX_ONLY"),
+        f.string_frame("com.hazelcast.spi.merge.PutIfAbsentMergePolicy"),
+        f.string_frame("BINARY"),
+        f.NULL_FRAME * 12,  # listeners, protection, store, near cache, WAN, indexes and so on: none
+        journal,
+        f.NULL_FRAME,  # Merkle tree: none
+        _structure(f.data_frame(b"\0\0")),  # persistence: off
+        _structure(f.data_frame(b"\0"), memory, disk),  # tiered store: off
+        f.NULL_FRAME,  # partitioning attributes: none
+        f.NULL_FRAME,  # user code namespace: none
+    )
+
+
+def _structure(*frames: bytes) -> bytes:
+    return b"".join((f.BEGIN_FRAME, *frames, f.END_FRAME))
 
 
 # ---- requests about many keys

@@ -1,0 +1,184 @@
+"""Our side: a grid as `grid-inference node` starts it, and one backlog worked off by its workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import hazelcast
+import numpy as np
+
+import grid_inference as gi
+from bench.data import NAMES, columns, matrix
+from bench.measure import Meter
+from bench.peers import stock_client
+from grid_inference.client import Grid
+from grid_inference.grid.jars import shipped_file
+from grid_inference.grid.member import MemberConfig
+
+__all__ = ["SMALL_JOURNAL", "Backlog", "BenchError", "Ours"]
+
+SMALL_JOURNAL: Final = "small-journal."
+"""Maps whose names begin so have the small journal."""
+PUT_ROWS: Final = 50_000
+"""Records put with one put_batch."""
+WARM_ROWS: Final = 4_000
+"""Records scored before a backlog is put: code, connections and Java's compiler are warm then, as in a running grid."""
+POLL_S: Final = 0.01
+WAIT_TIMEOUT_S: Final = 180.0
+FIRST_LINE: Final = "  map:\n"
+
+
+class BenchError(Exception):
+    """A measure is worth nothing: something is missing, stale, or took another way than it should."""
+
+
+@dataclass(slots=True)
+class Backlog:
+    """A backlog that was worked off."""
+
+    records: int
+    seconds: float
+    """From `resume` until the last prediction was acknowledged."""
+    cpu_s: dict[str, float]
+    peak_rss_mb: dict[str, float]
+    loopback_bytes: int
+    model_s: float = 0.0
+    batches: int = 0
+    gaps: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def per_s(self) -> float:
+        return self.records / self.seconds
+
+
+class Ours:
+    """A local grid with its workers."""
+
+    def __init__(self, grid: Grid, client: hazelcast.HazelcastClient) -> None:
+        self.grid = grid
+        self.client = client
+        self._count = 0
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path, workers: int, journal: int, small_journal: int) -> Iterator[Ours]:
+        """Start member and workers. Only the journals' capacities differ from the default."""
+        member = MemberConfig(journal_capacity=journal, config_file=member_file(folder, small_journal))
+        with gi.local(workers=workers, member=member) as grid:
+            client = stock_client(grid.address, grid.cluster_name)
+            try:
+                yield cls(grid, client)
+            finally:
+                client.shutdown()
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """Process ids to be measured."""
+        if self.grid.member is None or self.grid.workers is None:
+            raise BenchError("this grid was not started here")
+        return {"member": [self.grid.member.pid], "workers": self.grid.workers.pids}
+
+    def deploy(self, model: Path, prefix: str = "") -> str:
+        """Put a model to work on a new map and wait until it scores; returns the deployment's name."""
+        self._count += 1
+        name = f"bench-{self._count}"
+        self.put(features_of(name, prefix), 0, WARM_ROWS)
+        self.grid.deploy(name, model, features=features_of(name, prefix), columns=NAMES)
+        self.wait_for(name, WARM_ROWS)
+        return name
+
+    def put(self, features: str, first_key: int, count: int) -> float:
+        """Put records, PUT_ROWS at a time; seconds it took, encoding included."""
+        target, part = self.grid.features(features), columns(matrix(min(count, PUT_ROWS), seed=first_key))
+        seconds = 0.0
+        for start in range(0, count, PUT_ROWS):
+            size = min(PUT_ROWS, count - start)
+            keys = np.arange(first_key + start, first_key + start + size)
+            records = part if size == PUT_ROWS else {name: values[:size] for name, values in part.items()}
+            started = time.perf_counter()
+            target.put_batch(records, key=keys)
+            seconds += time.perf_counter() - started
+        return seconds
+
+    def wait_for(self, name: str, count: int) -> None:
+        """Wait until so many predictions stand in the map."""
+        predictions, deadline = self.grid.predictions(name), time.monotonic() + WAIT_TIMEOUT_S
+        while (size := predictions.size()) < count:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{size} of {count} predictions after {WAIT_TIMEOUT_S:.0f} s: {self.grid.status()}")
+            time.sleep(POLL_S)
+
+    def backlog(self, model: Path, records: int, prefix: str = "") -> Backlog:
+        """Let records wait while the deployment is paused, resume it, and time it until nothing waits any more."""
+        name = self.deploy(model, prefix)
+        try:
+            self.pause(name)
+            self.put(features_of(name, prefix), WARM_ROWS, records)
+            with Meter(self.groups) as meter:
+                self.grid.resume(name)
+                self.wait_for(name, WARM_ROWS + records)
+            self.prove(name, WARM_ROWS + records)
+            done = Backlog(records, meter.seconds, meter.cpu_s, meter.peak_rss_mb, meter.loopback_bytes)
+            self._count_up(name, done)
+        finally:
+            self.destroy(name, prefix)
+        return done
+
+    def pause(self, name: str) -> None:
+        """Pause, and wait until the workers have let go."""
+        self.grid.pause(name)
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
+        while self._status(name).owned:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{name} does not pause")
+            time.sleep(POLL_S * 5)
+
+    def prove(self, name: str, count: int) -> None:
+        """Prove by an independent scan that every record has its prediction."""
+        verdict = self.grid.verify(name)
+        if not verdict.complete or verdict.records != count or verdict.predictions != count:
+            raise BenchError(f"the proof fails for {count} records: {verdict}")
+
+    def _count_up(self, name: str, done: Backlog) -> None:
+        """What the workers say they did; they say it with their next beat."""
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
+        while self._status(name).predictions < done.records:
+            if time.monotonic() > deadline:
+                raise BenchError(f"the workers don't say that they scored {name}")
+            time.sleep(POLL_S * 5)
+        status = self._status(name)
+        done.gaps, done.batches = status.gaps, status.batches
+
+    def _status(self, name: str) -> Any:
+        return next(one for one in self.grid.status().deployments if one.name == name)
+
+    def destroy(self, name: str, prefix: str = "") -> None:
+        """Undeploy, and free the memory of all its maps."""
+        self.grid.undeploy(name)
+        time.sleep(POLL_S)
+        for each in (features_of(name, prefix), f"{name}.predictions", f"{name}.dead-letters"):
+            self.client.get_map(each).blocking().destroy()
+
+
+def features_of(name: str, prefix: str = "") -> str:
+    """Name of a deployment's feature map."""
+    return f"{prefix}{name}.features"
+
+
+def member_file(folder: Path, small_journal: int) -> Path:
+    """The shipped member configuration, with maps of a small journal beside the others."""
+    shipped = shipped_file("hazelcast.yaml").read_text(encoding="utf-8")
+    if shipped.count(FIRST_LINE) != 1:
+        raise BenchError("hazelcast.yaml has another shape than the benchmark knows")
+    small = (
+        f'    "{SMALL_JOURNAL}*":\n      in-memory-format: BINARY\n      backup-count: 1\n'
+        f"      event-journal:\n        enabled: true\n        capacity: {small_journal}\n"
+    )
+    path = folder / "hazelcast.yaml"
+    path.write_text(shipped.replace(FIRST_LINE, FIRST_LINE + small), encoding="utf-8")
+    return path

@@ -1,0 +1,150 @@
+"""What a run found: a table for people, the same in Markdown for the README, and latest.json for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.compare import Results
+
+__all__ = ["Row", "json_of", "markdown", "rows_of", "show", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A measure, the floor that must hold, and the goal of the design."""
+
+    key: str
+    text: str
+    peer: str
+    floor: float
+    goal: float
+    unit: str = ""
+    at_most: bool = False
+
+    def met(self, value: float, bound: float) -> bool:
+        """Whether the value is as good as the bound."""
+        return value <= bound if self.at_most else value >= bound
+
+
+AIMS: Final = (
+    Aim("backlog_hgb_of_bare", "backlog, gradient boosting", "bare `predict_proba`, all cores", 0.55, 0.85),
+    Aim("backlog_lr_of_listener", "backlog, logistic regression", "entry listener, row by row", 180, 400, "/s"),
+    Aim("reconcile_of_journal", "backlog of ten journals (reconcile)", "the same through the journal", 0.5, 0.8),
+    Aim("put_batch_of_put_all", "`put_batch`", "the client's `put_all`", 20, 40),
+    Aim("get_batch_of_get_all", "`get_batch`", "the client's `get_all`", 15, 40),
+    Aim("latency_p50_of_listener", "put → prediction seen, 500/s, p50", "put → bare listener", 2.8, 1.8, "ms", True),
+    Aim("latency_p99_of_listener", "put → prediction seen, 500/s, p99", "put → bare listener", 2.5, 2.0, "ms", True),
+)
+PYTHON: Final = Aim("python_us_per_record", "worker CPU outside the model, per record", "", 2.0, 0.5, "µs", True)
+MEMORY: Final = Aim("worker_rss_growth_mb", "worker memory, 0.2 → 2 million waiting", "", 32, 0, "MB", True)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    measure: str
+    ours: str
+    peer: str
+    value: str
+    floor: str
+    goal: str
+    verdict: str
+
+
+def rows_of(results: Results) -> list[Row]:
+    """The lines of what was measured."""
+    rows = [_ratio_row(aim, results) for aim in AIMS if aim.key in results.ratios]
+    singles = ((PYTHON, results.python_us_per_record), (MEMORY, results.worker_rss_growth_mb))
+    for aim, value in singles:
+        if value is not None:
+            said = f"{value:.2f} {aim.unit}"
+            rows.append(Row(aim.text, said, "", said, *_bounds(aim), _verdict(aim, value)))
+    for label, found in results.latency_ms.items():
+        at = f"{int(label):,}/s" if label.isdigit() else f"{label} of the live maximum"
+        ours = f"p50 {found['p50']:.2f}, p99 {found['p99']:.2f} ms"
+        rows.append(Row(f"put → prediction seen, {at}", ours, "", "", "", "", ""))
+    return rows
+
+
+def _ratio_row(aim: Aim, results: Results) -> Row:
+    ratio, (ours, peer) = results.ratios[aim.key], results.sides[aim.key]
+    unit = aim.unit or "/s"
+    left, right = (f"{value:,.2f} ms" if unit == "ms" else f"{value:,.0f}/s" for value in (ours, peer))
+    return Row(aim.text, left, f"{right} ({aim.peer})", f"{_short(ratio)} ×", *_bounds(aim), _verdict(aim, ratio))
+
+
+def _bounds(aim: Aim) -> tuple[str, str]:
+    sign = "≤" if aim.at_most else "≥"
+    return f"{sign} {aim.floor:g}", f"{sign} {aim.goal:g}" if aim.goal else "flat"
+
+
+def _verdict(aim: Aim, value: float) -> str:
+    if not aim.met(value, aim.floor):
+        return "below"
+    return "goal" if aim.met(value, aim.goal) else "ok"
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
+
+
+HEADINGS: Final = ("measure", "grid-inference", "peer", "ratio", "floor", "goal", "")
+
+
+def show(console: Console, rows: list[Row]) -> None:
+    """Print the table."""
+    table = Table(*HEADINGS, title="grid-inference against its peers, medians of one run", title_justify="left")
+    colours = {"below": "red", "ok": "yellow", "goal": "green"}
+    for row in rows:
+        table.add_row(*_cells(row), style=colours.get(row.verdict))
+    console.print(table)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (row.measure, row.ours, row.peer, row.value, row.floor, row.goal, row.verdict)
+
+
+def markdown(rows: list[Row], machine: dict[str, Any]) -> str:
+    """The table as it goes into the README, with the machine named."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    lines += [
+        "",
+        f"Measured on {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['os']}, "
+        f"Python {machine['python']}, {packages}, commit {machine['commit']}; member, workers and load share the machine.",
+    ]
+    return "\n".join(lines)
+
+
+def json_of(results: Results, machine: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """Everything, with the keys that others rely on."""
+    return {
+        "ratios": {aim.key: _rounded(results.ratios.get(aim.key)) for aim in AIMS},
+        "latency_ms": results.latency_ms,
+        "python_us_per_record": results.python_us_per_record,
+        "worker_rss_growth_mb": results.worker_rss_growth_mb,
+        "floors": {aim.key: aim.floor for aim in (*AIMS, PYTHON, MEMORY)},
+        "sides": {name: [_rounded(one) for one in both] for name, both in results.sides.items()},
+        "details": results.details,
+        "run": run,
+        "machine": machine,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Write it whole or not at all."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,211 @@
+"""`demo`: a grid of its own, a model trained on simulated card payments, and a stream of later ones, scored live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import click
+import numpy as np
+
+from grid_inference import aio
+from grid_inference.cli.common import console, write_json
+from grid_inference.cli.demo_screen import Numbers, Screen, quantiles_ms
+from grid_inference.cli.demo_stream import DEPLOYMENT, FEATURES_MAP, deploy, scores_of, stream
+from grid_inference.cli.ending import GRID, INCOMPLETE, Ending
+from grid_inference.config import GridConfig
+from grid_inference.demo.training import FraudModel, Quality, quality, train
+from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.node import Workers
+from grid_inference.observe.status import DeploymentStatus
+
+__all__ = ["demo"]
+
+RECORDS: Final = 150_000
+RATE: Final = 12_000
+VERIFY_TIMEOUT_S: Final = 120.0
+T = TypeVar("T")
+
+
+@click.command(
+    epilog="\b\nExamples:\n  grid-inference demo\n  grid-inference demo --records 500000 --rate 30000 --keep"
+)
+@click.option("--records", type=click.IntRange(1), default=RECORDS, show_default=True, help="Payments to stream.")
+@click.option("--rate", type=click.FloatRange(1), default=RATE, show_default=True, help="Payments put per second.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other payments.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
+@click.option("--json", "as_json", is_flag=True, help="Write the results as JSON, as the last line of stdout.")
+@click.option("--keep", is_flag=True, help="Leave the grid running afterwards, until Ctrl-C.")
+def demo(records: int, rate: float, seed: int, workers: int, as_json: bool, keep: bool) -> int:
+    """Card fraud, live: start a grid, train, deploy, stream, verify.
+
+    Payments are simulated after the Fraud Detection Handbook; latency is measured from the put of a payment to its
+    prediction seen by the same program. Exit code 1 unless `verify`, run by a separate process, finds all complete.
+    """
+    screen = Screen(console(stderr=as_json))
+    try:
+        with ExitStack() as running:
+            outcome = _run(running, screen, _Training(seed, records), rate, workers)
+            _summary(screen, outcome)
+            if as_json:
+                write_json(outcome.to_mapping())
+            if keep:
+                _wait(screen, outcome.config)
+    finally:
+        screen.stop()
+    return 0 if outcome.complete else INCOMPLETE
+
+
+class _Training(threading.Thread):
+    """Trains while the grid starts."""
+
+    def __init__(self, seed: int, records: int) -> None:
+        super().__init__(name="training", daemon=True)
+        self._seed = seed
+        self._records = records
+        self._result: FraudModel | BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._result = train(self._seed, records=self._records)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            self._result = error
+
+    def result(self) -> FraudModel:
+        """Wait for it."""
+        self.join()
+        if isinstance(self._result, FraudModel):
+            return self._result
+        raise self._result or RuntimeError("the training gave nothing")
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """Everything that the demo found."""
+
+    config: GridConfig
+    numbers: Numbers
+    quality: Quality
+    seconds: float
+    verdict: dict[str, Any]
+    status: DeploymentStatus
+
+    @property
+    def unexplained(self) -> int:
+        return self.status.repairs.get("unexplained", 0)
+
+    @property
+    def declared(self) -> int:
+        return sum(self.status.repairs.values()) - self.unexplained
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.verdict["complete"]) and not self.unexplained and self.verdict["records"] == self.numbers.total
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The line of `--json`."""
+        found = self.verdict
+        p50, p99 = quantiles_ms(self.numbers.latencies_s)
+        counts = {name: found[name] for name in ("records", "predictions", "missing", "stale", "orphans", "dead_letters")}
+        return {
+            **counts,
+            "repairs": {"declared": self.declared, "unexplained": self.unexplained},
+            "alerts": self.numbers.alerts,
+            "throughput_per_s": round(self.numbers.total / self.seconds, 1),
+            "latency_ms": {"p50": p50, "p99": p99},
+            "auc": self.quality.auc,
+        }
+
+
+def _run(running: ExitStack, screen: Screen, training: _Training, rate: float, workers: int) -> _Outcome:
+    screen.working("starting a Hazelcast member and its workers, training meanwhile")
+    member = running.enter_context(Member.start(MemberConfig(cluster_name="grid-inference-demo")))
+    log = running.enter_context(tempfile.TemporaryFile())
+    running.enter_context(
+        Workers(member.address, member.cluster_name, workers, node_address=member.address, log=log)
+    )
+    many = "1 worker" if workers == 1 else f"{workers} workers"
+    screen.done("grid", f"{member.address}, {many}")
+    screen.working("training on two weeks of simulated card payments")
+    fraud = training.result()
+    screen.done("model", f"gradient boosting on two weeks of simulated payments, AUC {fraud.auc_test:.3f} on a later week")
+    config = GridConfig(address=member.address, cluster_name=member.cluster_name)
+    return _run_loop(_deploy_and_stream(config, screen, fraud, rate))
+
+
+async def _deploy_and_stream(config: GridConfig, screen: Screen, fraud: FraudModel, rate: float) -> _Outcome:
+    numbers = Numbers(total=len(fraud.stream), threshold=fraud.threshold)
+    async with await aio.connect(config) as grid:
+        screen.working("deploying")
+        version = await deploy(grid, fraud)
+        screen.done("deployed", f"{DEPLOYMENT} version {version}: map {FEATURES_MAP} → map and topic {DEPLOYMENT}.predictions")
+        screen.working("streaming")
+        screen.begin_stream()
+        streamed = await stream(grid, fraud, numbers, screen, rate)
+        screen.draw(numbers, last=True)
+        screen.working("reading the predictions back, and verifying in another process")
+        verdict = await asyncio.to_thread(_verify, config)
+        scores = await scores_of(grid, fraud.stream.transactions.transaction_id)
+        judged = quality(np.nan_to_num(scores), fraud.stream.transactions.fraud, fraud.threshold)
+        status = next(one for one in (await grid.status()).deployments if one.name == DEPLOYMENT)
+    screen.stop()
+    return _Outcome(config, numbers, judged, streamed.seconds, verdict, status)
+
+
+def _verify(config: GridConfig) -> dict[str, Any]:
+    """What a process says that knows nothing of this one."""
+    where = ["--address", config.address, "--cluster-name", config.cluster_name]
+    command = [sys.executable, "-m", "grid_inference.cli", "verify", DEPLOYMENT, "--json", *where]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=VERIFY_TIMEOUT_S, check=False)  # noqa: S603
+    lines = ran.stdout.splitlines()
+    if ran.returncode not in {0, INCOMPLETE} or not lines:
+        raise Ending(GRID, f"verify failed: {ran.stderr.strip() or ran.returncode}")
+    verdict: dict[str, Any] = json.loads(lines[-1])
+    return verdict
+
+
+def _run_loop(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        import uvloop  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def _summary(screen: Screen, outcome: _Outcome) -> None:
+    out, numbers, judged, found = screen.out, outcome.numbers, outcome.quality, outcome.verdict
+    p50, p99 = quantiles_ms(numbers.latencies_s)
+    latency = "not measured" if p50 is None else f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+    word = "[green]complete[/]" if outcome.complete else "[red]not complete[/]"
+    repairs = f"{outcome.declared} declared repairs, {outcome.unexplained} unexplained"
+    out.print()
+    out.print(f"  [bold]scored[/]   {numbers.predictions:,} of {numbers.total:,} payments in {outcome.seconds:.1f} s, {numbers.total / outcome.seconds:,.0f} per second")
+    out.print(f"  [bold]latency[/]  {latency} [dim]from the put to its prediction seen here, {len(numbers.latencies_s)} samples[/]")
+    out.print(f"  [bold]quality[/]  AUC {judged.auc:.3f}; {judged.alerts:,} alerts, {judged.alert_precision:.0%} of them frauds, {judged.alert_recall:.0%} of the frauds found")
+    out.print(
+        f"  [bold]verify[/]   {word}: {found['missing']} missing, {found['stale']} stale, {found['orphans']} orphans, "
+        f"{found['dead_letters']} refused; {repairs} [dim](a separate process)[/]"
+    )
+    out.print()
+
+
+def _wait(screen: Screen, config: GridConfig) -> None:
+    where = f"--address {config.address} --cluster-name {config.cluster_name}"
+    screen.out.print("The grid runs on until Ctrl-C. In another terminal:")
+    for command in ("status", f"watch {DEPLOYMENT}", f"verify {DEPLOYMENT}"):
+        screen.out.print(f"  grid-inference {command} {where}", markup=False)
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,135 @@
+"""`deploy` and what is done to a deployment afterwards."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from grid_inference.cli.common import connected, console, grid_options, json_option, table, write_json
+from grid_inference.cli.ending import REFUSED, USAGE, Ending
+from grid_inference.config import DeploymentConfig, TopicConfig
+from grid_inference.errors import DeploymentError
+from grid_inference.model.registry import Deployed
+
+__all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
+
+
+@click.command()
+@click.argument("name", metavar="NAME|FILE.toml")
+@click.option("--features", metavar="MAP", help="The map that holds the records.")
+@click.option("--model", metavar="PATH", help="A joblib file of a fitted scikit-learn estimator.")
+@click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
+@click.option(
+    "--start", type=click.Choice(["existing", "new"]), help="Score what is there already, or only what comes."
+)
+@click.option("--on-remove", type=click.Choice(["remove", "keep"]), help="A removed record's prediction.")
+@click.option("--nan", type=click.Choice(["score", "dead-letter"]), help="What to do with a NaN or null feature.")
+@click.option("--topic", metavar="NAME", help="The topic for predictions. [default: NAME.predictions]")
+@click.option("--topic-kind", type=click.Choice(["topic", "reliable", "none"]))
+@click.option("--where", metavar="FILTER", help="Publish only what matches, e.g. 'score >= 0.9'.")
+@json_option
+@grid_options
+def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | None, **options: Any) -> None:
+    """Put a fitted model to work on a feature map; again makes the next version.
+
+    Options go over what a deployment file says.
+
+    \b
+    Examples:
+      grid-inference deploy fraud --features payments --model fraud.joblib
+      grid-inference deploy models/fraud/deployment.toml
+    """
+    config = _config_of(name, options)
+    if config.model is None:
+        raise Ending(USAGE, "no model is given", "add --model PATH, a joblib file of a fitted estimator")
+    with connected(address, cluster_name) as grid:
+        try:
+            deployed = grid.deploy(config)
+        except DeploymentError as error:
+            raise Ending(REFUSED, str(error), error.remedy) from None
+    if as_json:
+        write_json(deployed.to_mapping())
+        return
+    sys.stdout.write(
+        f"{config.name} version {deployed.version}: {deployed.manifest.class_name} on {config.features}, "
+        f"predictions in {config.predictions}\n"
+    )
+
+
+def _config_of(name: str, options: dict[str, Any]) -> DeploymentConfig:
+    topic = {"name": options.pop("topic"), "kind": options.pop("topic_kind"), "where": options.pop("where")}
+    topic = {key: value for key, value in topic.items() if value is not None}
+    given = {key: value for key, value in options.items() if value is not None}
+    if "columns" in given:
+        given["columns"] = [column.strip() for column in given["columns"].split(",") if column.strip()]
+    if name.endswith(".toml") or Path(name).is_file():
+        config = DeploymentConfig.from_toml(name)
+        plain = {key: tuple(value) if key == "columns" else value for key, value in given.items()}
+        if topic:
+            plain["topic"] = TopicConfig(
+                **{"name": config.topic.name, "kind": config.topic.kind, "where": config.topic.where} | topic
+            )
+        return config.replace(**plain)
+    if "features" not in given:
+        raise Ending(USAGE, "no feature map is given", "add --features MAP, or name a deployment file (.toml)")
+    return DeploymentConfig.from_mapping({"name": name, **given, **({"topic": topic} if topic else {})})
+
+
+def _change(action: str, done: str, description: str) -> click.Command:
+    """A command that changes the state of one deployment."""
+
+    @click.command(action, help=f"{description}\n\n\b\nExample:\n  grid-inference {action} fraud")
+    @click.argument("name")
+    @json_option
+    @grid_options
+    def command(name: str, as_json: bool, address: str | None, cluster_name: str | None) -> None:
+        with connected(address, cluster_name) as grid:
+            deployed: Deployed = getattr(grid, action)(name)
+        if as_json:
+            write_json(deployed.to_mapping())
+        else:
+            sys.stdout.write(f"{name} {done}\n")
+
+    return command
+
+
+undeploy = _change(
+    "undeploy",
+    "is undeployed; its predictions stay",
+    "Stop a deployment for good; its predictions stay where they are.",
+)
+pause = _change("pause", "is paused", "Stop scoring until `resume`; nothing is lost meanwhile.")
+resume = _change("resume", "is running", "Go on scoring, with what has come meanwhile.")
+
+
+@click.command()
+@json_option
+@grid_options
+def deployments(as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """List the deployments.
+
+    \b
+    Example:
+      grid-inference deployments
+    """
+    with connected(address, cluster_name) as grid:
+        found = grid.deployments()
+    if as_json:
+        write_json([deployed.to_mapping() for deployed in found.values()])
+        return
+    if not found:
+        sys.stdout.write("there are no deployments; `grid-inference deploy --help` shows how to make one\n")
+        return
+    rows = table(
+        "deployment", "state", "version", "model", "features", "predictions", "topic", "since", right=("version",)
+    )
+    for name, one in found.items():
+        topic = "none" if one.config.topic.kind == "none" else str(one.config.topic.name)
+        since = datetime.fromtimestamp(one.deployed_at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        maps = one.config.features, one.config.predictions
+        rows.add_row(name, one.state, str(one.version), one.manifest.class_name.rpartition(".")[2], *maps, topic, since)
+    console().print(rows)

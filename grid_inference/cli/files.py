@@ -1,0 +1,224 @@
+"""Files of records as chunks of columns: CSV, JSON lines and Parquet, also compressed. Types are found out here.
+
+A column is a number, a boolean or a text by what most of its first values are. A row that does not fit is named by its
+number and left out; all others go on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+from numpy.typing import NDArray
+
+from grid_inference.cli.ending import REFUSED, Ending
+from grid_inference.cli.values import Values, of_objects, of_texts
+
+__all__ = ["FORMATS", "BadRow", "Chunk", "read"]
+
+FORMATS: Final = {
+    "csv": (".csv", ".tsv", ".txt"),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "parquet": (".parquet", ".pq"),
+}
+COMPRESSED: Final = (".gz", ".bz2", ".zst", ".lz4")
+CSV_BLOCK_BYTES: Final = 4 << 20
+HEADER_BYTES_MAX: Final = 1 << 20
+ROWS_MAX: Final = 20_000
+DELIMITERS: Final = ",;\t|"
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was left out."""
+
+    number: int
+    """Line of a text file (its header is line 1), row of a Parquet file (from 1)."""
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """Some rows of a file."""
+
+    columns: dict[str, NDArray[Any]]
+    bad: list[BadRow] = field(default_factory=list[BadRow])
+    done: float = 0.0
+    """How much of the file is read, from 0 to 1."""
+
+
+def read(path: Path, kind: str | None, key: str, key_kind: str | None) -> Iterator[Chunk]:
+    """Read a file; `key_kind` is a kind of `values.py` for the key column, None finds out."""
+    if not path.stat().st_size:
+        raise Ending(REFUSED, f"{path} is empty", "a CSV file needs a header and rows")
+    readers: dict[str, Callable[[Path, str, str | None], Iterator[Chunk]]]
+    readers = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+    try:
+        yield from readers[kind or _format_of(path)](path, key, key_kind)
+    except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
+        raise Ending(REFUSED, f"{path} can't be read: {error}", "name the right --format") from None
+
+
+def _format_of(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSED]
+    for name, endings in FORMATS.items():
+        if suffixes and suffixes[-1] in endings:
+            return name
+    raise Ending(REFUSED, f"{path}: the name does not tell the format", f"add --format {', '.join(FORMATS)}")
+
+
+def _check_key(path: Path, key: str, names: list[str]) -> None:
+    if key not in names:
+        raise Ending(REFUSED, f"{path} has no column {key!r} for --key; it has: {', '.join(names)}")
+
+
+def _keyed(chunk: Chunk, key: str, values: dict[str, Values], numbers: NDArray[np.int64]) -> Chunk:
+    """Leave out the rows that some column can't take, and those without a key."""
+    good = np.ones(len(numbers), np.bool_)
+    for name, column in values.items():
+        wrong = column.wrong | (column.null if name == key else False)
+        for row in np.flatnonzero(wrong & good).tolist():
+            reason = (
+                f"no key in {name!r}" if column.null[row] else f"{name} = {column.shown(row)!r} is no {column.kind}"
+            )
+            chunk.bad.append(BadRow(int(numbers[row]), reason))
+        good &= ~wrong
+    chunk.columns = {name: column.values if good.all() else column.values[good] for name, column in values.items()}
+    chunk.bad.sort(key=lambda row: row.number)
+    return chunk
+
+
+# ---- CSV
+
+
+def _read_csv(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
+    names, delimiter = _header(path)
+    _check_key(path, key, names)
+    kinds: dict[str, str] = {key: key_kind} if key_kind else {}
+    skipped: dict[int, BadRow] = {}
+
+    def skip(row: Any) -> str:
+        reason = f"{row.actual_columns} values for {row.expected_columns} columns"
+        skipped[row.number] = BadRow(row.number, reason if row.text.strip() else "")
+        return "skip"
+
+    with path.open("rb") as file, pa.input_stream(file, compression=_compression(path)) as stream:
+        reader = arrow_csv.open_csv(
+            stream,
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK_BYTES),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=delimiter, invalid_row_handler=skip, ignore_empty_lines=False, newlines_in_values=True
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=True,
+                null_values=[""],
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        line = 2
+        for batch in reader:
+            numbers, left_out = _line_numbers(line, batch.num_rows, skipped)
+            line = int(numbers[-1]) + 1 if numbers.size else line
+            values = {name: of_texts(batch.column(i), kinds, name) for i, name in enumerate(names)}
+            yield _keyed(Chunk({}, left_out, file.tell() / path.stat().st_size), key, values, numbers)
+        yield Chunk({}, [row for row in skipped.values() if row.reason], 1.0)
+
+
+def _line_numbers(first: int, count: int, skipped: dict[int, BadRow]) -> tuple[NDArray[np.int64], list[BadRow]]:
+    """The lines of the next rows, and the lines between them that were no rows; these are taken out of `skipped`."""
+    lines = np.arange(first, first + count + len(skipped))
+    numbers = lines[~np.isin(lines, list(skipped))][:count]
+    last = int(numbers[-1]) if count else first
+    between = [skipped.pop(number) for number in sorted(skipped) if number < last]
+    return numbers, [row for row in between if row.reason]
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    with path.open("rb") as file, pa.input_stream(file, compression=_compression(path)) as stream:
+        head = io.StringIO(stream.read(HEADER_BYTES_MAX).decode("utf-8-sig", errors="replace"))
+    first = head.readline()
+    if not first.strip():
+        raise Ending(REFUSED, f"{path} has no header", "its first line must name the columns")
+    delimiter = max(DELIMITERS, key=first.count)
+    head.seek(0)
+    names = next(csv.reader(head, delimiter=delimiter))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Ending(REFUSED, f"{path} has several columns named {', '.join(map(repr, twice))}")
+    return names, delimiter
+
+
+def _compression(path: Path) -> str | None:
+    return {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}.get(path.suffix.lower())
+
+
+# ---- JSON lines
+
+
+def _read_jsonl(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
+    kinds: dict[str, str] = {key: key_kind} if key_kind else {}
+    size = path.stat().st_size
+    with path.open("rb") as file, pa.input_stream(file, compression=_compression(path)) as stream:
+        lines = enumerate(io.BufferedReader(stream), 1)
+        while block := list(islice(lines, ROWS_MAX)):
+            chunk = Chunk({}, done=file.tell() / size)
+            rows = [(number, row) for number, line in block if (row := _object(number, line, chunk.bad)) is not None]
+            names = list(dict.fromkeys(name for _, row in rows for name in row))
+            if rows:
+                _check_key(path, key, names)
+            values = {name: of_objects([row.get(name) for _, row in rows], kinds, name) for name in names}
+            yield _keyed(chunk, key, values, np.array([number for number, _ in rows], np.int64))
+
+
+def _object(number: int, line: bytes, bad: list[BadRow]) -> dict[str, Any] | None:
+    if not line.strip():
+        return None
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        bad.append(BadRow(number, "is not JSON"))
+        return None
+    if not isinstance(row, dict):
+        bad.append(BadRow(number, "is no JSON object"))
+        return None
+    return row
+
+
+# ---- Parquet
+
+
+def _read_parquet(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
+    with parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        _check_key(path, key, names)
+        total, read_rows = max(1, file.metadata.num_rows), 0
+        for batch in file.iter_batches(ROWS_MAX):
+            values: dict[str, Values] = {}
+            for index, name in enumerate(names):
+                column = _simple(batch.column(index))
+                as_text = name == key and key_kind == "text"
+                values[name] = Values.of_arrow(column.cast(pa.string()) if as_text else column)
+            numbers = np.arange(read_rows + 1, read_rows + batch.num_rows + 1)
+            read_rows += batch.num_rows
+            yield _keyed(Chunk({}, done=read_rows / total), key, values, numbers)
+
+
+def _simple(column: Any) -> Any:
+    """Times, categories and decimals as the texts and numbers that a record can hold."""
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        return column.cast(pa.string())
+    if pa.types.is_dictionary(kind):
+        return _simple(column.dictionary_decode())
+    return column.cast(pa.float64()) if pa.types.is_decimal(kind) else column

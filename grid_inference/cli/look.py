@@ -1,0 +1,153 @@
+"""`status`, `verify` and `dead-letters`: how the grid is doing, and the proof of it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Any
+
+import click
+
+from grid_inference.cli.common import connected, console, grid_options, json_option, plain, table, write_json
+from grid_inference.cli.ending import INCOMPLETE
+from grid_inference.observe.status import Status
+from grid_inference.observe.verify import Verdict
+
+__all__ = ["dead_letters", "status", "verify"]
+
+
+@click.command()
+@json_option
+@grid_options
+def status(as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """Show members, workers and deployments.
+
+    `lag` counts the changes that are not scored yet, `declared` and `unexplained` what reconciling has repaired.
+
+    \b
+    Example:
+      grid-inference status
+    """
+    with connected(address, cluster_name) as grid:
+        found = grid.status()
+    if as_json:
+        write_json(found.to_mapping())
+    else:
+        _say_status(found)
+
+
+def _say_status(found: Status) -> None:
+    out = console()
+    out.print(
+        f"{_many(len(found.cluster_members), 'member')}: {', '.join(sorted(found.cluster_members.values()))}",
+        markup=False,
+    )
+    out.print(f"{_many(found.partitions, 'partition')}, {_many(len(found.workers), 'worker')}")
+    if not found.workers:
+        out.print("[yellow]nobody scores: start `grid-inference worker` or `grid-inference node`[/]")
+    if not found.deployments:
+        out.print("no deployments yet: `grid-inference deploy --help`")
+        return
+    numbers = ("lag", "owned", "predictions", "dead letters", "declared", "unexplained")
+    rows = table("deployment", "state", "model", *numbers, right=numbers)
+    for one in found.deployments:
+        unexplained = one.repairs.get("unexplained", 0)
+        declared = sum(one.repairs.values()) - unexplained
+        lag = "?" if one.lag is None else f"{one.lag:,}"
+        counts = (one.predictions, one.dead_letters, declared, unexplained)
+        rows.add_row(
+            one.name, one.state, f"{one.model} {one.version}", lag, str(one.owned), *(f"{count:,}" for count in counts)
+        )
+    out.print()
+    out.print(rows)
+    for one in found.deployments:
+        for failure in one.failures:
+            out.print(f"[red]{one.name} does not run:[/] ", end="")
+            out.print(failure, markup=False)
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+@click.command()
+@click.argument("name", metavar="DEPLOYMENT")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for what is under way.",
+)
+@json_option
+@grid_options
+def verify(name: str, wait_s: float, as_json: bool, address: str | None, cluster_name: str | None) -> int:
+    """Prove by a scan that every record has its prediction or dead letter.
+
+    Exit code 1 unless nothing is missing, stale or an orphan.
+
+    \b
+    Example:
+      grid-inference verify fraud
+    """
+    with connected(address, cluster_name) as grid:
+        verdict = grid.verify(name, wait_s)
+    if as_json:
+        write_json(verdict.to_mapping())
+    else:
+        _say_verdict(verdict)
+    return 0 if verdict.complete else INCOMPLETE
+
+
+def _say_verdict(verdict: Verdict) -> None:
+    word = "[green]complete[/]" if verdict.complete else "[red]not complete[/]"
+    console().print(f"{verdict.deployment}: {word}, {verdict.records:,} records compared in {verdict.seconds:.1f} s")
+    explained = {
+        "predictions": "",
+        "dead_letters": "refused records",
+        "missing": "records without a prediction",
+        "stale": "predictions of an older record",
+        "orphans": "predictions without a record",
+        "in_flight": "were under way at the first look",
+    }
+    for field, meaning in explained.items():
+        examples = ", ".join(verdict.examples.get(field, ()))
+        shown = f"  e.g. {examples}" if examples else ""
+        sys.stdout.write(
+            f"  {field.replace('_', ' '):<13}{getattr(verdict, field):>12,}  {meaning}{shown}".rstrip() + "\n"
+        )
+
+
+@click.command("dead-letters")
+@click.argument("name", metavar="DEPLOYMENT")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N")
+@json_option
+@grid_options
+def dead_letters(name: str, limit: int, as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """List the records that were refused, and why.
+
+    \b
+    Example:
+      grid-inference dead-letters fraud
+    """
+    with connected(address, cluster_name) as grid:
+        letters = grid.dead_letters(name, limit)
+    if as_json:
+        write_json(letters)
+        return
+    if not letters:
+        sys.stdout.write(f"{name} has refused no record\n")
+        return
+    rows = table("key", "cause", "message", "version", "at", right=("version",))
+    for one in letters:
+        at = datetime.fromtimestamp(one.failed_at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        rows.add_row(str(one.key), one.cause, _escaped(one.message), str(one.version), at)
+    console().print(rows)
+
+
+def _escaped(text: str) -> Any:
+    from rich.text import Text  # noqa: PLC0415 - a message is text, whatever brackets it has
+
+    return Text(str(plain(text)))

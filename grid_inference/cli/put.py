@@ -1,0 +1,144 @@
+"""`put`: a file's rows into a feature map, in batches."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from grid_inference.cli.common import connected, console, grid_options, json_option, key_type_option, write_json
+from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
+from grid_inference.cli.files import FORMATS, BadRow, Chunk, read
+from grid_inference.cli.values import NUMBER, TEXT, WHOLE
+from grid_inference.client import Features
+
+__all__ = ["put"]
+
+BAD_ROWS_NAMED_MAX = 20
+
+
+@click.command()
+@click.argument("name", metavar="MAP")
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--key", required=True, metavar="COLUMN", help="The column that holds the keys; it is no field of the record."
+)
+@key_type_option
+@click.option("--format", "file_format", type=click.Choice(list(FORMATS)), help="By default what the file's name says.")
+@json_option
+@grid_options
+def put(
+    name: str,
+    path: Path,
+    key: str,
+    key_type: str | None,
+    file_format: str | None,
+    as_json: bool,
+    address: str | None,
+    cluster_name: str | None,
+) -> int:
+    """Put a file's rows into a feature map: CSV, JSON lines or Parquet.
+
+    A row that does not fit is named on stderr and left out; the exit code is 1 then. A key that is there already gets
+    the new record.
+
+    \b
+    Example:
+      grid-inference put payments payments.csv --key payment_id
+    """
+    chunks = read(path, file_format, key, _kind_of_keys(key_type))
+    first = next(chunks)  # what can't be read is said before the grid is asked for
+    total = _Total(path)
+    with connected(address, cluster_name) as grid, _progress(path) as progress:
+        task = progress.add_task(path.name, total=1.0, rows=0)
+        features = grid.features(name)
+        for chunk in _and_then(first, chunks):
+            total.rows += _put(features, chunk, key, key_type)
+            total.take(chunk.bad, progress)
+            progress.update(task, completed=chunk.done, rows=f"{total.rows:,}")
+    return total.finish(name, as_json=as_json)
+
+
+def _and_then(first: Chunk, rest: Any) -> Any:
+    yield first
+    yield from rest
+
+
+def _put(features: Features, chunk: Chunk, key: str, key_type: str | None) -> int:
+    if not chunk.columns or not len(chunk.columns[key]):
+        return 0
+    keys: Any = chunk.columns.pop(key)
+    if keys.dtype.kind == "f" and key_type not in {"float", "double"} and bool(np.all(keys == np.rint(keys))):
+        keys = keys.astype(np.int64)  # whole numbers with a gap, whose row was left out
+    if key_type == "uuid":
+        keys, chunk.columns = _uuids(keys, chunk)
+    if not len(keys):
+        return 0
+    return features.put_batch(chunk.columns, key=keys, key_type=key_type)
+
+
+def _uuids(texts: Any, chunk: Chunk) -> tuple[list[uuid.UUID], dict[str, Any]]:
+    try:
+        return [uuid.UUID(text) for text in texts], chunk.columns
+    except ValueError:
+        raise Ending(REFUSED, "not every key is a UUID", "choose another --key-type") from None
+
+
+def _kind_of_keys(key_type: str | None) -> str | None:
+    if key_type is None:
+        return None
+    return TEXT if key_type in {"string", "uuid"} else NUMBER if key_type in {"float", "double"} else WHOLE
+
+
+def _progress(path: Path) -> Progress:
+    del path
+    out = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]} rows"),
+    )
+    return Progress(*columns, console=out, disable=not out.is_terminal, transient=True)
+
+
+class _Total:
+    """What went in and what was left out."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows = 0
+        self.bad: list[BadRow] = []
+        self._path = path
+
+    def take(self, bad: list[BadRow], progress: Progress) -> None:
+        """Name bad rows as they come."""
+        for row in bad:
+            if len(self.bad) < BAD_ROWS_NAMED_MAX:
+                text = f"{self._path.name}, row {row.number}: {row.reason}; left out"
+                progress.console.print(text, markup=False) if progress.live.is_started else sys.stderr.write(
+                    text + "\n"
+                )
+            self.bad.append(row)
+
+    def finish(self, name: str, *, as_json: bool) -> int:
+        """Say what has been done, and give the exit code."""
+        if len(self.bad) > BAD_ROWS_NAMED_MAX:
+            sys.stderr.write(f"and {len(self.bad) - BAD_ROWS_NAMED_MAX:,} more rows\n")
+        if not self.rows:
+            message = (
+                f"none of the {len(self.bad):,} rows of {self._path} could be put"
+                if self.bad
+                else f"{self._path} has no rows"
+            )
+            raise Ending(REFUSED, message, "a header alone is not enough")
+        if as_json:
+            write_json({"map": name, "rows": self.rows, "left_out": len(self.bad), "bad_rows": self.bad})
+        else:
+            left_out = f", {len(self.bad):,} left out" if self.bad else ""
+            sys.stdout.write(f"{self.rows:,} records put into {name}{left_out}\n")
+        return INCOMPLETE if self.bad else 0

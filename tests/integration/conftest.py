@@ -1,0 +1,73 @@
+"""A grid with one worker for the whole run; every test takes maps and deployments of its own names."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import grid_inference as gi
+
+FEATURES = ("a", "b", "c")
+SETTLE_S = 30.0
+
+
+@pytest.fixture(scope="session")
+def local_grid() -> Iterator[gi.Grid]:
+    """A member of our own with one worker process."""
+    with gi.local(workers=1, member=gi.MemberConfig(cluster_name=f"flow-{uuid.uuid4().hex[:8]}", heap_mb=1024)) as grid:
+        yield grid
+
+
+@pytest.fixture(scope="session")
+def model() -> Any:
+    """A binary classifier over three named fields."""
+    rng = np.random.default_rng(7)
+    inputs = rng.random((500, 3))
+    labels = np.where(inputs.sum(axis=1) > 1.5, "fraud", "authentic")
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(inputs, labels)
+
+
+@dataclass
+class Names:
+    """Names that nobody else uses."""
+
+    deployment: str
+    features: str
+
+
+@pytest.fixture
+def names() -> Names:
+    """Fresh names for one test."""
+    token = uuid.uuid4().hex[:10]
+    return Names(f"d{token}", f"f{token}")
+
+
+@pytest.fixture
+def deployed(local_grid: gi.Grid, model: Any, names: Names) -> Iterator[gi.Predictions]:
+    """The model at work on a map of its own."""
+    local_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, nan="dead-letter")
+    yield local_grid.predictions(names.deployment)
+    local_grid.undeploy(names.deployment)
+
+
+def batch(count: int, seed: int = 0, first_key: int = 0) -> dict[str, Any]:
+    """Columns of `count` records and their keys in the column `key`."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.random(count) for name in FEATURES} | {"key": np.arange(first_key, first_key + count)}
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = SETTLE_S) -> None:
+    """Wait for something that is bound to happen; fail with its name if it does not."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
+        time.sleep(0.02)
