@@ -53,7 +53,7 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     # A timeout's or a terminal's end must end the member and the helpers as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sizes = scaled(QUICK if options.quick else Sizes(), options.records)
+    sizes = scaled(QUICK if options.quick else Sizes(), options.records, options.seconds)
     results, facts, started = Results(), machine(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="grid-inference-bench-") as folder:
         measure(Path(folder), sizes, options, results)
@@ -80,15 +80,17 @@ def measure(folder: Path, sizes: Sizes, options: argparse.Namespace, results: Re
             console.print(f"{name}: {time.monotonic() - started:.0f} s", style="dim")
 
 
-def scaled(sizes: Sizes, records: int | None) -> Sizes:
+def scaled(sizes: Sizes, records: int | None, seconds: float | None) -> Sizes:
     """All amounts of records in proportion to that of the logistic regression's backlog."""
+    if seconds is not None:
+        sizes = replace(sizes, latency_s=seconds)
     if records is None:
         return sizes
     factor = records / sizes.lr
     amounts: dict[str, Any] = {
         name: max(1_000, int(value * factor))
         for name, value in asdict(sizes).items()
-        if name in {"lr", "hgb", "reconcile", "put_ours", "put_stock", "listener"}
+        if name in {"lr", "hgb", "reconcile", "put_ours", "put_stock", "listener", "bare_hgb"}
     }
     few, many = (max(1_000, int(one * factor)) for one in sizes.waiting)
     return replace(sizes, **amounts, waiting=(few, many))
@@ -98,8 +100,9 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small amounts, one repeat: under a minute, and rough")
-    parser.add_argument("--only", action="append", choices=MEASURES, metavar="NAME", help=f"one of {', '.join(MEASURES)}")
+    parser.add_argument("--only", action="append", choices=MEASURES, metavar="NAME", help=", ".join(MEASURES))
     parser.add_argument("--records", type=int, help="the logistic regression's backlog; the other amounts follow it")
+    parser.add_argument("--seconds", type=float, help="how long each rate of the latency measure is held")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: as a node's, 1)")
     parser.add_argument("--output", type=Path, help="where the JSON goes (default: bench/latest.json unless --only)")
     return parser.parse_args()

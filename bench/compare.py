@@ -79,7 +79,7 @@ def backlogs(ours: Ours, models: dict[str, Path], sizes: Sizes, results: Results
             hgb.append(ours.backlog(models["hgb"], sizes.hgb))
     results.ratio("backlog_hgb_of_bare", (one.per_s for one in hgb), predict)
     results.details["backlog_hgb"] = described(hgb)
-    results.details["bare_hgb"] = dict(zip(("processes", "threads", "batch", "double"), best, strict=True))
+    results.details["bare_hgb"] = dict(zip(("processes", "threads", "batch", "dtype"), best, strict=True))
     scorers = [1, cores()] if cores() > 1 else [1]
     lr, listener = list[Backlog](), {count: list[float]() for count in scorers}
     with ExitStack() as stack:
@@ -102,20 +102,20 @@ def backlogs(ours: Ours, models: dict[str, Path], sizes: Sizes, results: Results
     results.details["backlog_lr"]["model_us_per_record"] = round(model, 3)
 
 
-def best_predict(helpers: list[Helper], rows: int) -> tuple[int, int, int, bool]:
-    """Processes, threads in each, batch and whether in doubles: the fastest of what can be chosen."""
+def best_predict(helpers: list[Helper], rows: int) -> tuple[int, int, int, str]:
+    """Processes, threads in each, batch and type of the matrix: the fastest of what can be chosen."""
     ways = [(1, cores()), (cores(), 1)] if cores() > 1 else [(1, 1)]
-    choices = [(processes, threads, batch, False) for processes, threads in ways for batch in PREDICT_BATCHES]
+    choices = [(processes, threads, batch, "float32") for processes, threads in ways for batch in PREDICT_BATCHES]
     found = max(choices, key=lambda choice: predict_per_s(helpers, rows, *choice))
-    pair = [found, (*found[:3], True)]
+    pair = [found, (*found[:3], "float64")]
     return max(pair, key=lambda choice: predict_per_s(helpers, rows, *choice))
 
 
-def predict_per_s(helpers: list[Helper], rows: int, processes: int, threads: int, batch: int, double: bool) -> float:  # noqa: FBT001 - a row of choices
+def predict_per_s(helpers: list[Helper], rows: int, processes: int, threads: int, batch: int, dtype: str) -> float:
     """Records per second of so many processes side by side, each of which scores all rows."""
     some = helpers[:processes]
     for helper in some:
-        helper.begin("run", batch, threads, double)
+        helper.begin("run", batch, threads, dtype)
     return sum(rows / helper.result()[0] for helper in some)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from bench.compare import Results, Sizes
 from bench.helpers import Helper
 from bench.load import MARKED, Generator
-from bench.ours import Ours, features_of
-from bench.peers import RECORD_TYPE, BareListener
+from bench.ours import BenchError, Ours, features_of
+from bench.peers import GLANCE_TYPE, BareListener
 
 __all__ = ["latency"]
 
@@ -41,6 +41,8 @@ class Run:
         due = load["due"]
         seen = dict(reversed(events))  # the first event of a key counts
         ms = np.array([(seen[key] - due[key]) / 1e6 for key in due if key in seen])
+        if not ms.size:
+            raise BenchError(f"none of {len(due)} events of {watched} was seen")
         return {
             "p50": round(float(np.percentile(ms, 50)), 3),
             "p99": round(float(np.percentile(ms, 99)), 3),
@@ -69,7 +71,7 @@ def latency(ours: Ours, models: dict[str, Path], sizes: Sizes, results: Results)
         mine, bare = list[dict[str, Any]](), list[dict[str, Any]]()
         for repeat in range(sizes.repeats + 1):
             seconds = sizes.latency_s if repeat else 1.0  # the first turn warms both sides up
-            bare.append(run.at(500, seconds, RECORD_TYPE, RECORD_TYPE))
+            bare.append(run.at(500, seconds, GLANCE_TYPE, GLANCE_TYPE))
             mine.append(run.at(500, seconds, features, watched))
         for quantile in ("p50", "p99"):
             both = ([one[quantile] for one in side[1:]] for side in (mine, bare))
@@ -85,4 +87,4 @@ def latency(ours: Ours, models: dict[str, Path], sizes: Sizes, results: Results)
             results.latency_ms[label] = {"p50": found["p50"], "p99": found["p99"]}
             results.details[f"latency_{label}"] = {"rate": round(rate), **found}
         ours.destroy(name)
-    ours.client.get_map(RECORD_TYPE).blocking().destroy()
+    ours.client.get_map(GLANCE_TYPE).blocking().destroy()

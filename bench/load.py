@@ -93,14 +93,16 @@ class Generator:
     ) -> list[Future[Any]]:
         if single:
             rows = self._rows
-            return [
-                self._submit(features.put(int(keys[row]), rows[row % len(rows)])) for row in range(start, end)
-            ]
+            return [self._submit(features.put(int(keys[row]), rows[row % len(rows)])) for row in range(start, end)]
         return [self._submit(features.put_batch(self._slice(start, end), key=keys[start:end]))]
 
     def _slice(self, start: int, end: int) -> dict[str, NDArray[np.float32]]:
         """Columns for these rows; the stock of rows begins anew when it is used up."""
-        where = np.arange(start, end) % ROWS if start // ROWS != (end - 1) // ROWS else slice(start % ROWS, (end - 1) % ROWS + 1)
+        where = (
+            np.arange(start, end) % ROWS
+            if start // ROWS != (end - 1) // ROWS
+            else slice(start % ROWS, (end - 1) % ROWS + 1)
+        )
         return {name: values[where] for name, values in self._columns.items()}
 
     @staticmethod

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import hazelcast
 import numpy as np
+from hazelcast.client import HazelcastClient
 
 import grid_inference as gi
 from bench.data import NAMES, columns, matrix
@@ -59,14 +59,14 @@ class Backlog:
 class Ours:
     """A local grid with its workers."""
 
-    def __init__(self, grid: Grid, client: hazelcast.HazelcastClient) -> None:
+    def __init__(self, grid: Grid, client: HazelcastClient) -> None:
         self.grid = grid
         self.client = client
         self._count = 0
 
     @classmethod
     @contextmanager
-    def started(cls, folder: Path, workers: int, journal: int, small_journal: int) -> Iterator[Ours]:
+    def started(cls, folder: Path, workers: int, journal: int, small_journal: int) -> Generator[Ours]:
         """Start member and workers. Only the journals' capacities differ from the default."""
         member = MemberConfig(journal_capacity=journal, config_file=member_file(folder, small_journal))
         with gi.local(workers=workers, member=member) as grid:

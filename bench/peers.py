@@ -12,20 +12,23 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-import hazelcast
 import joblib
 import numpy as np
 import sklearn
+from hazelcast.client import HazelcastClient
+from hazelcast.config import IntType
 from hazelcast.predicate import sql
 from hazelcast.serialization.api import CompactReader, CompactSerializer, CompactWriter
 from threadpoolctl import threadpool_limits
 
 from bench.data import NAMES, matrix
 
-__all__ = ["RECORD_TYPE", "BareListener", "BarePredict", "ListenerScorer", "StockMaps"]
+__all__ = ["GLANCE_TYPE", "RECORD_TYPE", "BareListener", "BarePredict", "ListenerScorer", "StockMaps"]
 
 RECORD_TYPE: Final = "bench.Record"
 """Compact type of the records that peers read; a map of this name gets it from put_batch too."""
+GLANCE_TYPE: Final = "bench.Glance"
+"""The same for records that `put` writes, whose numbers are doubles."""
 WAIT_TIMEOUT_S: Final = 120.0
 
 
@@ -55,11 +58,29 @@ class RecordSerializer(CompactSerializer[Record]):
         return Record
 
 
-class GlanceSerializer(RecordSerializer):
-    """Reads one field only: for who wants to know that a record came, and when."""
+class Glance:
+    """A record, as far as who only wants to know that it came, and when, looks."""
 
-    def read(self, reader: CompactReader) -> Record:
-        return Record([reader.read_float32(NAMES[0])])
+    __slots__ = ("first",)
+
+    def __init__(self, first: float) -> None:
+        self.first = first
+
+
+class GlanceSerializer(CompactSerializer[Glance]):
+    """Reads one field only."""
+
+    def read(self, reader: CompactReader) -> Glance:
+        return Glance(reader.read_float64(NAMES[0]))
+
+    def write(self, writer: CompactWriter, obj: Glance) -> None:
+        raise NotImplementedError
+
+    def get_type_name(self) -> str:
+        return GLANCE_TYPE
+
+    def get_class(self) -> type[Glance]:
+        return Glance
 
 
 class Seen:
@@ -87,28 +108,27 @@ class SeenSerializer(CompactSerializer[Seen]):
         return Seen
 
 
-def stock_client(address: str, cluster: str, *serializers: CompactSerializer[Any]) -> hazelcast.HazelcastClient:
+def stock_client(address: str, cluster: str, *serializers: CompactSerializer[Any]) -> HazelcastClient:
     """The ordinary client. Keys are LONG, as Java's are."""
-    return hazelcast.HazelcastClient(
+    return HazelcastClient(
         cluster_name=cluster,
         cluster_members=[address],
         compact_serializers=list(serializers),
-        default_int_type=hazelcast.config.IntType.LONG,
+        default_int_type=IntType.LONG,
         statistics_enabled=False,
     )
 
 
 class BarePredict:
-    """`predict_proba` on a matrix in memory: no grid, no keys, nothing to read or write. Several may run side by side."""
+    """`predict_proba` on a matrix in memory: no grid, nothing to read or write. Several may run side by side."""
 
     def __init__(self, model: Path, rows: int) -> None:
         self._model = joblib.load(model)
-        self._single = matrix(rows)
-        self._double = self._single.astype(np.float64)
+        self._records = {dtype: matrix(rows).astype(dtype) for dtype in ("float32", "float64")}
 
-    def run(self, batch: int, threads: int, *, double: bool) -> tuple[float, float]:
+    def run(self, batch: int, threads: int, dtype: str) -> tuple[float, float]:
         """Seconds, and CPU seconds, to score all rows once."""
-        records = self._double if double else self._single
+        records = self._records[dtype]
         with threadpool_limits(threads), sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
             self._model.predict_proba(records[:batch])
             started, cpu_started = time.perf_counter(), time.process_time()

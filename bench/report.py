@@ -32,17 +32,36 @@ class Aim:
         return value <= bound if self.at_most else value >= bound
 
 
+BARE: Final = "put → bare listener"
 AIMS: Final = (
     Aim("backlog_hgb_of_bare", "backlog, gradient boosting", "bare `predict_proba`, all cores", 0.55, 0.85),
     Aim("backlog_lr_of_listener", "backlog, logistic regression", "entry listener, row by row", 180, 400, "/s"),
     Aim("reconcile_of_journal", "backlog of ten journals (reconcile)", "the same through the journal", 0.5, 0.8),
     Aim("put_batch_of_put_all", "`put_batch`", "the client's `put_all`", 20, 40),
     Aim("get_batch_of_get_all", "`get_batch`", "the client's `get_all`", 15, 40),
-    Aim("latency_p50_of_listener", "put → prediction seen, 500/s, p50", "put → bare listener", 2.8, 1.8, "ms", True),
-    Aim("latency_p99_of_listener", "put → prediction seen, 500/s, p99", "put → bare listener", 2.5, 2.0, "ms", True),
+    Aim(
+        "latency_p50_of_listener",
+        "put → prediction seen, 500/s, p50",
+        "put → bare listener",
+        2.8,
+        1.8,
+        "ms",
+        at_most=True,
+    ),
+    Aim(
+        "latency_p99_of_listener",
+        "put → prediction seen, 500/s, p99",
+        "put → bare listener",
+        2.5,
+        2.0,
+        "ms",
+        at_most=True,
+    ),
 )
-PYTHON: Final = Aim("python_us_per_record", "worker CPU outside the model, per record", "", 2.0, 0.5, "µs", True)
-MEMORY: Final = Aim("worker_rss_growth_mb", "worker memory, 0.2 → 2 million waiting", "", 32, 0, "MB", True)
+PYTHON: Final = Aim(
+    "python_us_per_record", "worker CPU outside the model", "", 2.0, 0.5, "µs", at_most=True
+)
+MEMORY: Final = Aim("worker_rss_growth_mb", "worker memory, 0.2 → 2 million waiting", "", 32, 0, "MB", at_most=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +96,7 @@ def _ratio_row(aim: Aim, results: Results) -> Row:
     ratio, (ours, peer) = results.ratios[aim.key], results.sides[aim.key]
     unit = aim.unit or "/s"
     left, right = (f"{value:,.2f} ms" if unit == "ms" else f"{value:,.0f}/s" for value in (ours, peer))
-    return Row(aim.text, left, f"{right} ({aim.peer})", f"{_short(ratio)} ×", *_bounds(aim), _verdict(aim, ratio))
+    return Row(aim.text, left, f"{right} ({aim.peer})", f"{_short(ratio)} {TIMES}", *_bounds(aim), _verdict(aim, ratio))
 
 
 def _bounds(aim: Aim) -> tuple[str, str]:
@@ -95,6 +114,7 @@ def _short(ratio: float) -> str:
     return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
 
 
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
 HEADINGS: Final = ("measure", "grid-inference", "peer", "ratio", "floor", "goal", "")
 
 
@@ -116,11 +136,9 @@ def markdown(rows: list[Row], machine: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    lines += [
-        "",
-        f"Measured on {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['os']}, "
-        f"Python {machine['python']}, {packages}, commit {machine['commit']}; member, workers and load share the machine.",
-    ]
+    facts = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['os']}"
+    software = f"Python {machine['python']}, {packages}, commit {machine['commit']}"
+    lines += ["", f"Measured on {facts}, {software}; member, workers and load share the machine."]
     return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, last_rows, rows_of
 from grid_inference.grid.mapconfig import ensure_journal
+from grid_inference.grid.topology import read_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import Mismatch, bind, resolve
 from grid_inference.model.registry import Deployed, Registry
@@ -57,7 +58,7 @@ __all__ = ["Features", "Grid", "Predictions", "Subscription", "connect"]
 
 POLL_S_MIN, POLL_S_MAX = 0.0005, 0.02
 """How often `predict` looks for its prediction: often at first, then less."""
-WORKERS_GRACE_S = 2.0
+WORKERS_GRACE_S = 5.0
 """After so long without a prediction `predict` asks whether anybody scores at all."""
 
 
@@ -162,6 +163,22 @@ class Grid:
         """Members, workers and deployments as they are now."""
         return await status(self.link)
 
+    async def worker_counts(self, name: str) -> dict[str, dict[str, Any]]:
+        """What each live worker did for a deployment since it started, by worker id."""
+        said = await read_workers(self.link)
+        return {worker: one["deployments"][name] for worker, one in said.items() if name in one["deployments"]}
+
+    async def wait_for_workers(self, count: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many workers have signed on; raises NoWorkersError after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while (there := len(await read_workers(self.link))) < count:
+            if time.monotonic() > deadline:
+                raise NoWorkersError(
+                    f"{there} of {count} workers signed on within {timeout_s} s",
+                    remedy="their reason stands on standard error; GRID_INFERENCE_LOG_LEVEL=INFO says more",
+                )
+            await asyncio.sleep(POLL_S_MAX)
+
     async def verify(self, name: str, wait_s: float = 10.0) -> Verdict:
         """Prove by a scan that every record has its prediction or dead letter; differences get `wait_s` to vanish."""
         return await verify(self.link, await self.deployment(name), wait_s=wait_s)
@@ -190,6 +207,7 @@ class Features:
     async def put(self, key: Any, record: Mapping[str, Any]) -> int:
         """Write one record: values become float64, int64, boolean or nullable string. Returns its digest."""
         value = await self._encoded(record)
+        await self._link.create_map(self.name)
         await self._map.set(encode_keys([key])[0], value)
         return int(input_digest(Blobs.of([value]))[0])
 
@@ -210,6 +228,7 @@ class Features:
         if len(values) != len(data):
             raise EncodeError(f"{len(data)} keys for {len(values)} records")
         last = last_rows(data)
+        await self._link.create_map(self.name)
         await self._map.put_batch(data.take(last), values.take(last))
         return len(data)
 

@@ -40,19 +40,21 @@ def connect(
 def local(workers: int = 1, *, member: MemberConfig | None = None) -> Grid:
     """Start an embedded member and its workers on this machine, and connect; all of it ends with the grid's close."""
     started = Member.start(member or MemberConfig())
-    helpers: Workers | None = None
+    processes = Workers(started.address, started.cluster_name, workers, node_address=started.address)
     try:
-        helpers = Workers(started.address, started.cluster_name, workers, node_address=started.address).start()
-        return Grid(
-            GridConfig.load(flags={"address": started.address, "cluster_name": started.cluster_name}),
-            member=started,
-            workers=helpers,
-        )
+        processes.start()
+        config = GridConfig.load(flags={"address": started.address, "cluster_name": started.cluster_name})
+        grid = Grid(config, member=started, workers=processes)
     except BaseException:
-        if helpers:
-            helpers.stop()
+        processes.stop()
         started.stop()
         raise
+    try:
+        grid.wait_for_workers(workers)
+    except BaseException:
+        grid.close()
+        raise
+    return grid
 
 
 class _Loop:
@@ -186,6 +188,14 @@ class Grid:
     def status(self) -> Status:
         """Members, workers and deployments as they are now."""
         return self._loop.run(self._grid.status())
+
+    def worker_counts(self, name: str) -> dict[str, dict[str, Any]]:
+        """What each live worker did for a deployment since it started, by worker id."""
+        return self._loop.run(self._grid.worker_counts(name))
+
+    def wait_for_workers(self, count: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many workers have signed on; raises NoWorkersError after `timeout_s` seconds."""
+        self._loop.run(self._grid.wait_for_workers(count, timeout_s))
 
     def verify(self, name: str, wait_s: float = 10.0) -> Verdict:
         """Prove by a scan that every record has its prediction or dead letter; differences get `wait_s` to vanish."""

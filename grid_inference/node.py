@@ -14,13 +14,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from grid_inference.errors import GridInferenceError
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "default_workers", "threads_per_worker"]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+WORKERS_MAX_BY_DEFAULT = 8
 RESTART_PAUSE_S_MIN, RESTART_PAUSE_S_MAX = 0.2, 10.0
 HEALTHY_AFTER_S = 10.0
 """A worker that lived so long starts again without a pause when it dies."""
@@ -28,10 +29,19 @@ STOP_TIMEOUT_S = 20.0
 """A worker that has not drained by then is killed; its share is taken over by a reconcile."""
 
 
-def threads_per_worker(workers: int, cores: int | None = None) -> int:
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """As many as there are cores: single-threaded models side by side beat one model on many threads."""
+    return min(cores(), WORKERS_MAX_BY_DEFAULT)
+
+
+def threads_per_worker(workers: int) -> int:
     """Threads each worker's model may use, so that all together stay within the cores."""
-    cores = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores or os.cpu_count() or 1
-    return max(1, cores // max(1, workers))
+    return max(1, cores() // max(1, workers))
 
 
 @dataclass(slots=True)
@@ -103,15 +113,15 @@ class Workers:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         threads = str(self.threads or threads_per_worker(self.count))
-        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
+        # Threads that spin while they wait would take the cores from the member and the other workers.
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "OMP_WAIT_POLICY": "PASSIVE"}
         command = [sys.executable, "-m", "grid_inference.worker", "--address", self.address, "--cluster", self.cluster_name]
         if self.node_address:
             command += ["--node-address", self.node_address]
         if self.allow_pickle:
             command.append("--allow-pickle")
-        options: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": self.log, "env": environment}
         try:
-            return subprocess.Popen(command, **options)
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self.log, env=environment)  # noqa: S603
         except OSError as error:
             raise GridInferenceError(f"a worker process can't be started: {error}") from error
 
@@ -127,5 +137,7 @@ class Workers:
             slot.pause_s = RESTART_PAUSE_S_MIN if healthy else min(slot.pause_s * 2, RESTART_PAUSE_S_MAX)
             slot.restart_at_s = now_s + slot.pause_s
         elif now_s >= slot.restart_at_s:
+            if slot.process.stdin:
+                slot.process.stdin.close()
             slot.process, slot.started_s, slot.restart_at_s = self._spawn(), now_s, None
             self.restarts += 1

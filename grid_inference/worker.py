@@ -218,6 +218,8 @@ def main() -> None:
     # Ctrl-C reaches the whole terminal group; the parent decides when we stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=os.environ.get("GRID_INFERENCE_LOG_LEVEL", "WARNING"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # The stock client calls every connection that closes a warning, ours at the end included.
+    logging.getLogger("hazelcast").setLevel(os.environ.get("GRID_INFERENCE_LOG_LEVEL", "ERROR"))
     grid = GridConfig.load(flags={"address": options.address, "cluster_name": options.cluster})
     config = WorkerConfig.load(flags={"allow_pickle": options.allow_pickle or None})
     try:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +23,7 @@ from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
 __all__ = [
     "connected",
     "console",
+    "examples",
     "grid_options",
     "json_option",
     "key_of",
@@ -41,6 +43,13 @@ key_type_option = click.option(
     type=click.Choice(KEY_TYPES),
     help="The keys' type in the grid. By default whole numbers are `long`, as in Java, and all else is `string`.",
 )
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(
+        ["\b", "Example:" if len(commands) == 1 else "Examples:", *(f"  {command}" for command in commands)]
+    )
 
 
 def grid_options(command: Command) -> Command:
@@ -89,7 +98,7 @@ def plain(value: Any) -> Any:
         return [plain(one) for one in value]
     if isinstance(value, bytes):
         return value.hex()
-    if hasattr(value, "tolist"):
+    if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,8 @@ import click
 import numpy as np
 
 from grid_inference import aio
-from grid_inference.cli.common import console, write_json
-from grid_inference.cli.demo_screen import Numbers, Screen, quantiles_ms
+from grid_inference.cli.common import console, examples, write_json
+from grid_inference.cli.demo_screen import Numbers, Screen, milliseconds, quantiles_ms
 from grid_inference.cli.demo_stream import DEPLOYMENT, FEATURES_MAP, deploy, scores_of, stream
 from grid_inference.cli.ending import GRID, INCOMPLETE, Ending
 from grid_inference.config import GridConfig
@@ -30,15 +31,13 @@ from grid_inference.observe.status import DeploymentStatus
 
 __all__ = ["demo"]
 
-RECORDS: Final = 150_000
-RATE: Final = 12_000
+RECORDS: Final = 120_000
+RATE: Final = 8_000
 VERIFY_TIMEOUT_S: Final = 120.0
 T = TypeVar("T")
 
 
-@click.command(
-    epilog="\b\nExamples:\n  grid-inference demo\n  grid-inference demo --records 500000 --rate 30000 --keep"
-)
+@click.command(epilog=examples("grid-inference demo", "grid-inference demo --records 500000 --rate 30000 --keep"))
 @click.option("--records", type=click.IntRange(1), default=RECORDS, show_default=True, help="Payments to stream.")
 @click.option("--rate", type=click.FloatRange(1), default=RATE, show_default=True, help="Payments put per second.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other payments.")
@@ -116,7 +115,9 @@ class _Outcome:
         """The line of `--json`."""
         found = self.verdict
         p50, p99 = quantiles_ms(self.numbers.latencies_s)
-        counts = {name: found[name] for name in ("records", "predictions", "missing", "stale", "orphans", "dead_letters")}
+        counts = {
+            name: found[name] for name in ("records", "predictions", "missing", "stale", "orphans", "dead_letters")
+        }
         return {
             **counts,
             "repairs": {"declared": self.declared, "unexplained": self.unexplained},
@@ -130,15 +131,17 @@ class _Outcome:
 def _run(running: ExitStack, screen: Screen, training: _Training, rate: float, workers: int) -> _Outcome:
     screen.working("starting a Hazelcast member and its workers, training meanwhile")
     member = running.enter_context(Member.start(MemberConfig(cluster_name="grid-inference-demo")))
-    log = running.enter_context(tempfile.TemporaryFile())
+    log = running.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
     running.enter_context(
-        Workers(member.address, member.cluster_name, workers, node_address=member.address, log=log)
+        Workers(member.address, member.cluster_name, workers, node_address=member.address, threads=1, log=log)
     )
     many = "1 worker" if workers == 1 else f"{workers} workers"
     screen.done("grid", f"{member.address}, {many}")
     screen.working("training on two weeks of simulated card payments")
     fraud = training.result()
-    screen.done("model", f"gradient boosting on two weeks of simulated payments, AUC {fraud.auc_test:.3f} on a later week")
+    screen.done(
+        "model", f"gradient boosting on two weeks of simulated payments, AUC {fraud.auc_test:.3f} on a later week"
+    )
     config = GridConfig(address=member.address, cluster_name=member.cluster_name)
     return _run_loop(_deploy_and_stream(config, screen, fraud, rate))
 
@@ -148,7 +151,9 @@ async def _deploy_and_stream(config: GridConfig, screen: Screen, fraud: FraudMod
     async with await aio.connect(config) as grid:
         screen.working("deploying")
         version = await deploy(grid, fraud)
-        screen.done("deployed", f"{DEPLOYMENT} version {version}: map {FEATURES_MAP} → map and topic {DEPLOYMENT}.predictions")
+        screen.done(
+            "deployed", f"{DEPLOYMENT} version {version}: map {FEATURES_MAP} → map and topic {DEPLOYMENT}.predictions"
+        )
         screen.working("streaming")
         screen.begin_stream()
         streamed = await stream(grid, fraud, numbers, screen, rate)
@@ -183,20 +188,30 @@ def _run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _summary(screen: Screen, outcome: _Outcome) -> None:
-    out, numbers, judged, found = screen.out, outcome.numbers, outcome.quality, outcome.verdict
+    numbers, judged, found = outcome.numbers, outcome.quality, outcome.verdict
+    per_s = f"{numbers.total / outcome.seconds:,.0f} per second"
     p50, p99 = quantiles_ms(numbers.latencies_s)
-    latency = "not measured" if p50 is None else f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     word = "[green]complete[/]" if outcome.complete else "[red]not complete[/]"
-    repairs = f"{outcome.declared} declared repairs, {outcome.unexplained} unexplained"
-    out.print()
-    out.print(f"  [bold]scored[/]   {numbers.predictions:,} of {numbers.total:,} payments in {outcome.seconds:.1f} s, {numbers.total / outcome.seconds:,.0f} per second")
-    out.print(f"  [bold]latency[/]  {latency} [dim]from the put to its prediction seen here, {len(numbers.latencies_s)} samples[/]")
-    out.print(f"  [bold]quality[/]  AUC {judged.auc:.3f}; {judged.alerts:,} alerts, {judged.alert_precision:.0%} of them frauds, {judged.alert_recall:.0%} of the frauds found")
-    out.print(
-        f"  [bold]verify[/]   {word}: {found['missing']} missing, {found['stale']} stale, {found['orphans']} orphans, "
-        f"{found['dead_letters']} refused; {repairs} [dim](a separate process)[/]"
-    )
-    out.print()
+    lines = {
+        "scored": f"{numbers.predictions:,} of {numbers.total:,} payments in {outcome.seconds:.1f} s: {per_s}",
+        "latency": f"p50 {milliseconds(p50)}, p99 {milliseconds(p99)} from the put to its prediction seen here "
+        f"[dim]({len(numbers.latencies_s)} sampled payments)[/]",
+        "quality": f"AUC {judged.auc:.3f} on the stream; {_alerts(judged)}",
+        "verify": f"{word}: {found['missing']} missing, {found['stale']} stale, {found['orphans']} orphans, "
+        f"{found['dead_letters']} refused [dim](found by a separate process)[/]",
+        "repairs": f"{outcome.declared} declared, {outcome.unexplained} unexplained",
+    }
+    screen.out.print()
+    for what, text in lines.items():
+        screen.out.print(f"  [bold]{what:<9}[/]{text}")
+    screen.out.print()
+
+
+def _alerts(judged: Quality) -> str:
+    if not judged.alerts:
+        return f"no alerts, {judged.frauds:,} frauds"
+    found = "" if math.isnan(judged.alert_recall) else f", which found {judged.alert_recall:.0%} of the frauds"
+    return f"{judged.alerts:,} alerts, {judged.alert_precision:.0%} of them right{found}"
 
 
 def _wait(screen: Screen, config: GridConfig) -> None:

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Numbers", "Screen", "quantiles_ms"]
+__all__ = ["Numbers", "Screen", "milliseconds", "quantiles_ms"]
 
 LINE_EVERY_S: Final = 2.0
 LATEST_ALERTS: Final = 5
@@ -54,6 +54,11 @@ class Numbers:
         self.history.append((now, predictions))
         while self.history[0][0] < now - RATE_OVER_S:
             self.history.popleft()
+
+    @property
+    def lag(self) -> int:
+        """Put and not yet predicted; a count of predictions may be newer than that of records."""
+        return max(0, self.records - self.predictions)
 
     @property
     def rate_per_s(self) -> float:
@@ -116,28 +121,27 @@ class Screen:
         elif last or time.perf_counter() - self._said_s > LINE_EVERY_S:
             self._said_s = time.perf_counter()
             p50, p99 = quantiles_ms(numbers.latencies_s)
-            self.out.print(
-                f"  records {numbers.records:,}  predictions {numbers.predictions:,}  {numbers.rate_per_s:,.0f}/s  "
-                f"lag {numbers.records - numbers.predictions:,}  p50 {_ms(p50)}  p99 {_ms(p99)}  alerts {numbers.alerts:,}"
-            )
+            counts = f"records {numbers.records:,}  predictions {numbers.predictions:,}  alerts {numbers.alerts:,}"
+            pace = f"{numbers.rate_per_s:,.0f}/s  lag {numbers.lag:,}  p50 {milliseconds(p50)}  p99 {milliseconds(p99)}"
+            self.out.print(f"  {counts}  {pace}")
 
 
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f} ms"
+def milliseconds(value: float | None) -> str:
+    """A latency for people."""
+    return "-" if value is None else f"{value:,.1f} ms"
 
 
 def _table(numbers: Numbers) -> RenderableType:
     p50, p99 = quantiles_ms(numbers.latencies_s)
-    lag = max(0, numbers.records - numbers.predictions)
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold", min_width=12)
     rows.add_column(justify="right", min_width=12)
     rows.add_column(style="dim")
     rows.add_row("records", f"{numbers.records:,}", f"of {numbers.total:,} payments")
     rows.add_row("predictions", f"[cyan]{numbers.predictions:,}[/]", f"{numbers.rate_per_s:,.0f} per second")
-    rows.add_row("lag", f"{lag:,}", "put and not yet predicted")
-    rows.add_row("p50", _ms(p50), "from the put to its prediction seen here")
-    rows.add_row("p99", _ms(p99), f"over {len(numbers.latencies_s):,} sampled payments")
+    rows.add_row("lag", f"{numbers.lag:,}", "put and not yet predicted")
+    rows.add_row("p50", milliseconds(p50), "from the put to its prediction seen here")
+    rows.add_row("p99", milliseconds(p99), f"over {len(numbers.latencies_s):,} sampled payments")
     rows.add_row("alerts", f"[red]{numbers.alerts:,}[/]", f"score >= {numbers.threshold:.2f}")
     bar = ProgressBar(total=numbers.total, completed=numbers.predictions, width=BAR_WIDTH)
     return Group(Text(), bar, Text(), rows, Text(), _alerts(numbers))

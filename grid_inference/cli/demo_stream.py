@@ -24,6 +24,8 @@ __all__ = ["DEPLOYMENT", "FEATURES_MAP", "Streamed", "deploy", "scores_of", "str
 DEPLOYMENT: Final = "fraud"
 FEATURES_MAP: Final = "payments"
 TICK_S: Final = 0.01
+RAMP_S: Final = 2.0
+"""So long the rate rises: a worker's first batches, on cold caches, are slower than all later ones."""
 ROWS_A_PUT_MAX: Final = 2_000
 PROBES: Final = 400
 DRAW_EVERY_S: Final = 0.2
@@ -56,7 +58,9 @@ async def deploy(grid: aio.Grid, fraud: FraudModel) -> int:
         if mine and mine[0].failures:
             raise Ending(GRID, f"the deployment does not run: {mine[0].failures[0]}")
         await asyncio.sleep(0.1)
-    raise Ending(GRID, f"the workers did not take up the deployment within {OWNED_WITHIN_S:.0f} s", "grid-inference doctor")
+    raise Ending(
+        GRID, f"the workers did not take up the deployment within {OWNED_WITHIN_S:.0f} s", "grid-inference doctor"
+    )
 
 
 async def stream(grid: aio.Grid, fraud: FraudModel, numbers: Numbers, screen: Screen, rate: float) -> Streamed:
@@ -97,13 +101,18 @@ async def _feed(
     while numbers.records < numbers.total:
         now = time.perf_counter()
         first = numbers.records
-        last = min(numbers.total, first + ROWS_A_PUT_MAX, 1 + int(rate * (now - started)))
+        last = min(numbers.total, first + ROWS_A_PUT_MAX, 1 + int(rate * _elapsed(now - started)))
         if last > first:
             mine = keys[first:last]
             put_at.update(dict.fromkeys(probes.intersection(mine.tolist()), now))
             await features.put_batch({name: column[first:last] for name, column in columns.items()}, key=mine)
             numbers.records = last
         await asyncio.sleep(max(0.0, TICK_S - (time.perf_counter() - now)))
+
+
+def _elapsed(seconds: float) -> float:
+    """Seconds at full rate that are worth as much as these."""
+    return seconds * seconds / (2 * RAMP_S) if seconds < RAMP_S else seconds - RAMP_S / 2
 
 
 async def _all_predicted(predictions: aio.Predictions, numbers: Numbers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -9,16 +10,21 @@ from typing import Any
 
 import click
 
-from grid_inference.cli.common import connected, console, grid_options, json_option, table, write_json
+from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
-from grid_inference.config import DeploymentConfig, TopicConfig
+from grid_inference.config import DeploymentConfig
 from grid_inference.errors import DeploymentError
 from grid_inference.model.registry import Deployed
 
 __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "grid-inference deploy fraud --features payments --model fraud.joblib",
+        "grid-inference deploy models/fraud/deployment.toml",
+    )
+)
 @click.argument("name", metavar="NAME|FILE.toml")
 @click.option("--features", metavar="MAP", help="The map that holds the records.")
 @click.option("--model", metavar="PATH", help="A joblib file of a fitted scikit-learn estimator.")
@@ -37,11 +43,6 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     """Put a fitted model to work on a feature map; again makes the next version.
 
     Options go over what a deployment file says.
-
-    \b
-    Examples:
-      grid-inference deploy fraud --features payments --model fraud.joblib
-      grid-inference deploy models/fraud/deployment.toml
     """
     config = _config_of(name, options)
     if config.model is None:
@@ -61,7 +62,11 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
 
 
 def _config_of(name: str, options: dict[str, Any]) -> DeploymentConfig:
-    topic = {"name": options.pop("topic"), "kind": options.pop("topic_kind"), "where": options.pop("where")}
+    topic: dict[str, Any] = {
+        "name": options.pop("topic"),
+        "kind": options.pop("topic_kind"),
+        "where": options.pop("where"),
+    }
     topic = {key: value for key, value in topic.items() if value is not None}
     given = {key: value for key, value in options.items() if value is not None}
     if "columns" in given:
@@ -70,9 +75,7 @@ def _config_of(name: str, options: dict[str, Any]) -> DeploymentConfig:
         config = DeploymentConfig.from_toml(name)
         plain = {key: tuple(value) if key == "columns" else value for key, value in given.items()}
         if topic:
-            plain["topic"] = TopicConfig(
-                **{"name": config.topic.name, "kind": config.topic.kind, "where": config.topic.where} | topic
-            )
+            plain["topic"] = dataclasses.replace(config.topic, **topic)
         return config.replace(**plain)
     if "features" not in given:
         raise Ending(USAGE, "no feature map is given", "add --features MAP, or name a deployment file (.toml)")
@@ -82,7 +85,7 @@ def _config_of(name: str, options: dict[str, Any]) -> DeploymentConfig:
 def _change(action: str, done: str, description: str) -> click.Command:
     """A command that changes the state of one deployment."""
 
-    @click.command(action, help=f"{description}\n\n\b\nExample:\n  grid-inference {action} fraud")
+    @click.command(action, help=description, epilog=examples(f"grid-inference {action} fraud"))
     @click.argument("name")
     @json_option
     @grid_options
@@ -106,16 +109,11 @@ pause = _change("pause", "is paused", "Stop scoring until `resume`; nothing is l
 resume = _change("resume", "is running", "Go on scoring, with what has come meanwhile.")
 
 
-@click.command()
+@click.command(epilog=examples("grid-inference deployments"))
 @json_option
 @grid_options
 def deployments(as_json: bool, address: str | None, cluster_name: str | None) -> None:
-    """List the deployments.
-
-    \b
-    Example:
-      grid-inference deployments
-    """
+    """List the deployments."""
     with connected(address, cluster_name) as grid:
         found = grid.deployments()
     if as_json:

@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from grid_inference.cli.ending import REFUSED, Ending
 from grid_inference.cli.values import Values, of_objects, of_texts

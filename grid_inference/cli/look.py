@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from grid_inference.cli.common import connected, console, grid_options, json_option, plain, table, write_json
+from grid_inference.cli.common import connected, console, examples, grid_options, json_option, plain, table, write_json
 from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
@@ -16,17 +16,13 @@ from grid_inference.observe.verify import Verdict
 __all__ = ["dead_letters", "status", "verify"]
 
 
-@click.command()
+@click.command(epilog=examples("grid-inference status"))
 @json_option
 @grid_options
 def status(as_json: bool, address: str | None, cluster_name: str | None) -> None:
     """Show members, workers and deployments.
 
     `lag` counts the changes that are not scored yet, `declared` and `unexplained` what reconciling has repaired.
-
-    \b
-    Example:
-      grid-inference status
     """
     with connected(address, cluster_name) as grid:
         found = grid.status()
@@ -70,7 +66,7 @@ def _many(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
-@click.command()
+@click.command(epilog=examples("grid-inference verify fraud"))
 @click.argument("name", metavar="DEPLOYMENT")
 @click.option(
     "--wait",
@@ -87,10 +83,6 @@ def verify(name: str, wait_s: float, as_json: bool, address: str | None, cluster
     """Prove by a scan that every record has its prediction or dead letter.
 
     Exit code 1 unless nothing is missing, stale or an orphan.
-
-    \b
-    Example:
-      grid-inference verify fraud
     """
     with connected(address, cluster_name) as grid:
         verdict = grid.verify(name, wait_s)
@@ -120,18 +112,13 @@ def _say_verdict(verdict: Verdict) -> None:
         )
 
 
-@click.command("dead-letters")
+@click.command("dead-letters", epilog=examples("grid-inference dead-letters fraud"))
 @click.argument("name", metavar="DEPLOYMENT")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N")
 @json_option
 @grid_options
 def dead_letters(name: str, limit: int, as_json: bool, address: str | None, cluster_name: str | None) -> None:
-    """List the records that were refused, and why.
-
-    \b
-    Example:
-      grid-inference dead-letters fraud
-    """
+    """List the records that were refused, and why."""
     with connected(address, cluster_name) as grid:
         letters = grid.dead_letters(name, limit)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from grid_inference.cli.common import connected, grid_options, json_option, write_json
+from grid_inference.cli.common import connected, examples, grid_options, json_option, write_json
 from grid_inference.cli.ending import GRID, Ending
 from grid_inference.config import parse_address
 from grid_inference.grid.member import JOURNAL_CAPACITY, PARTITIONS, Member, MemberConfig
@@ -36,7 +36,9 @@ pickle_option = click.option(
 )
 
 
-@click.command()
+@click.command(
+    epilog=examples("grid-inference node", "grid-inference node --host 10.0.0.2 --public --join 10.0.0.1:5701")
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5701, show_default=True, help="0 takes a free one.")
 @click.option(
@@ -72,11 +74,6 @@ def node(**options: Any) -> int:
     """Run a grid member and its workers on this machine.
 
     Ctrl-C or SIGTERM lets the workers finish what they have, and stops.
-
-    \b
-    Examples:
-      grid-inference node
-      grid-inference node --host 10.0.0.2 --public --join 10.0.0.1:5701
     """
     count = workers_default() if options["workers"] is None else options["workers"]
     try:
@@ -146,7 +143,7 @@ def _last_words(member: Member) -> str:
     return lines[-1] if lines else "nothing"
 
 
-@click.command()
+@click.command(epilog=examples("grid-inference worker --address grid-1:5701 --workers 4"))
 @workers_option
 @pickle_option
 @json_option
@@ -163,10 +160,6 @@ def worker(
     """Run workers for a cluster that is there.
 
     Ctrl-C or SIGTERM lets them finish what they have, and stops.
-
-    \b
-    Example:
-      grid-inference worker --address grid-1:5701 --workers 4
     """
     count = workers_default() if workers is None else workers
     with connected(address, cluster_name or cluster) as grid:

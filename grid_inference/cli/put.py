@@ -11,7 +11,15 @@ import click
 import numpy as np
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from grid_inference.cli.common import connected, console, grid_options, json_option, key_type_option, write_json
+from grid_inference.cli.common import (
+    connected,
+    console,
+    examples,
+    grid_options,
+    json_option,
+    key_type_option,
+    write_json,
+)
 from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.files import FORMATS, BadRow, Chunk, read
 from grid_inference.cli.values import NUMBER, TEXT, WHOLE
@@ -22,7 +30,7 @@ __all__ = ["put"]
 BAD_ROWS_NAMED_MAX = 20
 
 
-@click.command()
+@click.command(epilog=examples("grid-inference put payments payments.csv --key payment_id"))
 @click.argument("name", metavar="MAP")
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -32,7 +40,7 @@ BAD_ROWS_NAMED_MAX = 20
 @click.option("--format", "file_format", type=click.Choice(list(FORMATS)), help="By default what the file's name says.")
 @json_option
 @grid_options
-def put(
+def put(  # noqa: PLR0917 - click passes by name
     name: str,
     path: Path,
     key: str,
@@ -46,10 +54,6 @@ def put(
 
     A row that does not fit is named on stderr and left out; the exit code is 1 then. A key that is there already gets
     the new record.
-
-    \b
-    Example:
-      grid-inference put payments payments.csv --key payment_id
     """
     chunks = read(path, file_format, key, _kind_of_keys(key_type))
     first = next(chunks)  # what can't be read is said before the grid is asked for

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from grid_inference.cli.common import connected, grid_options, json_option, key_of, key_type_option, plain, write_json
+from grid_inference.cli.common import (
+    connected,
+    examples,
+    grid_options,
+    json_option,
+    key_of,
+    key_type_option,
+    plain,
+    write_json,
+)
 from grid_inference.cli.ending import INCOMPLETE, Ending
 from grid_inference.client import Grid
 from grid_inference.records import Prediction
@@ -16,7 +25,7 @@ from grid_inference.records import Prediction
 __all__ = ["get", "watch"]
 
 
-@click.command()
+@click.command(epilog=examples("grid-inference get payments 4711", "grid-inference get fraud 4711"))
 @click.argument("name", metavar="MAP|DEPLOYMENT")
 @click.argument("key")
 @key_type_option
@@ -25,13 +34,7 @@ __all__ = ["get", "watch"]
 def get(
     name: str, key: str, key_type: str | None, as_json: bool, address: str | None, cluster_name: str | None
 ) -> None:
-    """Show one record of a map, or a deployment's prediction.
-
-    \b
-    Examples:
-      grid-inference get payments 4711
-      grid-inference get fraud 4711
-    """
+    """Show one record of a map, or a deployment's prediction."""
     wanted = key_of(key, key_type)
     with connected(address, cluster_name) as grid:
         found = _found(grid, name, wanted)
@@ -52,7 +55,7 @@ def _found(grid: Grid, name: str, key: Any) -> Any:
     return grid.features(name).get(key)
 
 
-@click.command()
+@click.command(epilog=examples('grid-inference watch fraud --where "score >= 0.9"'))
 @click.argument("name", metavar="DEPLOYMENT")
 @click.option("--where", metavar="FILTER", help="Only what matches, in Hazelcast's SQL-predicate syntax.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="End after so many.")
@@ -61,12 +64,7 @@ def _found(grid: Grid, name: str, key: Any) -> Any:
 def watch(
     name: str, where: str | None, limit: int | None, as_json: bool, address: str | None, cluster_name: str | None
 ) -> None:
-    """Print new predictions as they come, until Ctrl-C.
-
-    \b
-    Example:
-      grid-inference watch fraud --where "score >= 0.9"
-    """
+    """Print new predictions as they come, until Ctrl-C."""
     with connected(address, cluster_name) as grid, grid.predictions(name).subscribe(where) as subscription:
         if not as_json:
             sys.stderr.write(f"watching {name}; Ctrl-C ends it\n")

@@ -11,11 +11,12 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from numpy.typing import NDArray
 
 __all__ = ["BOOLEAN", "NUMBER", "TEXT", "WHOLE", "Values", "of_objects", "of_texts"]
 
+pc: Any = pyarrow.compute  # makes its functions at import, which a type checker can't see
 WHOLE, NUMBER, BOOLEAN, TEXT = "whole number", "number", "boolean", "text"
 WHOLE_PATTERN: Final = r"^[+-]?[0-9]{1,19}$"
 NUMBER_PATTERN: Final = r"^[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|(?i:nan|inf|infinity))$"

@@ -125,6 +125,7 @@ class Link:
         self._closed = False
         self._schemas: dict[int, Schema] = {}
         self._sent_schemas: set[int] = set()
+        self._created: set[str] = set()
         self.bytes_sent = 0
 
     @classmethod
@@ -201,6 +202,15 @@ class Link:
         """Member id → `host:port`."""
         found = self.client._internal_cluster_service.get_members()
         return {str(member.uuid): f"{member.address.host}:{member.address.port}" for member in found}
+
+    async def create_map(self, name: str) -> None:
+        """Make a map known to the cluster, as every client does before it uses one. Free after the first time."""
+        if name not in self._created:
+            try:
+                await self.client.get_map(name)
+            except Exception as error:
+                raise _translate(error) from error
+            self._created.add(name)
 
     async def map_names(self) -> set[str]:
         """Names of the maps that exist on the cluster."""

@@ -29,21 +29,30 @@ async def has_journal(link: Link, name: str) -> bool:
 
 
 async def ensure_journal(link: Link, name: str) -> None:
-    """Return once the map has a journal; raise DeploymentError with the remedy if it can't get one."""
+    """Return once the map has a journal; raise DeploymentError with the remedy if it can't get one.
+
+    A map that does not exist must not be asked about itself: members would create its container as it is configured now,
+    without a journal, and keep it so. Another map of a like name tells what the defaults are.
+    """
     exists = name in await link.map_names()
-    if await has_journal(link, name):
-        return
     refusal = ""
-    if not exists:
+    if not exists and not await _journal_by_default(link, name):
         request = messages.add_map_config_request(name, journal_capacity=JOURNAL_CAPACITY, backup_count=BACKUP_COUNT)
         try:
             await link.call(request)
         except GridError as error:
             refusal = f": {error}"
-        if await has_journal(link, name):
-            return
+    if await has_journal(link, name):
+        return
     anew = " and create the map anew: an existing map keeps what it has" if exists else ""
     raise DeploymentError(
         f"map {name!r} has no event journal, so new records could be missed{refusal}",
         remedy=f"configure `event-journal` for it on the members (hazelcast/hazelcast.yaml shows how){anew}",
     )
+
+
+async def _journal_by_default(link: Link, name: str) -> bool:
+    probe = f"{name}.journal-probe"
+    found = await has_journal(link, probe)
+    await link.call(messages.destroy_proxy_request(probe))
+    return found

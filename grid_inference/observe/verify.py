@@ -76,11 +76,12 @@ async def verify(link: Link, deployed: Deployed, *, wait_s: float = 10.0, pause_
     started = time.perf_counter()
     config = deployed.config
     verdict = Verdict(config.name)
+    deadline = time.monotonic() + wait_s
     limit = asyncio.Semaphore(SCANS_AT_ONCE)
 
     async def one(partition: int) -> None:
         async with limit:
-            await _partition(link, deployed, partition, verdict, wait_s, pause_s)
+            await _partition(link, deployed, partition, verdict, deadline, pause_s)
 
     async with asyncio.TaskGroup() as group:
         for partition in range(link.partition_count):
@@ -90,9 +91,8 @@ async def verify(link: Link, deployed: Deployed, *, wait_s: float = 10.0, pause_
 
 
 async def _partition(
-    link: Link, deployed: Deployed, partition: int, verdict: Verdict, wait_s: float, pause_s: float
+    link: Link, deployed: Deployed, partition: int, verdict: Verdict, deadline: float, pause_s: float
 ) -> None:
-    deadline = time.monotonic() + wait_s
     first: set[int] | None = None
     while True:
         records = await _records(GridMap(link, deployed.config.features), partition)

@@ -97,6 +97,7 @@ def docker() -> Iterator[None]:
     finally:
         daemon.terminate()
         daemon.wait(DAEMON_DOWN_WITHIN_S)
+        run("umount", f"{folder}/exec/netns/default")  # the daemon leaves it mounted, and the folder can't go
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -120,7 +121,7 @@ def image(docker: None) -> str:
 
 
 def compose_command(folder: Path) -> str:
-    """Docker's command with `compose` in it; Debian packages only the older, separate command: a shim drops the word."""
+    """Docker's command with `compose` in it; Debian packages only the older docker-compose: a shim drops the word."""
     if run("docker", "compose", "version").returncode == 0:
         return "docker"
     shim = folder / "docker-with-compose"
@@ -154,7 +155,7 @@ def wait_for_node(port: int) -> None:
             hazelcast.HazelcastClient(
                 cluster_name="grid-inference", cluster_members=[f"127.0.0.1:{port}"], cluster_connect_timeout=2
             ).shutdown()
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever the client meets while the node comes up
             if time.monotonic() > until:
                 containers = run("docker", "ps", "--all", "--quiet").stdout.split()
                 said = [run("docker", "logs", "--tail", "40", name) for name in containers]

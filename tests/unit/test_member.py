@@ -53,8 +53,8 @@ def wait_until_gone(process_id: int) -> None:
 def subscribe_to_journal(client: hazelcast.HazelcastClient, name: str) -> None:
     """What the stock client can't say: EventJournalSubscribe for the map's partition 0."""
     buffer = create_initial_buffer(REQUEST_HEADER_SIZE, JOURNAL_SUBSCRIBE)
-    StringCodec.encode(buffer, name, True)  # noqa: FBT003 - the client's own signature
-    invocation = Invocation(OutboundMessage(buffer, True), partition_id=0)  # noqa: FBT003
+    StringCodec.encode(buffer, name, True)
+    invocation = Invocation(OutboundMessage(buffer, True), partition_id=0)
     client._context.invocation_service.invoke(invocation)
     invocation.future.result()
 

@@ -1,0 +1,432 @@
+"""The command line against a real member: in this process where nothing but results matters, else as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import joblib
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from sklearn.linear_model import LogisticRegression
+
+from grid_inference.cli.app import COMMANDS, SECTIONS, run
+from grid_inference.node import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grid_inference.grid.member import Member
+
+STOP_WITHIN_S = 20.0
+NOBODY = "127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def _workers(member: Member) -> Iterator[None]:
+    with Workers(member.address, member.cluster_name, 1, node_address=member.address, threads=1):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _grid(_workers: None, member: Member, monkeypatch):
+    monkeypatch.setenv("GRID_INFERENCE_ADDRESS", member.address)
+    monkeypatch.setenv("GRID_INFERENCE_CLUSTER", member.cluster_name)
+    monkeypatch.setenv("GRID_INFERENCE_CONNECT_TIMEOUT_S", "5")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    random = np.random.default_rng(0)
+    inputs = random.random((200, 2))
+    fitted = LogisticRegression().fit(inputs, np.where(inputs.sum(1) > 1, "bad", "good"))
+    path = tmp_path_factory.mktemp("model") / "model.joblib"
+    joblib.dump(fitted, path)
+    return path
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs a command here; gives its exit code, its output and its errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def ok(cli):
+    """Runs a command that must succeed; gives its JSON."""
+
+    def call(*arguments: object):
+        code, out, err = cli(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return call
+
+
+def csv(path: Path, rows: int, first: int = 0) -> Path:
+    lines = [f"{key},{key / rows:.3f},{0.5}" for key in range(first, first + rows)]
+    path.write_text("\n".join(["id,a,b", *lines, ""]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def deployed(ok, model, request) -> str:
+    """A deployment of a map of its own: `<name>-records`."""
+    name = f"cli-{request.node.name.split('[')[0].removeprefix('test_')}"[:60]
+    ok("deploy", name, "--features", f"{name}-records", "--model", model, "--columns", "a,b")
+    yield name
+    ok("undeploy", name)
+
+
+def started(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "grid_inference.cli", *map(str, arguments)]
+    environment = {**os.environ, **(environment or {})}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment
+    )
+
+
+def ended(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[int, str, str, float]:
+    """Signal a process and wait for its end: exit code, output, errors, seconds."""
+    begun = time.monotonic()
+    process.send_signal(number)
+    try:
+        out, err = process.communicate(timeout=STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    assert "Traceback" not in err, err
+    return process.returncode, out, err, time.monotonic() - begun
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# ---- help
+
+
+def test_every_command_has_help_with_an_example(cli):
+    assert sorted(COMMANDS) == sorted(name for names in SECTIONS.values() for name in names)
+    for name, (_, summary) in COMMANDS.items():
+        code, out, _ = cli(name, "--help")
+        assert code == 0
+        assert f"  grid-inference {name}" in out
+        assert summary.rstrip(".").split(":")[0].split(",")[0] in " ".join(out.split()), name
+
+
+def test_the_main_help_names_commands_and_exit_codes(cli):
+    code, out, _ = cli("--help")
+    assert code == 0
+    assert all(name in out for name in COMMANDS)
+    assert "130" in out
+
+
+# ---- the way of a record
+
+
+def test_put_deploy_get_verify(ok, cli, deployed, tmp_path):
+    records = f"{deployed}-records"
+    assert ok("put", records, csv(tmp_path / "r.csv", 100), "--key", "id")["rows"] == 100
+    assert ok("verify", deployed)["complete"]
+    assert ok("get", records, 7) == {"a": 0.07, "b": 0.5}
+    prediction = ok("get", deployed, 99)
+    assert (prediction["label"], prediction["model"], prediction["version"]) == ("bad", deployed, 1)
+    code, out, _ = cli("get", deployed, 99)
+    assert code == 0
+    assert "label" in out
+    code, out, _ = cli("verify", deployed)
+    assert code == 0
+    assert "complete, 100 records" in out
+    status = {one["name"]: one for one in ok("status")["deployments"]}
+    assert status[deployed]["state"] == "running"
+    code, out, _ = cli("status")
+    assert deployed in out
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv.gz"])
+def test_put_other_formats(ok, tmp_path, suffix):
+    path, name = tmp_path / f"r.{suffix}", f"cli-format-{suffix}"
+    columns = {"id": ["x1", "x2"], "a": [1.5, 2.5], "n": [3, 4], "t": ["p", "q"], "y": [True, False]}
+    if suffix == "parquet":
+        parquet.write_table(pa.table(columns), path)
+    elif suffix == "jsonl":
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        with pa.output_stream(path, compression="gzip") as file:
+            file.write(b"id,a,n,t,y\nx1,1.5,3,p,true\nx2,2.5,4,q,false\n")
+    assert ok("put", name, path, "--key", "id")["rows"] == 2
+    assert ok("get", name, "x2") == {"a": 2.5, "n": 4, "t": "q", "y": False}
+
+
+def test_the_type_of_keys(ok, cli, tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a\n007,1\n008,2\n")
+    ok("put", "cli-text-keys", path, "--key", "id", "--key-type", "string")
+    assert ok("get", "cli-text-keys", "007", "--key-type", "string") == {"a": 1}
+    assert cli("get", "cli-text-keys", "007")[0] == 1
+    ok("put", "cli-int-keys", path, "--key", "id", "--key-type", "int")
+    assert ok("get", "cli-int-keys", "7", "--key-type", "int") == {"a": 1}
+    assert cli("get", "cli-int-keys", "x", "--key-type", "int")[0] == 2
+
+
+def test_a_deployment_file_and_the_life_of_a_deployment(ok, cli, model, tmp_path):
+    (tmp_path / "model.joblib").write_bytes(model.read_bytes())
+    file = tmp_path / "deployment.toml"
+    file.write_text('name = "cli-file"\nfeatures = "cli-file-records"\nmodel = "model.joblib"\ncolumns = ["a", "b"]\n')
+    assert ok("deploy", file)["version"] == 1
+    again = ok("deploy", file, "--where", "score >= 0.9", "--nan", "score")
+    assert (again["version"], again["config"]["topic"]["where"], again["config"]["nan"]) == (2, "score >= 0.9", "score")
+    assert ok("pause", "cli-file")["state"] == "paused"
+    assert {one["config"]["name"]: one["state"] for one in ok("deployments")}["cli-file"] == "paused"
+    assert "cli-file" in cli("deployments")[1]
+    assert ok("resume", "cli-file")["state"] == "running"
+    assert cli("undeploy", "cli-file")[0] == 0
+    code, _, err = cli("pause", "cli-file")
+    assert code == 1
+    assert "there is no deployment 'cli-file'" in err
+
+
+def test_dead_letters(ok, cli, deployed, tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a,b\n1,0.5,0.5\n2,,0.5\n")
+    assert cli("dead-letters", deployed)[1] == f"{deployed} has refused no record\n"
+    ok("put", f"{deployed}-records", path, "--key", "id")
+    assert ok("verify", deployed)["dead_letters"] == 1
+    [letter] = ok("dead-letters", deployed)
+    assert (letter["key"], letter["cause"]) == (2, "NAN_FEATURE")
+    assert "NAN_FEATURE" in cli("dead-letters", deployed)[1]
+
+
+def test_verify_is_not_complete_while_paused(ok, cli, deployed, tmp_path):
+    ok("pause", deployed)
+    ok("put", f"{deployed}-records", csv(tmp_path / "r.csv", 3), "--key", "id")
+    code, out, _ = cli("verify", deployed, "--wait", 0)
+    assert code == 1
+    assert "not complete" in out
+
+
+def test_doctor(cli, ok):
+    findings = {one["what"]: one for one in ok("doctor")["findings"]}
+    assert {"Python", "Java", "Hazelcast", "client", "grid", "workers", "journal"} <= set(findings)
+    code, out, _ = cli("doctor", "--address", NOBODY)
+    assert code == 1
+    assert "start a node" in out
+
+
+# ---- bad input
+
+
+def test_rows_that_do_not_fit_are_named_and_the_rest_goes_in(cli, ok, tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a,b\n1,0.1,0.5\n2,none of it,0.5\n3,0.3\n\n,0.4,0.5\n6,0.6,0.5\n")
+    code, out, err = cli("put", "cli-bad-rows", path, "--key", "id", "--json")
+    assert code == 1
+    assert json.loads(out)["rows"] == 2
+    assert [row["number"] for row in json.loads(out)["bad_rows"]] == [3, 4, 6]
+    assert "r.csv, row 3: a = 'none of it' is no number; left out" in err
+    assert "row 4: 2 values for 3 columns" in err
+    assert ok("get", "cli-bad-rows", 6) == {"a": 0.6, "b": 0.5}
+    assert cli("get", "cli-bad-rows", 2)[0] == 1
+
+
+def test_bad_lines_of_json(cli, tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": 1, "a": 1}\nnot json\n[1]\n{"id": 4, "a": "x"}\n{"a": 5}\n{"id": 6, "a": 2.5}\n')
+    code, out, _ = cli("put", "cli-bad-json", path, "--key", "id", "--json")
+    assert code == 1
+    assert [row["number"] for row in json.loads(out)["bad_rows"]] == [2, 3, 4, 5]
+
+
+def test_many_bad_rows_are_counted(cli, tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a\n" + "".join(f"{n},{n if n % 2 else 'x' if n < 100 else n}\n" for n in range(300)))
+    code, out, err = cli("put", "cli-many-bad", path, "--key", "id")
+    assert code == 1
+    assert out == "250 records put into cli-many-bad, 50 left out\n"
+    assert err.endswith("and 30 more rows\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("r.csv", "", "is empty"),
+        ("r.csv", "id,a\n", "has no rows"),
+        ("r.csv", "a,b\n1,2\n", "has no column 'id'"),
+        ("r.csv", "id,id\n1,2\n", "several columns"),
+        ("r.jsonl", "\n", "has no rows"),
+        ("r.parquet", "no parquet", "can't be read"),
+        ("r.xyz", "id\n1\n", "does not tell the format"),
+    ],
+)
+def test_files_that_are_refused(cli, tmp_path, name, text, said):
+    path = tmp_path / name
+    path.write_text(text)
+    code, _, err = cli("put", "cli-refused", path, "--key", "id")
+    assert code == 4
+    assert said in err
+    assert len(err.splitlines()) <= 2
+
+
+def test_models_that_are_refused(cli, model, tmp_path):
+    no_model = tmp_path / "no.joblib"
+    no_model.write_bytes(b"no model")
+    code, _, err = cli("deploy", "cli-no-model", "--features", "x", "--model", no_model)
+    assert code == 4
+    assert str(no_model) in err
+    assert cli("deploy", "cli-no-model", "--features", "x", "--model", tmp_path / "missing.joblib")[0] == 4
+    assert cli("deploy", "cli-no-model", "--features", "x")[0] == 2
+    assert cli("deploy", "cli-no-model", "--model", model)[0] == 2
+    assert cli("deploy", "no good name", "--features", "x", "--model", model)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "command", ["get x 1", "status", "verify x", "watch x", "dead-letters x", "deployments", "pause x"]
+)
+def test_a_wrong_address(cli, command):
+    code, out, err = cli(*command.split(), "--address", NOBODY)
+    assert (code, out) == (3, "")
+    assert NOBODY in err
+    assert len(err.splitlines()) == 2
+
+
+def test_a_wrong_cluster_name(cli):
+    code, _, err = cli("status", "--cluster-name", "someone-elses")
+    assert code == 3
+    assert "someone-elses" in err
+
+
+@pytest.mark.parametrize("command", ["verify", "watch", "dead-letters", "pause", "resume", "undeploy"])
+def test_an_unknown_deployment(cli, command):
+    code, _, err = cli(command, "cli-unknown")
+    assert code == 1
+    assert "there is no deployment 'cli-unknown'" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("stauts", "did you mean `status`?"),
+        ("put x", "Missing argument"),
+        ("status --nonsense", "No such option"),
+        ("status --address not-an-address:x", "is not host:port"),
+        ("put x /does/not/exist --key id", "does not exist"),
+        ("node --host 192.0.2.1", "can be reached by other machines"),
+    ],
+)
+def test_wrong_usage(cli, command, said):
+    code, _, err = cli(*command.split())
+    assert code == 2
+    assert said in err
+
+
+# ---- processes and signals
+
+
+def test_watch_prints_what_comes_and_ends_by_ctrl_c(ok, cli, deployed, tmp_path):
+    process = started("watch", deployed, "--json", "--where", "score >= 0.5", environment={"PYTHONUNBUFFERED": "1"})
+    try:
+        path, first = csv(tmp_path / "r.csv", 50), []
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while not first and time.monotonic() < deadline:  # until it listens
+            ok("put", f"{deployed}-records", path, "--key", "id")
+            os.set_blocking(process.stdout.fileno(), False)
+            first = process.stdout.readlines()
+        os.set_blocking(process.stdout.fileno(), True)
+        assert json.loads(first[0])["score"] >= 0.5
+    finally:
+        code, _, _, seconds = ended(process)
+    assert code == 130
+    assert seconds < 5
+
+
+def test_put_ends_by_ctrl_c(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a\n" + "".join(f"{n},{n}.5\n" for n in range(1_000_000)))
+    process = started("put", "cli-interrupted", path, "--key", "id")
+    time.sleep(2.5)
+    code, _, _, seconds = ended(process)
+    assert code in {0, 130}  # 0 on a machine that has put a million by now
+    assert seconds < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_runs_until_told_to_stop_and_drains(number):
+    process = started("node", "--port", 0, "--workers", 1, "--json", "--cluster-name", "cli-node", "--heap-mb", 256)
+    try:
+        said = json.loads(process.stdout.readline())
+        pids = [said["pid"], *said["workers"]]
+        assert all(map(alive, pids))
+        code = run(["status", "--address", said["address"], "--cluster-name", "cli-node"])
+    finally:
+        ending = ended(process, number)
+    assert code == 0
+    assert ending[0] == 0, ending[2]
+    assert not any(map(alive, pids))
+
+
+def test_workers_for_a_cluster_that_is_there(member):
+    process = started("worker", "--workers", 1, "--json")
+    try:
+        [pid] = json.loads(process.stdout.readline())["workers"]
+        assert alive(pid)
+    finally:
+        code, _, err, _ = ended(process, signal.SIGTERM)
+    assert code == 0, err
+    assert not alive(pid)
+    assert run(["worker", "--address", NOBODY]) == 3
+
+
+def test_a_port_that_is_taken(cli, member):
+    code, _, err = cli("node", "--port", member.address.rpartition(":")[2], "--workers", 0)
+    assert code == 3
+    assert "in use" in err
+
+
+def test_the_demo():
+    demo = [sys.executable, "-m", "grid_inference.cli", "demo", "--records", "3000", "--rate", "3000", "--json"]
+    ran = subprocess.run(demo, capture_output=True, text=True, timeout=110, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert {name: found[name] for name in ("records", "predictions", "missing", "stale", "orphans")} == {
+        "records": 3000,
+        "predictions": 3000,
+        "missing": 0,
+        "stale": 0,
+        "orphans": 0,
+    }
+    assert found["repairs"]["unexplained"] == 0
+    assert found["latency_ms"]["p99"] >= found["latency_ms"]["p50"] > 0
+    assert found["throughput_per_s"] > 0
+    assert 0.7 < found["auc"] <= 1
+
+
+@pytest.mark.parametrize("after_s", [0.3, 3.0])
+def test_the_demo_ends_by_ctrl_c_at_any_moment(after_s):
+    process = started("demo")
+    time.sleep(after_s)
+    code, _, err, seconds = ended(process)
+    assert code == 130, err
+    assert seconds < 15
