@@ -69,37 +69,47 @@ class Results:
 
 
 def backlogs(ours: Ours, models: dict[str, Path], sizes: Sizes, results: Results) -> None:
-    """Catching up: gradient boosting against its bare predict, logistic regression against the row-by-row listener."""
+    """Catching up, with both models."""
+    gradient_boosting(ours, models["hgb"], sizes, results)
+    logistic_regression(ours, models["lr"], sizes, results)
+
+
+def gradient_boosting(ours: Ours, model: Path, sizes: Sizes, results: Results) -> None:
+    """A backlog against the model's bare predict on all cores."""
+    runs, bare = list[Backlog](), list[float]()
     with ExitStack() as stack:
-        bare = [stack.enter_context(Helper(BarePredict, models["hgb"], sizes.bare_hgb)) for _ in range(cores())]
-        best = best_predict(bare, sizes.bare_hgb)
-        hgb, predict = list[Backlog](), list[float]()
+        helpers = [stack.enter_context(Helper(BarePredict, model, sizes.bare_hgb)) for _ in range(cores())]
+        best = best_predict(helpers, sizes.bare_hgb)
         for _ in range(sizes.repeats):
-            predict.append(predict_per_s(bare, sizes.bare_hgb, *best))
-            hgb.append(ours.backlog(models["hgb"], sizes.hgb))
-    results.ratio("backlog_hgb_of_bare", (one.per_s for one in hgb), predict)
-    results.details["backlog_hgb"] = described(hgb)
+            bare.append(predict_per_s(helpers, sizes.bare_hgb, *best))
+            runs.append(ours.backlog(model, sizes.hgb))
+    results.ratio("backlog_hgb_of_bare", (one.per_s for one in runs), bare)
+    results.details["backlog_hgb"] = described(runs)
     results.details["bare_hgb"] = dict(zip(("processes", "threads", "batch", "dtype"), best, strict=True))
-    scorers = [1, cores()] if cores() > 1 else [1]
-    lr, listener = list[Backlog](), {count: list[float]() for count in scorers}
+
+
+def logistic_regression(ours: Ours, model: Path, sizes: Sizes, results: Results) -> None:
+    """A backlog against listeners that predict row by row: one, and one per core, whichever is faster."""
+    runs, listener = list[Backlog](), {count: list[float]() for count in sorted({1, cores()})}
     with ExitStack() as stack:
         address, cluster = ours.grid.address, ours.grid.cluster_name
-        helpers = [stack.enter_context(Helper(ListenerScorer, address, cluster, models["lr"])) for _ in range(cores())]
+        helpers = [stack.enter_context(Helper(ListenerScorer, address, cluster, model)) for _ in range(cores())]
         listener_per_s(ours, helpers, sizes.listener // 4, 0)
-        for repeat in range(1, sizes.repeats + 1):
-            for count in scorers:
-                first = (2 * repeat + (count > 1)) * sizes.listener
-                listener[count].append(listener_per_s(ours, helpers[:count], sizes.listener, first))
-            lr.append(ours.backlog(models["lr"], sizes.lr))
+        first_key = sizes.listener
+        for _ in range(sizes.repeats):
+            for count, rates in listener.items():
+                rates.append(listener_per_s(ours, helpers[:count], sizes.listener, first_key))
+                first_key += sizes.listener
+            runs.append(ours.backlog(model, sizes.lr))
     ours.client.get_map(RECORD_TYPE).blocking().destroy()
-    results.ratio("backlog_lr_of_listener", (one.per_s for one in lr), listener[1])
-    results.details["listener_per_s_by_processes"] = {
-        str(count): round(statistics.median(rates)) for count, rates in listener.items()
-    }
-    results.details["backlog_lr"] = described(lr)
-    model = model_us(models["lr"])
-    results.python_us_per_record = round(python_us(lr, model), 3)
-    results.details["backlog_lr"]["model_us_per_record"] = round(model, 3)
+    medians = {count: statistics.median(rates) for count, rates in listener.items()}
+    results.ratio(
+        "backlog_lr_of_listener", (one.per_s for one in runs), listener[max(medians, key=medians.__getitem__)]
+    )
+    results.details["listener_per_s_by_processes"] = {str(count): round(rate) for count, rate in medians.items()}
+    alone_us = model_us(model)
+    results.python_us_per_record = round(python_us(runs, alone_us), 3)
+    results.details["backlog_lr"] = {**described(runs), "model_us_per_record": round(alone_us, 3)}
 
 
 def best_predict(helpers: list[Helper], rows: int) -> tuple[int, int, int, str]:

@@ -58,9 +58,7 @@ AIMS: Final = (
         at_most=True,
     ),
 )
-PYTHON: Final = Aim(
-    "python_us_per_record", "worker CPU outside the model", "", 2.0, 0.5, "µs", at_most=True
-)
+PYTHON: Final = Aim("python_us_per_record", "worker CPU outside the model", "", 2.0, 0.5, "µs", at_most=True)
 MEMORY: Final = Aim("worker_rss_growth_mb", "worker memory, 0.2 → 2 million waiting", "", 32, 0, "MB", at_most=True)
 
 

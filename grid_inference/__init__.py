@@ -4,33 +4,39 @@ Put a feature record into a map; its prediction stands in the predictions map, b
 `local()`; the asynchronous API is `grid_inference.aio`.
 """
 
-from grid_inference.client import Features, Grid, Predictions, Subscription, connect, local
-from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
-from grid_inference.errors import (
-    ArtifactError,
-    ConfigError,
-    ConnectError,
-    ConnectionLostError,
-    DeadLetterError,
-    DecodeError,
-    DeploymentError,
-    EncodeError,
-    GridError,
-    GridInferenceError,
-    MemberStartError,
-    ModelError,
-    NoWorkersError,
-    PredictionTimeoutError,
-    RemoteError,
-    SignatureError,
-    TrustError,
-)
-from grid_inference.grid.member import Member, MemberConfig
-from grid_inference.model.registry import Deployed
-from grid_inference.model.signature import Signature
-from grid_inference.observe.status import Status
-from grid_inference.observe.verify import Verdict
-from grid_inference.records import DeadLetter, Prediction, RecordTable
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grid_inference.client import Features, Grid, Predictions, Subscription, connect, local
+    from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
+    from grid_inference.errors import (
+        ArtifactError,
+        ConfigError,
+        ConnectError,
+        ConnectionLostError,
+        DeadLetterError,
+        DecodeError,
+        DeploymentError,
+        EncodeError,
+        GridError,
+        GridInferenceError,
+        MemberStartError,
+        ModelError,
+        NoWorkersError,
+        PredictionTimeoutError,
+        RemoteError,
+        SignatureError,
+        TrustError,
+    )
+    from grid_inference.grid.member import Member, MemberConfig
+    from grid_inference.model.registry import Deployed
+    from grid_inference.model.signature import Signature
+    from grid_inference.observe.status import Status
+    from grid_inference.observe.verify import Verdict
+    from grid_inference.records import DeadLetter, Prediction, RecordTable
 
 __all__ = [
     # Grids
@@ -75,3 +81,66 @@ __all__ = [
     "SignatureError",
     "TrustError",
 ]
+
+# Loaded at their first use: the command line must answer, and take a Ctrl-C, before scikit-learn is imported.
+_HOMES = {
+    "client": (
+        "Features",
+        "Grid",
+        "Predictions",
+        "Subscription",
+        "connect",
+        "local",
+    ),
+    "config": (
+        "DeploymentConfig",
+        "GridConfig",
+        "TopicConfig",
+        "WorkerConfig",
+    ),
+    "errors": (
+        "ArtifactError",
+        "ConfigError",
+        "ConnectError",
+        "ConnectionLostError",
+        "DeadLetterError",
+        "DecodeError",
+        "DeploymentError",
+        "EncodeError",
+        "GridError",
+        "GridInferenceError",
+        "MemberStartError",
+        "ModelError",
+        "NoWorkersError",
+        "PredictionTimeoutError",
+        "RemoteError",
+        "SignatureError",
+        "TrustError",
+    ),
+    "grid.member": (
+        "Member",
+        "MemberConfig",
+    ),
+    "model.registry": ("Deployed",),
+    "model.signature": ("Signature",),
+    "observe.status": ("Status",),
+    "observe.verify": ("Verdict",),
+    "records": (
+        "DeadLetter",
+        "Prediction",
+        "RecordTable",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -28,7 +28,7 @@ from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, last_rows, rows_of
 from grid_inference.grid.mapconfig import ensure_journal
-from grid_inference.grid.topology import read_workers
+from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import Mismatch, bind, resolve
 from grid_inference.model.registry import Deployed, Registry
@@ -165,13 +165,13 @@ class Grid:
 
     async def worker_counts(self, name: str) -> dict[str, dict[str, Any]]:
         """What each live worker did for a deployment since it started, by worker id."""
-        said = await read_workers(self.link)
+        said = await live_workers(self.link)
         return {worker: one["deployments"][name] for worker, one in said.items() if name in one["deployments"]}
 
     async def wait_for_workers(self, count: int, timeout_s: float = 60.0) -> None:
         """Wait until so many workers have signed on; raises NoWorkersError after `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
-        while (there := len(await read_workers(self.link))) < count:
+        while (there := len(await live_workers(self.link))) < count:
             if time.monotonic() > deadline:
                 raise NoWorkersError(
                     f"{there} of {count} workers signed on within {timeout_s} s",

@@ -111,6 +111,7 @@ class Worker:
         await self._give_back(leases, [partition for partition in leases.held if partition not in mine])
         await self._follow_deployments(link, leases)
         claimed = await leases.claim(sorted(mine - set(leases.held)), living)
+        await leases.bury(set(workers) - living - {self.id})
         for running in self._running.values():
             await running.own(claimed)
 

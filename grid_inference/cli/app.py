@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "resume": ("deployments", "Go on scoring."),
     "deployments": ("deployments", "List the deployments."),
     "put": ("put", "Put a file's rows into a feature map."),
-    "get": ("records", "Show one record or prediction."),
+    "get": ("records", "Show one record of a map, or a deployment's prediction."),
     "watch": ("records", "Print new predictions as they come."),
     "status": ("look", "Show members, workers and deployments."),
     "verify": ("look", "Prove that every record has its prediction."),

@@ -130,9 +130,20 @@ def _read_csv(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
         for batch in reader:
             numbers, left_out = _line_numbers(line, batch.num_rows, skipped)
             line = int(numbers[-1]) + 1 if numbers.size else line
-            values = {name: of_texts(batch.column(i), kinds, name) for i, name in enumerate(names)}
+            values = {name: of_texts(batch.column(i), kinds, name, key=name == key) for i, name in enumerate(names)}
+            values, numbers = _without_blank_lines(values, numbers)
             yield _keyed(Chunk({}, left_out, file.tell() / path.stat().st_size), key, values, numbers)
         yield Chunk({}, [row for row in skipped.values() if row.reason], 1.0)
+
+
+def _without_blank_lines(
+    values: dict[str, Values], numbers: NDArray[np.int64]
+) -> tuple[dict[str, Values], NDArray[np.int64]]:
+    """They were read as rows without any value, so that they count as lines."""
+    blank = np.logical_and.reduce([column.null for column in values.values()])
+    if not blank.any():
+        return values, numbers
+    return {name: column.take(np.flatnonzero(~blank)) for name, column in values.items()}, numbers[~blank]
 
 
 def _line_numbers(first: int, count: int, skipped: dict[int, BadRow]) -> tuple[NDArray[np.int64], list[BadRow]]:
@@ -177,7 +188,8 @@ def _read_jsonl(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
             names = list(dict.fromkeys(name for _, row in rows for name in row))
             if rows:
                 _check_key(path, key, names)
-            values = {name: of_objects([row.get(name) for _, row in rows], kinds, name) for name in names}
+            fields = {name: [row.get(name) for _, row in rows] for name in names}
+            values = {name: of_objects(field, kinds, name, key=name == key) for name, field in fields.items()}
             yield _keyed(chunk, key, values, np.array([number for number, _ in rows], np.int64))
 
 
@@ -208,7 +220,7 @@ def _read_parquet(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]
             for index, name in enumerate(names):
                 column = _simple(batch.column(index))
                 as_text = name == key and key_kind == "text"
-                values[name] = Values.of_arrow(column.cast(pa.string()) if as_text else column)
+                values[name] = Values.of_arrow(column.cast(pa.string()) if as_text else column, key=name == key)
             numbers = np.arange(read_rows + 1, read_rows + batch.num_rows + 1)
             read_rows += batch.num_rows
             yield _keyed(Chunk({}, done=read_rows / total), key, values, numbers)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from grid_inference.cli.common import (
@@ -56,7 +55,7 @@ def put(  # noqa: PLR0917 - click passes by name
     the new record.
     """
     chunks = read(path, file_format, key, _kind_of_keys(key_type))
-    first = next(chunks)  # what can't be read is said before the grid is asked for
+    first = next(chunks, Chunk({}))  # what can't be read is said before the grid is asked for
     total = _Total(path)
     with connected(address, cluster_name) as grid, _progress(path) as progress:
         task = progress.add_task(path.name, total=1.0, rows=0)
@@ -77,8 +76,6 @@ def _put(features: Features, chunk: Chunk, key: str, key_type: str | None) -> in
     if not chunk.columns or not len(chunk.columns[key]):
         return 0
     keys: Any = chunk.columns.pop(key)
-    if keys.dtype.kind == "f" and key_type not in {"float", "double"} and bool(np.all(keys == np.rint(keys))):
-        keys = keys.astype(np.int64)  # whole numbers with a gap, whose row was left out
     if key_type == "uuid":
         keys, chunk.columns = _uuids(keys, chunk)
     if not len(keys):

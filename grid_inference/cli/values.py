@@ -44,31 +44,45 @@ class Values:
         text = str(value.as_py() if hasattr(value, "as_py") else value)
         return text if len(text) <= 40 else f"{text[:37]}..."
 
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Some of the rows."""
+        given = self.given.take(pa.array(rows))
+        return type(self)(self.kind, self.values[rows], self.null[rows], self.wrong[rows], given)
+
     @classmethod
-    def of_arrow(cls, column: Any) -> Self:
+    def of_arrow(cls, column: Any, *, key: bool) -> Self:
         """A column whose type is known already."""
         null = column.is_null().to_numpy(zero_copy_only=False)
+        if key and pa.types.is_integer(column.type):
+            column = column.fill_null(0)
         return cls(
             str(column.type), column.to_numpy(zero_copy_only=False), null, np.zeros(len(column), np.bool_), column
         )
 
 
-def of_texts(column: Any, kinds: dict[str, str], name: str) -> Values:
-    """A column of texts; its kind is taken from `kinds`, or found out and put there."""
+def of_texts(column: Any, kinds: dict[str, str], name: str, *, key: bool = False) -> Values:
+    """A column of texts; its kind is taken from `kinds`, or found out and put there.
+
+    Keys are whole numbers or texts unless `kinds` says otherwise, and never rounded: a row without one is left out.
+    """
     trimmed = pc.utf8_trim_whitespace(column)
     if name not in kinds and len(column) > column.null_count:
-        kinds[name] = _kind_of_texts(trimmed)
+        kinds[name] = _kind_of_keys(trimmed) if key else _kind_of_texts(trimmed)
     kind = kinds.get(name, NUMBER)
     if kind == TEXT:
         return Values(kind, column.to_numpy(zero_copy_only=False), _mask(column.is_null()), _none(column), column)
     cleared = pc.if_else(pc.is_in(trimmed, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), trimmed)
-    if kind == WHOLE and not _all_match(cleared, WHOLE_PATTERN) and _mostly(cleared, NUMBER_PATTERN, WHOLE_PATTERN):
+    if kind == WHOLE and not key and _mostly(cleared, NUMBER_PATTERN, WHOLE_PATTERN):
         kind = kinds[name] = NUMBER  # fractions came later than the first values
     pattern = {WHOLE: WHOLE_PATTERN, NUMBER: NUMBER_PATTERN, BOOLEAN: BOOLEAN_PATTERN}[kind]
     fits = pc.match_substring_regex(cleared, pattern)
     wrong = _mask(pc.fill_null(pc.invert(fits), fill_value=False))
     right = pc.if_else(fits, cleared, pa.scalar(None, pa.string()))
-    return _converted(kind, right, _mask(cleared.is_null()), wrong, column)
+    null = _mask(cleared.is_null())
+    # What is left out anyway must not make floats of the others.
+    left_out = wrong | null if key else wrong
+    filled = pc.if_else(pa.array(left_out), pa.scalar("0"), right) if kind == WHOLE else right
+    return _converted(kind, filled, null, wrong, column)
 
 
 def _converted(kind: str, texts: Any, null: NDArray[np.bool_], wrong: NDArray[np.bool_], given: Any) -> Values:
@@ -77,15 +91,17 @@ def _converted(kind: str, texts: Any, null: NDArray[np.bool_], wrong: NDArray[np
         return Values(kind, values, null, wrong, given)
     if kind == WHOLE:
         try:
-            # A wrong row is left out anyway: the others must not become floats for its sake.
-            whole = texts.fill_null("0") if not null.any() else texts
-            return Values(kind, whole.cast(pa.int64()).to_numpy(zero_copy_only=False), null, wrong, given)
+            return Values(kind, texts.cast(pa.int64()).to_numpy(zero_copy_only=False), null, wrong, given)
         except pa.ArrowInvalid:
             large = np.array([text is not None and abs(int(text)) > INT64_MAX for text in texts.to_pylist()], np.bool_)
             fitting = pc.if_else(pa.array(~large), texts, pa.scalar("0"))
             return _converted(kind, fitting, null, wrong | large, given)
     values = texts.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return Values(kind, values, null, wrong, given)
+
+
+def _kind_of_keys(column: Any) -> str:
+    return WHOLE if _mostly(column.drop_null(), WHOLE_PATTERN) else TEXT
 
 
 def _kind_of_texts(column: Any) -> str:
@@ -108,10 +124,6 @@ def _mostly(column: Any, pattern: str, but: str | None = None) -> bool:
     return (count - others) * 2 > total - others
 
 
-def _all_match(column: Any, pattern: str) -> bool:
-    return _count(column, pattern) == len(column) - column.null_count
-
-
 def _mask(column: Any) -> NDArray[np.bool_]:
     return column.to_numpy(zero_copy_only=False).astype(np.bool_)
 
@@ -125,18 +137,18 @@ def _none(column: Any) -> NDArray[np.bool_]:
 _KINDS: Final[dict[type, str]] = {bool: BOOLEAN, int: WHOLE, float: NUMBER, str: TEXT}
 
 
-def of_objects(values: list[Any], kinds: dict[str, str], name: str) -> Values:
+def of_objects(values: list[Any], kinds: dict[str, str], name: str, *, key: bool = False) -> Values:
     """A column of JSON values; its kind is taken from `kinds`, or found out and put there."""
     if name not in kinds and any(value is not None for value in values):
         kinds[name] = _kind_of_objects(values)
     kind = kinds.get(name, NUMBER)
-    if kind == WHOLE and any(type(value) is float for value in values):
+    if kind == WHOLE and not key and any(type(value) is float for value in values):
         kind = kinds[name] = NUMBER
     allowed = {WHOLE: (int,), NUMBER: (int, float), BOOLEAN: (bool,), TEXT: (str,)}[kind]
     null = np.array([value is None for value in values], np.bool_)
     wrong = np.array([value is not None and not _is(value, allowed) for value in values], np.bool_)
     plain: list[Any] = [None if bad else value for value, bad in zip(values, wrong.tolist(), strict=True)]
-    return Values(kind, _array(kind, plain, whole=not bool(null.any())), null, wrong, values)
+    return Values(kind, _array(kind, plain, whole=key or not bool(null.any())), null, wrong, values)
 
 
 def _kind_of_objects(values: list[Any]) -> str:

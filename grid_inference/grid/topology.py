@@ -22,11 +22,13 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import encode_keys, guard_key
 
-__all__ = ["LEASES_MAP", "WORKERS_MAP", "Beats", "Leases", "assign", "read_workers"]
+__all__ = ["LEASES_MAP", "WORKERS_MAP", "Beats", "Leases", "assign", "live_workers", "read_workers"]
 
 WORKERS_MAP = "grid_inference.workers"
 LEASES_MAP = "grid_inference.leases"
 NOBODY = ""
+LIVE_WITHIN_S = 6.0
+"""A worker that has said nothing for so long is not shown; clocks of the machines should agree within it."""
 
 
 def now_s() -> float:
@@ -91,6 +93,13 @@ async def read_workers(link: Link) -> dict[str, dict[str, Any]]:
     """What the workers say of themselves, by worker id."""
     said = [decode_json(value) for value in await GridMap(link, WORKERS_MAP).values()]
     return {one["id"]: one for one in said}
+
+
+async def live_workers(link: Link) -> dict[str, dict[str, Any]]:
+    """Those that said something lately; for people's eyes, as it trusts the machines' clocks."""
+    now_us = time.time_ns() // 1000
+    said = await read_workers(link)
+    return {worker: one for worker, one in said.items() if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6}
 
 
 class Leases:
@@ -177,6 +186,11 @@ class Leases:
         self.epochs[lost] = 0
         self._suspect = False
         return lost
+
+    async def bury(self, workers: set[str]) -> None:
+        """Remove the entries of workers that are dead; one that wakes up after all writes its entry anew."""
+        for worker in workers:
+            await self._workers.delete(encode_keys([worker])[0])
 
     async def leave(self) -> None:
         """Sign off: the worker's entry goes."""

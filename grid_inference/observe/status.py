@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,15 +9,11 @@ from typing import Any
 from grid_inference.errors import GridError
 from grid_inference.flow.positions import Positions
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import read_workers
+from grid_inference.grid.topology import live_workers
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.wire import journal
 
 __all__ = ["DeploymentStatus", "Status", "status"]
-
-LIVE_WITHIN_S = 6.0
-"""A worker that has said nothing for so long is not counted; clocks of the machines should agree within it."""
-
 
 @dataclass(slots=True)
 class DeploymentStatus:
@@ -62,8 +57,7 @@ class Status:
 
 async def status(link: Link) -> Status:
     """Ask the grid how it is doing."""
-    now_us = time.time_ns() // 1000
-    said = [one for one in (await read_workers(link)).values() if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6]
+    said = list((await live_workers(link)).values())
     deployments = [await _of(link, one, said) for one in (await Registry(link).deployments()).values()]
     workers = [{key: one.get(key) for key in ("id", "host", "pid", "member", "started_at_us")} for one in said]
     return Status(link.members(), link.partition_count, workers, deployments)

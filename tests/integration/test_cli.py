@@ -40,7 +40,7 @@ def _workers(member: Member) -> Iterator[None]:
 def _grid(_workers: None, member: Member, monkeypatch):
     monkeypatch.setenv("GRID_INFERENCE_ADDRESS", member.address)
     monkeypatch.setenv("GRID_INFERENCE_CLUSTER", member.cluster_name)
-    monkeypatch.setenv("GRID_INFERENCE_CONNECT_TIMEOUT_S", "5")
+    monkeypatch.setenv("GRID_INFERENCE_CONNECT_TIMEOUT_S", "1")
 
 
 @pytest.fixture(scope="module")
@@ -278,12 +278,16 @@ def test_many_bad_rows_are_counted(cli, tmp_path):
         ("r.csv", "id,id\n1,2\n", "several columns"),
         ("r.jsonl", "\n", "has no rows"),
         ("r.parquet", "no parquet", "can't be read"),
+        ("r.parquet", None, "has no rows"),
         ("r.xyz", "id\n1\n", "does not tell the format"),
     ],
 )
 def test_files_that_are_refused(cli, tmp_path, name, text, said):
     path = tmp_path / name
-    path.write_text(text)
+    if text is None:
+        parquet.write_table(pa.table({"id": pa.array([], pa.int64())}), path)
+    else:
+        path.write_text(text)
     code, _, err = cli("put", "cli-refused", path, "--key", "id")
     assert code == 4
     assert said in err
@@ -340,6 +344,23 @@ def test_wrong_usage(cli, command, said):
     code, _, err = cli(*command.split())
     assert code == 2
     assert said in err
+
+
+def test_keys_are_never_rounded(ok, cli, tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a\n9007199254740993,1\n,2\n9223372036854775807,3.5\n99999999999999999999,4\n")
+    code, out, _ = cli("put", "cli-large-keys", path, "--key", "id", "--json")
+    assert (code, json.loads(out)["rows"]) == (1, 2)
+    assert ok("get", "cli-large-keys", 9007199254740993) == {"a": 1.0}
+    assert ok("get", "cli-large-keys", 2**63 - 1) == {"a": 3.5}
+
+
+def test_a_column_may_turn_to_fractions_after_many_rows(ok, tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text("".join(f'{{"id": {n}, "a": {n if n < 25_000 else n + 0.5}}}\n' for n in range(30_000)))
+    assert ok("put", "cli-widened", path, "--key", "id")["left_out"] == 0
+    assert ok("get", "cli-widened", 1) == {"a": 1}
+    assert ok("get", "cli-widened", 29_999) == {"a": 29_999.5}
 
 
 # ---- processes and signals
