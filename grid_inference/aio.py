@@ -31,12 +31,13 @@ from grid_inference.grid.mapconfig import ensure_journal
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import Mismatch, bind, resolve
+from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.model.trust import Trust
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
-from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable
+from grid_inference.records import PREDICTION, PREDICTION_MESSAGE, DeadLetter, Prediction, RecordTable
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
@@ -116,9 +117,10 @@ class Grid:
         if model is None:
             raise DeploymentError("no model is given", remedy="pass a fitted estimator or the path of a joblib file")
         if config.topic.where:
-            Where.parse(config.topic.where)
+            Where.parse(config.topic.where).check(tuple(PREDICTION_MESSAGE.slots))
         artifact, estimator = await asyncio.to_thread(_artifact_of, model)
         signature = Signature.of(estimator, config.columns, sample)
+        SklearnEngine(estimator, signature).check_outputs()
         await ensure_journal(self.link, config.features)
         signature = await self._checked(signature, config)
         return await self._registry.deploy(config.replace(model=None), signature, artifact)
@@ -361,7 +363,7 @@ class Predictions:
         Best effort, as entry listeners are: after a lost connection some may be missed; the map is the truth.
         """
         if where:
-            Where.parse(where)
+            Where.parse(where).check((*PREDICTION.slots, "__key"))  # the member filters, and it knows the key
         subscription = Subscription(self._link)
         await subscription.open((await self._resolved()).config.predictions, where)
         return subscription

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from grid_inference.config import WorkerConfig
-from grid_inference.errors import GridError
+from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions
@@ -79,7 +79,7 @@ class RunningDeployment:
 
     def _begin(self) -> None:
         self._lanes = [asyncio.create_task(self._pipeline.run()) for _ in range(self._config.lanes)]
-        self._timer = asyncio.create_task(self._store_positions())
+        self._timer = asyncio.create_task(self._keep_time())
 
     async def own(self, epochs: dict[int, int]) -> None:
         """Take these partitions (partition → epoch) on, each from its stored position or else by a reconcile.
@@ -147,10 +147,12 @@ class RunningDeployment:
         self.positions.advance(feed.partition, position, feed.epoch, self.deployed.version)
         return position
 
-    async def _store_positions(self) -> None:
+    async def _keep_time(self) -> None:
+        """Store positions and look for lag, again and again."""
         while True:
             await asyncio.sleep(self._config.position_interval_ms / 1000)
             try:
                 await self.positions.flush()
-            except GridError as error:
-                _log.warning("positions of %s were not stored, the next time they are: %s", self.deployed.config.name, error)
+                await self.reader.watch_lag()
+            except (GridError, DecodeError) as error:
+                _log.warning("positions of %s were not stored, they will be: %s", self.deployed.config.name, error)

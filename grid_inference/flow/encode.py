@@ -48,26 +48,32 @@ class PredictionEncoder:
 
     def predictions(self, batch: PredictionBatch) -> Blobs:
         """Prediction records as whole Data, in the rows' order."""
-        return self._encode(PREDICTION, batch, None)
+        encoded, rows = self._encode(PREDICTION, batch, None)
+        if rows is None:
+            return encoded
+        back = np.empty(rows.size, np.int64)
+        back[rows] = np.arange(rows.size)
+        return encoded.take(back)
 
     def messages(self, batch: PredictionBatch) -> Blobs:
-        """PredictionMessage records as whole Data, in the rows' order."""
-        return self._encode(PREDICTION_MESSAGE, batch, key_texts(batch.keys))
+        """PredictionMessage records as whole Data, those of one shape side by side."""
+        return self._encode(PREDICTION_MESSAGE, batch, key_texts(batch.keys))[0]
 
-    def _encode(self, schema: Schema, batch: PredictionBatch, texts: Blobs | None) -> Blobs:
+    def _encode(
+        self, schema: Schema, batch: PredictionBatch, texts: Blobs | None
+    ) -> tuple[Blobs, NDArray[np.int64] | None]:
+        """Records grouped by shape, and of which row each is (None: all rows in order)."""
         labels = np.zeros(len(batch), np.int64) if batch.label_index is None else batch.label_index.astype(np.int64)
         shapes = labels if texts is None else (labels << 40) | (batch.keys.lengths << 20) | texts.lengths
         present = np.unique(shapes)
         if present.size == 1:
-            return self._fill(schema, batch, texts, slice(None), int(present[0]))
+            return self._fill(schema, batch, texts, slice(None), int(present[0])), None
         parts, rows = list[Blobs](), list[NDArray[np.int64]]()
         for shape in present.tolist():
             mine = np.flatnonzero(shapes == shape)
             rows.append(mine)
             parts.append(self._fill(schema, batch, texts, mine, shape))
-        back = np.empty(len(batch), np.int64)
-        back[np.concatenate(rows)] = np.arange(len(batch))
-        return Blobs.concat(parts).take(back)
+        return Blobs.concat(parts), np.concatenate(rows)
 
     def _fill(self, schema: Schema, batch: PredictionBatch, texts: Blobs | None, rows: Any, packed: int) -> Blobs:
         """All records of one shape as a byte matrix."""

@@ -34,6 +34,8 @@ PARKED_TIMEOUT_S = float("inf")
 """A parked read waits for as long as nothing is put."""
 ERROR_PAUSE_S = 0.5
 """Pause of a partition after an error before it is read again."""
+LAG_MARGIN = 0.1
+"""A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_MIN, PAGE_ITEMS_MAX = 64, 4096
 """Bounds of the number of items asked for with one read."""
 GONE = np.array([journal.REMOVED, journal.EVICTED, journal.EXPIRED], np.int32)
@@ -352,6 +354,18 @@ class Reader:
 
     # ---- gaps
 
+    async def watch_lag(self) -> None:
+        """Send partitions that lag almost a whole journal behind to a scan: the ring is about to lose what they need."""
+        lagging = [feed for partition in self.saturated if (feed := self.feeds.get(partition)) and feed.position]
+        ranges = await self._link.call_all(
+            (feed.partition, journal.range_request(self._features)) for feed in lagging
+        )
+        for feed, answer in zip(lagging, ranges, strict=True):
+            oldest, newest = journal.decode_range(answer)
+            position = feed.position
+            if position and oldest > 0 and position.sequence - oldest < (newest - oldest) * LAG_MARGIN:
+                self._gap(feed, "lag")
+
     def _gap(self, feed: Feed, cause: str) -> None:
         if feed.closed:
             return
@@ -360,24 +374,26 @@ class Reader:
         self._start_scan(feed, cause)
 
     def _start_scan(self, feed: Feed, cause: str) -> None:
+        """Scan from the beginning; a scan that is under way may have brought what was not written, so it starts anew."""
         feed.asked += 1
         feed.position, feed.page = None, None
         if not feed.busy:
             feed.room.set()
-        if feed.scan is None:
-            feed.scan = asyncio.create_task(self._run_scan(feed, cause))
+        if feed.scan:
+            feed.scan.cancel()
+        feed.scan = asyncio.create_task(self._run_scan(feed, cause))
 
     async def _run_scan(self, feed: Feed, cause: str) -> None:
         while not (feed.closed or self._stopped):
             try:
                 feed.position = await self._scan(feed, cause)
-                break
-            except (GridError, DecodeError) as error:
-                _log.warning("reconciling partition %d of %s: %s; trying again", feed.partition, self._features, error)
+            except Exception:  # whatever it is, the partition must not stay unread for it
+                _log.exception("reconciling partition %d of %s failed; trying again", feed.partition, self._features)
                 await asyncio.sleep(ERROR_PAUSE_S)
-        feed.scan = None
-        if feed.position is not None:
-            self._ask(feed)
+            else:
+                feed.scan = None
+                self._ask(feed)
+                return
 
     async def offer(self, feed: Feed, keys: Blobs, values: Blobs) -> None:
         """Bring rows of a scan into the feed's ordered path; waits until the ones before are written."""

@@ -63,6 +63,9 @@ ADD_MAP_CONFIG = 0x1B0C00
 MESSAGE_BYTES_MAX = 4 << 20
 """A PutAll is cut where it would grow beyond this, so that no partition thread is held for long."""
 
+RUN_ROWS_MIN = 8
+"""Lists whose lengths change more often than this are written blob by blob."""
+
 _no_thread = struct.pack("<q", 0)
 _no_ttl = struct.pack("<q", -1)
 _pointer = struct.Struct("<ii")
@@ -268,13 +271,22 @@ def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *
 
 
 def _list_of_blobs(blobs: Blobs) -> bytes:
-    if len(blobs) and int(blobs.lengths.min()) == int(blobs.lengths.max()) >= 0:
-        length = int(blobs.lengths[0])
-        matrix = np.empty((len(blobs), f.FRAME_HEADER_BYTES + length), np.uint8)
-        matrix[:, : f.FRAME_HEADER_BYTES] = np.frombuffer(f.HEADER.pack(f.FRAME_HEADER_BYTES + length, 0), np.uint8)
-        matrix[:, f.FRAME_HEADER_BYTES :] = blobs.matrix(0, length)
-        return b"".join((f.BEGIN_FRAME, matrix.tobytes(), f.END_FRAME))
-    return f.list_of_data(blobs.tolist())
+    """BEGIN, one frame a blob, END; neighbours of equal length are laid out in one matrix."""
+    edges = np.flatnonzero(np.diff(blobs.lengths)) + 1
+    if edges.size * RUN_ROWS_MIN > len(blobs):
+        return f.list_of_data(blobs.tolist())
+    starts, stops = [0, *edges.tolist()], [*edges.tolist(), len(blobs)]
+    runs = [_frame_matrix(blobs.take(np.arange(a, b))) for a, b in zip(starts, stops, strict=True) if a < b]
+    return b"".join((f.BEGIN_FRAME, *(run.tobytes() for run in runs), f.END_FRAME))
+
+
+def _frame_matrix(blobs: Blobs) -> NDArray[np.uint8]:
+    """Blobs of one length as frames, one a row."""
+    head, length = f.FRAME_HEADER_BYTES, int(blobs.lengths[0])
+    matrix = np.empty((len(blobs), head + length), np.uint8)
+    matrix[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
+    matrix[:, head:] = blobs.matrix(0, length)
+    return matrix
 
 
 # ---- responses
