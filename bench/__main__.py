@@ -21,6 +21,7 @@ from bench.data import train
 from bench.latency import latency
 from bench.measure import machine
 from bench.ours import Ours
+from grid_inference.cli.node import workers_default
 
 __all__ = ["main"]
 
@@ -103,7 +104,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=MEASURES, metavar="NAME", help=", ".join(MEASURES))
     parser.add_argument("--records", type=int, help="the logistic regression's backlog; the other amounts follow it")
     parser.add_argument("--seconds", type=float, help="how long each rate of the latency measure is held")
-    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: as a node's, 1)")
+    parser.add_argument(
+        "--workers", type=int, default=workers_default(), help="worker processes (default: as a node starts)"
+    )
     parser.add_argument("--output", type=Path, help="where the JSON goes (default: bench/latest.json unless --only)")
     return parser.parse_args()
 

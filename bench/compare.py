@@ -29,10 +29,10 @@ class Sizes:
     """How much is measured, and how often."""
 
     lr: int = 1_000_000
-    hgb: int = 400_000
+    hgb: int = 300_000
     bare_hgb: int = 131_072
     listener: int = 4_000
-    reconcile: int = 500_000
+    reconcile: int = 300_000
     put_ours: int = 200_000
     put_stock: int = 16_000
     waiting: tuple[int, int] = (200_000, 2_000_000)

@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from grid_inference.config import GridConfig, WorkerConfig
-from grid_inference.errors import GridError, GridInferenceError
+from grid_inference.errors import ConnectionLostError, GridError, GridInferenceError
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import Beats, Leases, assign, now_s, read_workers
@@ -58,19 +58,28 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until `stop`; raises ConnectError if the grid can't be reached at the start."""
+        """Work until `stop`; raises ConnectError if the grid can't be reached, ConnectionLostError if it went for good."""
         link = await Link.open(self._grid)
         leases = Leases(link, self.id, self._config.lease_ttl_s)
         beats = Beats(self._config.lease_ttl_s)
         beating = asyncio.create_task(self._keep_beating(link, leases))
         try:
-            await link.listen(DEPLOYMENTS_MAP, lambda _: self._wake.set(), where=None, flags=ANY_CHANGE)
+            await self._listen(link)
             while not self._stopping:
+                if link.given_up:
+                    raise ConnectionLostError("the cluster is gone", remedy="a worker that is supervised starts again")
                 await self._turn_safely(link, leases, beats)
                 await self._sleep()
         finally:
             beating.cancel()
             await self._leave(link, leases)
+
+    async def _listen(self, link: Link) -> None:
+        """Wake up at once when deployments change; without it the next turn sees them."""
+        try:
+            await link.listen(DEPLOYMENTS_MAP, lambda _: self._wake.set(), where=None, flags=ANY_CHANGE)
+        except GridError as error:
+            _log.warning("changes of deployments are seen only by the turn: %s", error)
 
     async def _keep_beating(self, link: Link, leases: Leases) -> None:
         """Renew the leases on their own time: a turn may take longer than a lease on a busy machine."""

@@ -30,9 +30,7 @@ from hazelcast.internal.asyncio_proxy.manager import MAP_SERVICE
 from hazelcast.predicate import sql
 from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
 from hazelcast.protocol.codec import (
-    client_add_distributed_object_listener_codec as _objects_codec,
-)
-from hazelcast.protocol.codec import (
+    client_add_distributed_object_listener_codec,
     client_fetch_schema_codec,
     client_get_distributed_objects_codec,
     client_send_schema_codec,
@@ -57,12 +55,14 @@ _log = logging.getLogger(__name__)
 _ROUTE: Final = struct.Struct("<qi")
 RETRY_PAUSE_S: Final = 0.1
 """Pause before a request is sent again after an error that may pass."""
-CALL_TIMEOUT_S: Final = 30.0
+CALL_TIMEOUT_S: Final = 20.0
 """How long a request is tried again before its error is given to whoever asked."""
 PUBLISH_ROWS: Final = 2048
 """Messages sent to a topic with one request."""
 RELIABLE_ROWS: Final = 512
 """Messages added to a reliable topic's ring at once."""
+CLOSE_TIMEOUT_S: Final = 5.0
+"""How long the stock client may take to disconnect."""
 CLIENT_VERSION: Final = "5.7."
 
 Answer = f.Message | GridError
@@ -184,7 +184,11 @@ class Link:
         for request in list(self._pending.values()):
             self._pending.pop(request.correlation, None)
             request.on_answer(ConnectionLostError("the connection was closed"))
-        await self.client.shutdown()
+        try:
+            await asyncio.wait_for(self.client.shutdown(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            # A client that has given up its cluster by itself never finishes a second shutdown.
+            _log.debug("the stock client did not end in time")
 
     # ---- the cluster as it is now
 
@@ -222,6 +226,11 @@ class Link:
     def connected(self) -> bool:
         """Whether any member is connected at the moment."""
         return bool(self.client._connection_manager.active_connections)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the stock client has given the cluster up for good, after `connect_timeout_s` without a member."""
+        return not self.client.lifecycle_service.is_running()
 
     # ---- requests
 
@@ -313,7 +322,7 @@ class Link:
             _log.exception("the taker of an answer failed")
 
     def _retry_or_fail(self, request: _Request, error: GridError) -> None:
-        if self._closed or self._loop.time() > request.deadline:
+        if self._closed or self.given_up or self._loop.time() > request.deadline:
             self._answer(request, error)
         else:
             self._loop.call_later(RETRY_PAUSE_S, self._send, request)
@@ -354,12 +363,16 @@ class Link:
         def handle(stock: InboundMessage) -> None:
             on_message(_raw_message(stock))
 
-        return await self.client._listener_service.register_listener(
-            OutboundMessage(payload, False),
-            lambda answer: _uuid_answer(answer),
+        registering = self.client._listener_service.register_listener(
+            OutboundMessage(payload, retryable=False),
+            client_add_distributed_object_listener_codec.decode_response,
             lambda listener: map_remove_entry_listener_codec.encode_request(name, listener),
             handle,
         )
+        try:
+            return await asyncio.wait_for(registering, CALL_TIMEOUT_S)
+        except Exception as error:
+            raise _translate(error) from error
 
     async def unlisten(self, listener: str) -> None:
         """Take a listener off again."""
@@ -440,10 +453,6 @@ def _settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
         future.set_exception(answer)
     else:
         future.set_result(answer)
-
-
-def _uuid_answer(answer: InboundMessage) -> Any:
-    return _objects_codec.decode_response(answer)
 
 
 def _raw_message(stock: InboundMessage) -> f.Message:

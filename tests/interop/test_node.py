@@ -1,9 +1,9 @@
 """The ordinary Node.js client puts a Compact record and reads its prediction, under a LONG key.
 
-It subscribes to the predictions map: hazelcast-client 5.6.0 has no plain topics, and its listener on a reliable one ends
-at the first Compact record whose schema the client has not met elsewhere. Node.js and npm come with the development
-environment, as a wheel that basedpyright brings; the client comes from npm into a temporary folder. Where either is
-missing, these tests are skipped and say why.
+It subscribes to the predictions map: hazelcast-client 5.6.0 has no plain topics, and its listener on a reliable one
+ends at the first Compact record whose schema the client has not met elsewhere. Node.js and npm come with the
+development environment, as a wheel that basedpyright brings; the client comes from npm into a temporary folder. Where
+either is missing, these tests are skipped and say why.
 """
 
 from __future__ import annotations
