@@ -21,7 +21,7 @@ from bench.data import train
 from bench.latency import latency
 from bench.measure import machine
 from bench.ours import Ours
-from grid_inference.cli.node import workers_default
+from grid_inference.node import default_workers
 
 __all__ = ["main"]
 
@@ -105,7 +105,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--records", type=int, help="the logistic regression's backlog; the other amounts follow it")
     parser.add_argument("--seconds", type=float, help="how long each rate of the latency measure is held")
     parser.add_argument(
-        "--workers", type=int, default=workers_default(), help="worker processes (default: as a node starts)"
+        "--workers", type=int, default=default_workers(), help="worker processes (default: as a node starts)"
     )
     parser.add_argument("--output", type=Path, help="where the JSON goes (default: bench/latest.json unless --only)")
     return parser.parse_args()

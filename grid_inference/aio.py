@@ -25,6 +25,7 @@ from grid_inference.errors import (
     SignatureError,
 )
 from grid_inference.flow.where import Where
+from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, last_rows, rows_of
 from grid_inference.grid.mapconfig import ensure_journal
@@ -37,7 +38,7 @@ from grid_inference.model.signature import Signature
 from grid_inference.model.trust import Trust
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
-from grid_inference.records import PREDICTION, PREDICTION_MESSAGE, DeadLetter, Prediction, RecordTable
+from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
@@ -117,7 +118,7 @@ class Grid:
         if model is None:
             raise DeploymentError("no model is given", remedy="pass a fitted estimator or the path of a joblib file")
         if config.topic.where:
-            Where.parse(config.topic.where).check(tuple(PREDICTION_MESSAGE.slots))
+            Where.parse(config.topic.where).check(MESSAGE_FIELDS)
         artifact, estimator = await asyncio.to_thread(_artifact_of, model)
         signature = Signature.of(estimator, config.columns, sample)
         SklearnEngine(estimator, signature).check_outputs()

@@ -193,8 +193,6 @@ class WorkerConfig:
     """How many batches are under way at once: while one is scored, the other is read or written."""
     lease_ttl_s: float = 4.0
     """A worker that has not renewed its partitions' leases for so long loses them."""
-    threads: int | None = None
-    """Threads a model may use (OpenMP, BLAS). Without it the cores are shared out among the node's workers."""
     allow_pickle: bool = False
     """Load models from a grid that is not on loopback. Pickle runs code: whoever writes to the grid can run it here."""
 

@@ -24,7 +24,7 @@ from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import Beats, Leases, assign, now_s, read_workers
 from grid_inference.model.registry import DEPLOYMENTS_MAP, Deployed, Registry
-from grid_inference.model.trust import Trust
+from grid_inference.model.trust import Trust, is_loopback
 
 __all__ = ["Worker"]
 
@@ -119,10 +119,11 @@ class Worker:
         mine = {partition for partition, worker in assignment.items() if worker == self.id}
         await self._give_back(leases, [partition for partition in leases.held if partition not in mine])
         await self._follow_deployments(link, leases)
-        claimed = await leases.claim(sorted(mine - set(leases.held)), living)
-        await leases.bury(set(workers) - living - {self.id})
+        await leases.claim(sorted(mine - set(leases.held)), living)
+        # Whatever is held and not fed yet, also because an earlier turn broke off here.
         for running in self._running.values():
-            await running.own(claimed)
+            await running.own({partition: int(leases.epochs[partition]) for partition in leases.held})
+        await leases.bury(set(workers) - living - {self.id})
 
     def _said(self, link: Link) -> dict[str, Any]:
         """What this worker tells the grid of itself with each beat."""
@@ -168,7 +169,8 @@ class Worker:
 
     async def _start(self, link: Link, leases: Leases, deployed: Deployed) -> None:
         name = deployed.config.name
-        trust = Trust.of(self._grid.address, allow_pickle=self._config.allow_pickle)
+        loopback = all(is_loopback(address) for address in (self._grid.address, *link.members().values()))
+        trust = Trust(allow_pickle=self._config.allow_pickle, loopback=loopback)
         try:
             running = await RunningDeployment.start(link, deployed, self._config, leases, trust)
         except GridInferenceError as error:
@@ -179,7 +181,6 @@ class Worker:
             return
         self._failures.pop(name, None)
         self._running[name] = running
-        await running.own({partition: int(leases.epochs[partition]) for partition in leases.held})
 
     # ---- the end
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any
@@ -13,21 +12,15 @@ from grid_inference.cli.common import connected, examples, grid_options, json_op
 from grid_inference.cli.ending import GRID, Ending
 from grid_inference.config import parse_address
 from grid_inference.grid.member import JOURNAL_CAPACITY, PARTITIONS, Member, MemberConfig
-from grid_inference.node import Workers
+from grid_inference.node import Workers, default_workers
 
 __all__ = ["node", "worker"]
 
 POLL_S = 0.2
 
 
-def workers_default() -> int:
-    """One worker for two cores: the other one of each pair is for the member and the worker's own threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // 2)
-
-
 workers_option = click.option(
-    "--workers", type=click.IntRange(0), metavar="N", help="Worker processes. [default: half the cores]"
+    "--workers", type=click.IntRange(0), metavar="N", help="Worker processes. [default: one a core]"
 )
 pickle_option = click.option(
     "--allow-pickle",
@@ -75,7 +68,7 @@ def node(**options: Any) -> int:
 
     Ctrl-C or SIGTERM lets the workers finish what they have, and stops.
     """
-    count = workers_default() if options["workers"] is None else options["workers"]
+    count = default_workers() if options["workers"] is None else options["workers"]
     try:
         with Member.start(_member_config(options)) as member:
             helpers = Workers(
@@ -161,7 +154,7 @@ def worker(
 
     Ctrl-C or SIGTERM lets them finish what they have, and stops.
     """
-    count = workers_default() if workers is None else workers
+    count = default_workers() if workers is None else workers
     with connected(address, cluster_name or cluster) as grid:
         where = grid.address, grid.cluster_name
     try:

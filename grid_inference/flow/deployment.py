@@ -82,10 +82,11 @@ class RunningDeployment:
         self._timer = asyncio.create_task(self._keep_time())
 
     async def own(self, epochs: dict[int, int]) -> None:
-        """Take these partitions (partition → epoch) on, each from its stored position or else by a reconcile.
+        """Take those of these partitions (partition → epoch) on that are not fed yet.
 
-        A position that another version reached counts only where existing records are not to be scored.
+        Each goes on from its stored position, or else begins with a reconcile. A position that another version reached counts only where existing records are not to be scored.
         """
+        epochs = {partition: epoch for partition, epoch in epochs.items() if partition not in self.reader.feeds}
         stored = await self.positions.load(list(epochs))
         only_new = self.deployed.config.start == "new"
         for partition, epoch in epochs.items():
@@ -135,6 +136,7 @@ class RunningDeployment:
             "dead_letters": counts.dead_letters,
             "removals": counts.removals,
             "published": counts.published,
+            "unpublished": counts.unpublished,
             "batches": self.scorer.batches,
             "model_s": round(self.scorer.model_s, 6),
             "gaps": dict(reader.gaps),

@@ -6,6 +6,8 @@ the lease of each of its partitions must still be ours.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import LeaseExpiredError
+from grid_inference.errors import GridError, LeaseExpiredError
 from grid_inference.flow.encode import PredictionEncoder, encode_dead_letters
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
@@ -29,8 +31,17 @@ from grid_inference.records import (
 )
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.keys import key_text
 
-__all__ = ["Writer", "WriterCounts"]
+__all__ = ["MESSAGE_FIELDS", "Writer", "WriterCounts"]
+
+_log = logging.getLogger(__name__)
+
+MESSAGE_FIELDS = tuple(name for name in PREDICTION_MESSAGE.slots if name != "key_data")
+"""What a topic's `where` may speak of."""
+PUBLISH_TRIES = 5
+PUBLISH_PAUSE_S = 0.5
+"""Pause after the first failed try; it grows by as much with every further one."""
 
 
 @dataclass(slots=True)
@@ -41,6 +52,8 @@ class WriterCounts:
     dead_letters: int = 0
     removals: int = 0
     published: int = 0
+    unpublished: int = 0
+    """Messages that the topic would not take, try after try."""
 
 
 class Writer:
@@ -145,11 +158,24 @@ class Writer:
             if not len(batch):
                 return
         encoded = self._encoder.messages(batch)
+        for attempt in range(PUBLISH_TRIES):
+            try:
+                await self._send(encoded)
+            except GridError as error:
+                _log.warning("publishing to %s failed: %s", self._topic_name, error)
+                await asyncio.sleep(PUBLISH_PAUSE_S * (attempt + 1))
+            else:
+                self.counts.published += len(batch)
+                return
+        # The predictions stand, so nothing would bring these messages again.
+        self.counts.unpublished += len(batch)
+        _log.error("%d messages to %s are given up", len(batch), self._topic_name)
+
+    async def _send(self, encoded: Blobs) -> None:
         if self._topic.kind == "topic":
             await self._link.publish_all(self._topic_name, encoded)
         else:
             await self._link.publish_all_reliable(self._topic_name, encoded)
-        self.counts.published += len(batch)
 
     def _columns(self, batch: PredictionBatch) -> dict[str, NDArray[np.generic]]:
         count = len(batch)
@@ -164,6 +190,10 @@ class Writer:
             columns[name] = np.full(count, value)
         if batch.label_index is not None:
             columns["label"] = np.array(self._classes, object)[batch.label_index]
+        if batch.scores is not None:
+            columns["scores"] = batch.scores
+        if self._where and "key" in self._where.fields:
+            columns["key"] = np.array(key_text(batch.keys), object)
         return columns
 
 

@@ -55,8 +55,8 @@ _log = logging.getLogger(__name__)
 _ROUTE: Final = struct.Struct("<qi")
 RETRY_PAUSE_S: Final = 0.1
 """Pause before a request is sent again after an error that may pass."""
-CALL_TIMEOUT_S: Final = 20.0
-"""How long a request is tried again before its error is given to whoever asked."""
+START_TIMEOUT_S: Final = 20.0
+"""How long a listener or the partition table may take to come."""
 PUBLISH_ROWS: Final = 2048
 """Messages sent to a topic with one request."""
 RELIABLE_ROWS: Final = 512
@@ -117,12 +117,13 @@ def _stock_message(message: f.Message) -> InboundMessage:
 class Link:
     """A connection to a cluster that takes ready messages. Not thread-safe: use it on the loop that opened it."""
 
-    def __init__(self, client: HazelcastClient) -> None:
+    def __init__(self, client: HazelcastClient, config: GridConfig) -> None:
         self.client: Any = client
         """The stock client, for what needs no speed: listeners, reliable topics, its serialization."""
         self._pending: dict[int, _Request] = {}
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._call_timeout_s = config.call_timeout_s
         self._schemas: dict[int, Schema] = {}
         self._sent_schemas: set[int] = set()
         self._created: set[str] = set()
@@ -137,7 +138,7 @@ class Link:
                 remedy=f"pip install 'hazelcast-python-client=={CLIENT_VERSION}*'",
             )
         client = HazelcastClient(_client_config(config))
-        link = cls(client)
+        link = cls(client, config)
         link._hook_connections()
         try:
             await client._start()
@@ -164,7 +165,7 @@ class Link:
 
     async def _wait_for_partitions(self) -> None:
         """The partition table comes a moment after the connection; routing without it would go astray."""
-        deadline = time.monotonic() + CALL_TIMEOUT_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         asked = -1.0
         while not self.client._internal_partition_service._partition_table.partitions:
             if time.monotonic() > deadline:
@@ -234,13 +235,16 @@ class Link:
 
     # ---- requests
 
-    def post(self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def post(
+        self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float | None = None
+    ) -> None:
         """Send a request to a partition's owner (-1: any member); `on_answer` gets the message or the error, once.
 
         Errors that may pass (migration, a lost connection, a member leaving) are tried again until the timeout:
         every request sent through here can be carried out twice without harm.
         """
-        self._send(_Request(payload, partition, on_answer, self._loop.time() + timeout_s))
+        deadline = self._loop.time() + (self._call_timeout_s if timeout_s is None else timeout_s)
+        self._send(_Request(payload, partition, on_answer, deadline))
 
     async def call(self, payload: bytearray, partition: int = -1) -> f.Message:
         """Send a request and wait for its answer; raises RemoteError, ConnectionLostError."""
@@ -370,7 +374,7 @@ class Link:
             handle,
         )
         try:
-            return await asyncio.wait_for(registering, CALL_TIMEOUT_S)
+            return await asyncio.wait_for(registering, START_TIMEOUT_S)
         except Exception as error:
             raise _translate(error) from error
 
@@ -426,8 +430,8 @@ def _client_config(config: GridConfig) -> Config:
     stock.cluster_members = [config.address]
     stock.cluster_connect_timeout = config.connect_timeout_s
     stock.connection_timeout = min(5.0, config.connect_timeout_s)
-    stock.heartbeat_interval = 2.0
-    stock.heartbeat_timeout = 10.0
+    stock.heartbeat_interval = config.heartbeat_s
+    stock.heartbeat_timeout = config.heartbeat_timeout_s
     stock.fail_on_indeterminate_operation_state = True
     stock.reconnect_mode = ReconnectMode.ON
     stock.statistics_enabled = False

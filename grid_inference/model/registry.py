@@ -145,9 +145,14 @@ class Registry:
 
     async def set_state(self, name: str, state: State) -> Deployed:
         """Pause, resume or undeploy; an undeployed one stays as an entry, so that its versions count on."""
-        changed = replace(await self.deployment(name), state=state)
-        await self._deployments.set(_key(name), encode_json(changed.to_mapping()))
-        return changed
+        key = _key(name)
+        while True:
+            changed = replace(await self.deployment(name), state=state)
+            before = await self._deployments.get(key)
+            if before is not None and Deployed.from_mapping(decode_json(before)).version == changed.version:
+                value = encode_json(changed.to_mapping())
+                if await self._deployments.replace_if_same(key, before, value):
+                    return changed
 
 
 def _key(text: str) -> bytes:
