@@ -22,6 +22,7 @@ __all__ = ["PredictionEncoder", "encode_dead_letters"]
 
 _NUMBERS = ("score", "input_digest", "owner_epoch", "scored_at_us")
 _LENGTH_BYTES = 4
+Rows = slice | NDArray[np.int64]
 Shape = tuple[int, int, int]
 """Label, bytes of the key, bytes of the key's text: what the layout of a record depends on."""
 
@@ -48,34 +49,29 @@ class PredictionEncoder:
 
     def predictions(self, batch: PredictionBatch) -> Blobs:
         """Prediction records as whole Data, in the rows' order."""
-        encoded, rows = self._encode(PREDICTION, batch, None)
-        if rows is None:
-            return encoded
-        back = np.empty(rows.size, np.int64)
-        back[rows] = np.arange(rows.size)
-        return encoded.take(back)
+        groups = _rows_by_shape(self._labels(batch))
+        matrices = [self._fill(PREDICTION, batch, None, rows, label) for label, rows in groups]
+        if len(groups) == 1:
+            return Blobs.from_matrix(matrices[0])
+        back = np.empty(len(batch), np.int64)
+        back[np.concatenate([rows for _, rows in groups])] = np.arange(len(batch))
+        return Blobs.concat(map(Blobs.from_matrix, matrices)).take(back)
 
-    def messages(self, batch: PredictionBatch) -> Blobs:
-        """PredictionMessage records as whole Data, those of one shape side by side."""
-        return self._encode(PREDICTION_MESSAGE, batch, key_texts(batch.keys))[0]
+    def messages(self, batch: PredictionBatch) -> list[NDArray[np.uint8]]:
+        """PredictionMessage records as whole Data: one byte matrix per shape, a record a row."""
+        texts = key_texts(batch.keys)
+        shapes = (self._labels(batch) << 40) | (batch.keys.lengths << 20) | texts.lengths
+        return [
+            self._fill(PREDICTION_MESSAGE, batch, texts, rows, shape) for shape, rows in _rows_by_shape(shapes)
+        ]
 
-    def _encode(
-        self, schema: Schema, batch: PredictionBatch, texts: Blobs | None
-    ) -> tuple[Blobs, NDArray[np.int64] | None]:
-        """Records grouped by shape, and of which row each is (None: all rows in order)."""
-        labels = np.zeros(len(batch), np.int64) if batch.label_index is None else batch.label_index.astype(np.int64)
-        shapes = labels if texts is None else (labels << 40) | (batch.keys.lengths << 20) | texts.lengths
-        present = np.unique(shapes)
-        if present.size == 1:
-            return self._fill(schema, batch, texts, slice(None), int(present[0])), None
-        parts, rows = list[Blobs](), list[NDArray[np.int64]]()
-        for shape in present.tolist():
-            mine = np.flatnonzero(shapes == shape)
-            rows.append(mine)
-            parts.append(self._fill(schema, batch, texts, mine, shape))
-        return Blobs.concat(parts), np.concatenate(rows)
+    @staticmethod
+    def _labels(batch: PredictionBatch) -> NDArray[np.int64]:
+        return np.zeros(len(batch), np.int64) if batch.label_index is None else batch.label_index.astype(np.int64)
 
-    def _fill(self, schema: Schema, batch: PredictionBatch, texts: Blobs | None, rows: Any, packed: int) -> Blobs:
+    def _fill(
+        self, schema: Schema, batch: PredictionBatch, texts: Blobs | None, rows: Rows, packed: int
+    ) -> NDArray[np.uint8]:
         """All records of one shape as a byte matrix."""
         shape = (packed, 0, 0) if texts is None else (packed >> 40, packed >> 20 & 0xFFFFF, packed & 0xFFFFF)
         template = self._template(schema, shape)
@@ -92,7 +88,7 @@ class PredictionEncoder:
         if texts is not None:
             _set_bytes(matrix, template.key_data_at, batch.keys, rows, shape[1])
             _set_bytes(matrix, template.key_at, texts, rows, shape[2])
-        return Blobs.from_matrix(matrix)
+        return matrix
 
     def _template(self, schema: Schema, shape: Shape) -> _Template:
         known = self._templates.get((schema.schema_id, shape))
@@ -107,7 +103,14 @@ class PredictionEncoder:
         return known
 
 
-def _set_bytes(matrix: NDArray[np.uint8], at: int, blobs: Blobs, rows: Any, width: int) -> None:
+def _rows_by_shape(shapes: NDArray[np.int64]) -> list[tuple[int, Rows]]:
+    """(shape, its rows) for each shape there is; all rows as a slice if there is one only."""
+    if not shapes.size or bool((shapes == shapes[0]).all()):
+        return [(int(shapes[0]) if shapes.size else 0, slice(None))]
+    return [(shape, np.flatnonzero(shapes == shape)) for shape in np.unique(shapes).tolist()]
+
+
+def _set_bytes(matrix: NDArray[np.uint8], at: int, blobs: Blobs, rows: Rows, width: int) -> None:
     matrix[:, at : at + width] = (blobs if isinstance(rows, slice) else blobs.take(rows)).matrix(0, width)
 
 

@@ -171,7 +171,7 @@ class Writer:
         self.counts.unpublished += len(batch)
         _log.error("%d messages to %s are given up", len(batch), self._topic_name)
 
-    async def _send(self, encoded: Blobs) -> None:
+    async def _send(self, encoded: list[NDArray[np.uint8]]) -> None:
         if self._topic.kind == "topic":
             await self._link.publish_all(self._topic_name, encoded)
         else:

@@ -114,9 +114,13 @@ class Blobs:
         Returns shape (n,). Raises DecodeError where a blob is too short for it.
         """
         dtype = np.dtype(dtype)
-        if not len(self):
+        if not self.starts.size:
             return np.empty(0, dtype)
-        if bool(np.any((np.asarray(offset) < 0) | (self.lengths < np.asarray(offset) + dtype.itemsize))):
+        if isinstance(offset, int):
+            fits = offset >= 0 and self.lengths.min() >= offset + dtype.itemsize
+        else:
+            fits = offset.min() >= 0 and (self.lengths - offset).min() >= dtype.itemsize
+        if not fits:
             raise DecodeError(f"a value of {dtype.itemsize} bytes lies outside its blob")
         everywhere: NDArray[Any] = np.ndarray((self.buffer.size - dtype.itemsize + 1,), dtype, self.buffer, 0, (1,))
         return everywhere[self.starts + offset]

@@ -63,9 +63,6 @@ ADD_MAP_CONFIG = 0x1B0C00
 MESSAGE_BYTES_MAX = 4 << 20
 """A PutAll is cut where it would grow beyond this, so that no partition thread is held for long."""
 
-RUN_ROWS_MIN = 8
-"""Lists whose lengths change more often than this are written blob by blob."""
-
 _no_thread = struct.pack("<q", 0)
 _no_ttl = struct.pack("<q", -1)
 _pointer = struct.Struct("<ii")
@@ -257,9 +254,14 @@ def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -
     return f.request(MAP_FETCH_ENTRIES, _int.pack(entries_max), f.string_frame(name), pointers)
 
 
-def publish_all_request(topic: str, messages: Blobs) -> bytearray:
-    """Topic.PublishAll: messages in order, to the partition of the topic's name."""
-    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic), _list_of_blobs(messages))
+def publish_all_request(topic: str, items: NDArray[np.uint8]) -> bytearray:
+    """Topic.PublishAll: whole Data of one length, one a row, to the partition of the topic's name."""
+    head, (count, length) = f.FRAME_HEADER_BYTES, items.shape
+    framed = np.empty((count, head + length), np.uint8)
+    framed[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
+    framed[:, head:] = items
+    rows = memoryview(framed.reshape(-1))
+    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic) + f.BEGIN_FRAME, rows, f.END_FRAME)
 
 
 def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *, include_value: bool) -> bytearray:
@@ -271,22 +273,14 @@ def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *
 
 
 def _list_of_blobs(blobs: Blobs) -> bytes:
-    """BEGIN, one frame a blob, END; neighbours of equal length are laid out in one matrix."""
-    edges = np.flatnonzero(np.diff(blobs.lengths)) + 1
-    if edges.size * RUN_ROWS_MIN > len(blobs):
+    """BEGIN, one frame a blob, END; in one matrix if they have one length."""
+    if not len(blobs) or int(blobs.lengths.min()) != int(blobs.lengths.max()):
         return f.list_of_data(blobs.tolist())
-    starts, stops = [0, *edges.tolist()], [*edges.tolist(), len(blobs)]
-    runs = [_frame_matrix(blobs.take(np.arange(a, b))) for a, b in zip(starts, stops, strict=True) if a < b]
-    return b"".join((f.BEGIN_FRAME, *(run.tobytes() for run in runs), f.END_FRAME))
-
-
-def _frame_matrix(blobs: Blobs) -> NDArray[np.uint8]:
-    """Blobs of one length as frames, one a row."""
     head, length = f.FRAME_HEADER_BYTES, int(blobs.lengths[0])
     matrix = np.empty((len(blobs), head + length), np.uint8)
     matrix[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
     matrix[:, head:] = blobs.matrix(0, length)
-    return matrix
+    return b"".join((f.BEGIN_FRAME, matrix.tobytes(), f.END_FRAME))
 
 
 # ---- responses
