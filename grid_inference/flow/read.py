@@ -38,7 +38,8 @@ LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_MIN, PAGE_ITEMS_MAX = 64, 4096
 """Bounds of the number of items asked for with one read."""
-GONE = np.array([journal.REMOVED, journal.EVICTED, journal.EXPIRED], np.int32)
+GONE = journal.REMOVED | journal.EVICTED | journal.EXPIRED
+"""Event types, which are bits, of entries that are no more."""
 
 ScanFeed = Callable[["Feed", str], Awaitable[Position]]
 """Scores what differs in a feed's partition, through `Feed.offer`, and returns where to go on reading."""
@@ -246,8 +247,8 @@ class Reader:
         """Items of all pages, which rows are new and sound, and the feeds that go on reading."""
         items = journal.decode_items([page for _, page in pages])
         values = items.values
-        if bool(np.isin(items.types, GONE).any()):
-            gone = np.isin(items.types, GONE)
+        gone = (items.types & GONE) != 0
+        if bool(gone.any()):
             values = Blobs(values.buffer, values.starts, np.where(gone, -1, values.lengths))
             items = journal.JournalItems(items.keys, values, items.types, items.lost)
         counts = np.array([page.count for _, page in pages], np.int64)

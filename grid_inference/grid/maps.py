@@ -123,6 +123,8 @@ def rows_of(keys: Blobs, found: Blobs) -> NDArray[np.int64]:
 
 def last_rows(keys: Blobs) -> NDArray[np.int64]:
     """Rows, in order, such that each key stands once, at its last place."""
+    if len(keys) <= 1:
+        return np.arange(len(keys))
     identities = key_identities(keys)
     order = np.argsort(identities, kind="stable")
     ordered = identities[order]

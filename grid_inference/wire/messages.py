@@ -190,7 +190,12 @@ def _entries_by_partition(
     keys: Blobs, values: Blobs, partitions: NDArray[np.int32]
 ) -> Iterator[tuple[int, list[f.Buffer]]]:
     """Cut (partition, pieces of key and value frames) so that no list outgrows the limit of a message."""
+    if not len(keys):
+        return
     shapes = keys.lengths << 32 | values.lengths
+    if len(keys) == 1:
+        yield int(partitions[0]), [memoryview(entry_matrix(keys, values).reshape(-1))]
+        return
     order = np.lexsort((shapes, partitions))
     keys, values, partitions, shapes = keys.take(order), values.take(order), partitions[order], shapes[order]
     matrices = _entry_matrices(keys, values, shapes)
