@@ -27,8 +27,8 @@ from grid_inference.errors import (
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
-from grid_inference.grid.maps import GridMap, last_rows, rows_of
 from grid_inference.grid.mapconfig import ensure_journal
+from grid_inference.grid.maps import GridMap, last_rows, rows_of
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import Mismatch, bind, resolve
@@ -355,7 +355,8 @@ class Predictions:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_S_MAX)
         raise PredictionTimeoutError(
-            f"no prediction of {key!r} by {self.deployment!r} within {timeout} s", remedy="`grid-inference status` shows the lag"
+            f"no prediction of {key!r} by {self.deployment!r} within {timeout} s",
+            remedy="`grid-inference status` shows the lag",
         )
 
     async def subscribe(self, where: str | None = None) -> Subscription:
@@ -377,12 +378,14 @@ class Predictions:
         now = await status(self._link)
         if not now.workers:
             raise NoWorkersError(
-                "no worker is running on this cluster", remedy="start one: `grid-inference node` or `grid-inference worker`"
+                "no worker is running on this cluster",
+                remedy="start one: `grid-inference node` or `grid-inference worker`",
             )
         for one in now.deployments:
             if one.name == self.deployment and one.state != "running":
                 raise NoWorkersError(
-                    f"deployment {self.deployment!r} is {one.state}", remedy=f"`grid-inference resume {self.deployment}`"
+                    f"deployment {self.deployment!r} is {one.state}",
+                    remedy=f"`grid-inference resume {self.deployment}`",
                 )
             if one.name == self.deployment and one.failures:
                 raise NoWorkersError(f"deployment {self.deployment!r} does not run: {one.failures[0]}")
@@ -449,7 +452,7 @@ def _deployment_config(
         return name.replace(**changes, **({"columns": tuple(columns)} if columns else {}))
     mapping = {"name": name, "features": features, "columns": columns and list(columns), **settings}
     if features is None:
-        raise DeploymentError("no feature map is given", remedy="say which map holds the records: features=\"payments\"")
+        raise DeploymentError("no feature map is given", remedy='say which map holds the records: features="payments"')
     return DeploymentConfig.from_mapping({key: value for key, value in mapping.items() if value is not None})
 
 
@@ -470,10 +473,10 @@ def _columns_of(columns: Any) -> dict[str, Any]:
     if hasattr(columns, "columns"):
         return {str(name): _array(columns[name].to_numpy()) for name in columns.columns}
     raise EncodeError(
-        f"records can't be put from {type(columns).__name__}", remedy="pass a dict of arrays, a DataFrame or an Arrow table"
+        f"records can't be put from {type(columns).__name__}",
+        remedy="pass a dict of arrays, a DataFrame or an Arrow table",
     )
 
 
 def _array(values: Any) -> Any:
     return values if isinstance(values, np.ndarray) or hasattr(values, "valid") else np.asarray(values)
-

@@ -115,7 +115,15 @@ class Workers:
         threads = str(self.threads or threads_per_worker(self.count))
         # Threads that spin while they wait would take the cores from the member and the other workers.
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        command = [sys.executable, "-m", "grid_inference.worker", "--address", self.address, "--cluster", self.cluster_name]
+        command = [
+            sys.executable,
+            "-m",
+            "grid_inference.worker",
+            "--address",
+            self.address,
+            "--cluster",
+            self.cluster_name,
+        ]
         if self.node_address:
             command += ["--node-address", self.node_address]
         if self.allow_pickle:

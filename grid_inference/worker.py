@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 4
 """A worker beats so often within the time of a lease."""
+ORPHAN_S_MAX = 40.0
+"""A worker whose parent is gone ends itself after this time, drained or not."""
 ANY_CHANGE = 1 | 2 | 4
 """Entry listener flags: added, removed, updated."""
 
@@ -214,6 +216,9 @@ def _stop_with_parent(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
         while os.read(sys.stdin.fileno(), 4096):
             pass
         loop.call_soon_threadsafe(worker.stop)
+        time.sleep(ORPHAN_S_MAX)
+        # Whatever holds us up, nobody is there any more who would end us.
+        os._exit(1)
     except (OSError, RuntimeError, ValueError):
         return
 
@@ -228,7 +233,10 @@ def main() -> None:
     options = parser.parse_args()
     # Ctrl-C reaches the whole terminal group; the parent decides when we stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=os.environ.get("GRID_INFERENCE_LOG_LEVEL", "WARNING"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("GRID_INFERENCE_LOG_LEVEL", "WARNING"),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
     # The stock client calls every connection that closes a warning, ours at the end included.
     logging.getLogger("hazelcast").setLevel(os.environ.get("GRID_INFERENCE_LOG_LEVEL", "ERROR"))
     grid = GridConfig.load(flags={"address": options.address, "cluster_name": options.cluster})

@@ -34,7 +34,9 @@ _log = logging.getLogger(__name__)
 class RunningDeployment:
     """A deployment's reader, scorer, writer and positions, for the partitions that this worker owns."""
 
-    def __init__(self, link: Link, deployed: Deployed, engine: SklearnEngine, config: WorkerConfig, leases: Leases) -> None:
+    def __init__(
+        self, link: Link, deployed: Deployed, engine: SklearnEngine, config: WorkerConfig, leases: Leases
+    ) -> None:
         self.deployed = deployed
         self._link = link
         self._config = config

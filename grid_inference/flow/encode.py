@@ -61,9 +61,7 @@ class PredictionEncoder:
         """PredictionMessage records as whole Data: one byte matrix per shape, a record a row."""
         texts = key_texts(batch.keys)
         shapes = (self._labels(batch) << 40) | (batch.keys.lengths << 20) | texts.lengths
-        return [
-            self._fill(PREDICTION_MESSAGE, batch, texts, rows, shape) for shape, rows in _rows_by_shape(shapes)
-        ]
+        return [self._fill(PREDICTION_MESSAGE, batch, texts, rows, shape) for shape, rows in _rows_by_shape(shapes)]
 
     @staticmethod
     def _labels(batch: PredictionBatch) -> NDArray[np.int64]:

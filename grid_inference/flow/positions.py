@@ -63,7 +63,9 @@ class Positions:
         keys = Blobs.of([self._key(partition) for partition in partitions])
         found, values = await self._map.get_batch(keys)
         rows = rows_of(keys, found).tolist()
-        return {partition: decode_position(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0}
+        return {
+            partition: decode_position(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
+        }
 
     async def flush(self) -> None:
         """Store what has changed since the last time."""

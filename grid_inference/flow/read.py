@@ -358,9 +358,7 @@ class Reader:
     async def watch_lag(self) -> None:
         """Send partitions that lag almost a whole journal behind to a scan: the ring is about to lose what they need."""
         lagging = [feed for partition in self.saturated if (feed := self.feeds.get(partition)) and feed.position]
-        ranges = await self._link.call_all(
-            (feed.partition, journal.range_request(self._features)) for feed in lagging
-        )
+        ranges = await self._link.call_all((feed.partition, journal.range_request(self._features)) for feed in lagging)
         for feed, answer in zip(lagging, ranges, strict=True):
             oldest, newest = journal.decode_range(answer)
             position = feed.position

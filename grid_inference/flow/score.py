@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.flow.read import Arrivals
 from grid_inference.grid.link import Link
+from grid_inference.model.binding import Binding, Mismatch, bind
 from grid_inference.model.engines.isolate import Failure, NanPolicy, Scores
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.binding import Binding, Mismatch, bind
 from grid_inference.model.signature import Signature
 from grid_inference.records import DeadLetterBatch, PredictionBatch
 from grid_inference.wire.blobs import Blobs

@@ -40,7 +40,6 @@ from hazelcast.serialization.api import FieldKind as StockFieldKind
 from hazelcast.serialization.compact import FieldDescriptor
 from hazelcast.serialization.compact import Schema as StockSchema
 from hazelcast.serialization.data import Data as StockData
-
 from numpy.typing import NDArray
 
 from grid_inference.config import GridConfig
@@ -238,9 +237,7 @@ class Link:
 
     # ---- requests
 
-    def post(
-        self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float | None = None
-    ) -> None:
+    def post(self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float | None = None) -> None:
         """Send a request to a partition's owner (-1: any member); `on_answer` gets the message or the error, once.
 
         Errors that may pass (migration, a lost connection, a member leaving) are tried again until the timeout:

@@ -15,6 +15,7 @@ from grid_inference.wire import journal
 
 __all__ = ["DeploymentStatus", "Status", "status"]
 
+
 @dataclass(slots=True)
 class DeploymentStatus:
     """One deployment over all workers."""

@@ -28,7 +28,15 @@ from grid_inference.errors import DecodeError
 from grid_inference.wire import frames as f
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["JournalItems", "JournalPage", "decode_items", "decode_page", "decode_range", "range_request", "read_request"]
+__all__ = [
+    "JournalItems",
+    "JournalPage",
+    "decode_items",
+    "decode_page",
+    "decode_range",
+    "range_request",
+    "read_request",
+]
 
 SUBSCRIBE = 0x014100
 READ = 0x014200

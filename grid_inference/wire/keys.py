@@ -18,7 +18,17 @@ from grid_inference.errors import EncodeError
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["KEY_KINDS", "DataKey", "decode_keys", "encode_keys", "guard_key", "key_text", "key_texts", "murmur3", "partition_ids"]
+__all__ = [
+    "KEY_KINDS",
+    "DataKey",
+    "decode_keys",
+    "encode_keys",
+    "guard_key",
+    "key_text",
+    "key_texts",
+    "murmur3",
+    "partition_ids",
+]
 
 KeyValues = Sequence[Any] | NDArray[Any]
 
@@ -212,7 +222,11 @@ def key_text(keys: Blobs) -> list[str]:
 
 def key_texts(keys: Blobs) -> Blobs:
     """`key_text` as UTF-8 bytes; keys that are all LONG in one pass."""
-    if len(keys) and bool((keys.lengths == _PAYLOAD + 8).all()) and bool((keys.read(4, ">i4") == layout.TYPE_LONG).all()):
+    if (
+        len(keys)
+        and bool((keys.lengths == _PAYLOAD + 8).all())
+        and bool((keys.read(4, ">i4") == layout.TYPE_LONG).all())
+    ):
         digits = keys.read(_PAYLOAD, ">i8").astype(np.bytes_)
         texts = Blobs.from_matrix(digits.view(np.uint8).reshape(len(keys), -1))
         return Blobs(texts.buffer, texts.starts, np.strings.str_len(digits).astype(np.int64))

@@ -451,5 +451,6 @@ def test_the_demo_ends_by_ctrl_c_at_any_moment(after_s):
     process = started("demo")
     time.sleep(after_s)
     code, _, err, seconds = ended(process)
-    assert code == 130, err
+    # Interrupted within some library's exec(), CPython ends itself by the signal; a shell calls that 130 too.
+    assert code in {130, -signal.SIGINT}, err
     assert seconds < 15

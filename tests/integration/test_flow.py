@@ -71,9 +71,7 @@ def test_predict_returns_the_prediction_of_its_own_put(
     assert local_grid.features(names.features).get(key) == {"a": 0.9, "b": 0.9, "c": 0.9}
 
 
-def test_removing_a_record_removes_its_prediction(
-    local_grid: gi.Grid, deployed: gi.Predictions, names: Names
-) -> None:
+def test_removing_a_record_removes_its_prediction(local_grid: gi.Grid, deployed: gi.Predictions, names: Names) -> None:
     deployed.predict(1, dict.fromkeys(FEATURES, 0.5))
     features = local_grid.features(names.features)
     features.remove(1)

@@ -140,7 +140,11 @@ def test_replace_checks_again():
 def test_layers_of_settings(tmp_path):
     path = tmp_path / "settings.toml"
     path.write_text('[grid]\naddress = "one:5701"\ncluster_name = "file"\n[worker]\nlanes = 3\nbatch_rows_max = 2\n')
-    environ = {"GRID_INFERENCE_CLUSTER": "env", "GRID_INFERENCE_BATCH_ROWS_MAX": "4", "GRID_INFERENCE_ALLOW_PICKLE": "yes"}
+    environ = {
+        "GRID_INFERENCE_CLUSTER": "env",
+        "GRID_INFERENCE_BATCH_ROWS_MAX": "4",
+        "GRID_INFERENCE_ALLOW_PICKLE": "yes",
+    }
     assert GridConfig.load(environ={}) == GridConfig()
     grid = GridConfig.load(path, environ=environ, flags={"address": None, "connect_timeout_s": 1})
     assert (grid.address, grid.cluster_name, grid.connect_timeout_s) == ("one:5701", "env", 1)
