@@ -1,7 +1,7 @@
-"""The asynchronous API: one grid, its feature maps, its predictions, its deployments. `client.py` is the same, blocking.
+"""The asynchronous API: a grid, its feature maps, its predictions, its deployments. `client.py` is the same, blocking.
 
-Keys are Python ints (written as LONG), strings, floats, UUIDs or ready key bytes; records are dicts or columns. An object
-of this module belongs to the event loop that opened its grid.
+Keys are Python ints (written as LONG), strings, floats, UUIDs or ready key bytes; records are dicts or columns. An
+object of this module belongs to the event loop that opened its grid.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Grid:
     ) -> Deployed:
         """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
 
-        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError if
-        the model's inputs can't be found in the records, ArtifactError for a file that is no model.
+        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
+        if the model's inputs can't be found in the records, ArtifactError for a file that is no model.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -333,8 +333,8 @@ class Predictions:
     async def predict(self, key: Any, record: Mapping[str, Any], timeout: float = 10.0) -> Prediction:  # noqa: ASYNC109
         """Put a record and wait for the first prediction of just this record.
 
-        Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after `timeout`
-        seconds.
+        Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after
+        `timeout` seconds.
         """
         config = (await self._resolved()).config
         digest = await Features(self._link, config.features).put(key, record)

@@ -158,8 +158,8 @@ class Grid:
     ) -> Deployed:
         """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
 
-        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError if
-        the model's inputs can't be found in the records, ArtifactError for a file that is no model.
+        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
+        if the model's inputs can't be found in the records, ArtifactError for a file that is no model.
         """
         return self._loop.run(
             self._grid.deploy(name, model, features=features, columns=columns, sample=sample, **settings)
@@ -273,8 +273,8 @@ class Predictions:
     def predict(self, key: Any, record: Mapping[str, Any], timeout: float = 10.0) -> Prediction:
         """Put a record and wait for the first prediction of just this record.
 
-        Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after `timeout`
-        seconds.
+        Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after
+        `timeout` seconds.
         """
         return self._loop.run(self._predictions.predict(key, record, timeout))
 

@@ -1,6 +1,7 @@
 """The records that others rely on: Prediction, DeadLetter and PredictionMessage, as Compact types and as columns.
 
-Names, kinds and meaning of the fields are a contract; they change only with a version. How they are written: `flow/encode.py`.
+Names, kinds and meaning of the fields are a contract; they change only with a version. How they are written:
+`flow/encode.py`.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class RecordTable:
 
     def to_pandas(self) -> Any:
         """A DataFrame with the keys as its index; array fields become columns of lists. Needs pandas."""
-        import pandas as pd  # noqa: PLC0415: an optional dependency
+        import pandas as pd  # noqa: PLC0415  # an optional dependency
 
         flat = {name: list(values) if values.ndim > 1 else values for name, values in self.columns.items()}
         return pd.DataFrame(flat, index=pd.Index(self.keys, name="key"))
@@ -162,7 +163,7 @@ def _with_nulls(column: Column) -> NDArray[Any]:
     if column.valid is None or bool(column.valid.all()):
         return column.values
     if column.values.dtype.kind == "O":
-        return np.where(column.valid, column.values, None)
+        return np.where(column.valid, column.values, np.array(None, object))
     values = column.values.astype(np.float64)
     values[~column.valid] = np.nan
     return values

@@ -1,7 +1,8 @@
 """A worker's life: connect, own partitions, run the deployments, hand over, stop.
 
-Each turn it beats, sees who lives, computes the assignment, gives back what is others', claims what is its own, and makes
-the running deployments match those in the grid. `run()` returns only after a clean stop; `stop()` may be called often.
+Each turn it beats, sees who lives, computes the assignment, gives back what is others', claims what is its own, and
+makes the running deployments match those in the grid. `run()` returns only after a clean stop; `stop()` may be called
+often.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until `stop`; raises ConnectError if the grid can't be reached, ConnectionLostError if it went for good."""
+        """Work until `stop`; raise ConnectError if the grid can't be reached, ConnectionLostError if it is gone."""
         link = await Link.open(self._grid)
         leases = Leases(link, self.id, self._config.lease_ttl_s)
         beats = Beats(self._config.lease_ttl_s)

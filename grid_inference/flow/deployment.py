@@ -86,7 +86,8 @@ class RunningDeployment:
     async def own(self, epochs: dict[int, int]) -> None:
         """Take those of these partitions (partition → epoch) on that are not fed yet.
 
-        Each goes on from its stored position, or else begins with a reconcile. A position that another version reached counts only where existing records are not to be scored.
+        Each goes on from its stored position, or else begins with a reconcile. A position that another version reached
+        counts only where existing records are not to be scored.
         """
         epochs = {partition: epoch for partition, epoch in epochs.items() if partition not in self.reader.feeds}
         stored = await self.positions.load(list(epochs))

@@ -1,26 +1,28 @@
 """Encoding: columns of predictions → Prediction and PredictionMessage records, in one pass per shape.
 
-Records of one label, key length and key text length differ only in numbers and key bytes, so they are written by copying a
-template and setting what differs. Dead letters are few and are written one by one.
+Records of one label, key length and key text length differ only in numbers and key bytes, so they are written by
+copying a template and setting what differs. Dead letters are few and are written one by one.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetterBatch, PredictionBatch
-from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.compact import encode_record
 from grid_inference.wire.compact_record import value_offset
 from grid_inference.wire.keys import key_texts
-from grid_inference.wire.schema import NUMBER_DTYPES, Schema
+from grid_inference.wire.schema import NUMBER_DTYPES, FieldKind, Schema
 
 __all__ = ["PredictionEncoder", "encode_dead_letters"]
 
 _NUMBERS = ("score", "input_digest", "owner_epoch", "scored_at_us")
+_LAYOUTS = {FieldKind.FLOAT64: struct.Struct(">d"), FieldKind.INT64: struct.Struct(">q")}
 _LENGTH_BYTES = 4
 Rows = slice | NDArray[np.int64]
 Shape = tuple[int, int, int]
@@ -33,6 +35,8 @@ class _Template:
     def __init__(self, schema: Schema, record: dict[str, Any]) -> None:
         data = encode_record(schema, record)
         self.bytes = np.frombuffer(data, np.uint8)
+        slots = [schema.slots[name] for name in _NUMBERS]
+        self.numbers = [(schema.data_start + slot.offset, _LAYOUTS[slot.kind]) for slot in slots]
         self.scores_at = _content_offset(schema, data, "scores")
         self.key_at = _content_offset(schema, data, "key")
         self.key_data_at = _content_offset(schema, data, "key_data")
@@ -49,17 +53,23 @@ class PredictionEncoder:
 
     def predictions(self, batch: PredictionBatch) -> Blobs:
         """Prediction records as whole Data, in the rows' order."""
+        if len(batch) <= FEW:
+            return Blobs.of([self._record(PREDICTION, batch, row, b"", b"") for row in range(len(batch))])
         groups = _rows_by_shape(self._labels(batch))
         matrices = [self._fill(PREDICTION, batch, None, rows, label) for label, rows in groups]
         if len(groups) == 1:
             return Blobs.from_matrix(matrices[0])
-        back = np.empty(len(batch), np.int64)
-        back[np.concatenate([rows for _, rows in groups])] = np.arange(len(batch))
+        back, every = np.empty(len(batch), np.int64), np.arange(len(batch))
+        back[np.concatenate([every[rows] for _, rows in groups])] = every
         return Blobs.concat(map(Blobs.from_matrix, matrices)).take(back)
 
     def messages(self, batch: PredictionBatch) -> list[NDArray[np.uint8]]:
         """PredictionMessage records as whole Data: one byte matrix per shape, a record a row."""
         texts = key_texts(batch.keys)
+        if len(batch) <= FEW:
+            rows = zip(range(len(batch)), batch.keys.tolist(), texts.tolist(), strict=True)
+            records = (self._record(PREDICTION_MESSAGE, batch, row, key, text) for row, key, text in rows)
+            return [np.frombuffer(record, np.uint8).reshape(1, -1) for record in records]
         shapes = (self._labels(batch) << 40) | (batch.keys.lengths << 20) | texts.lengths
         return [self._fill(PREDICTION_MESSAGE, batch, texts, rows, shape) for shape, rows in _rows_by_shape(shapes)]
 
@@ -87,6 +97,21 @@ class PredictionEncoder:
             _set_bytes(matrix, template.key_data_at, batch.keys, rows, shape[1])
             _set_bytes(matrix, template.key_at, texts, rows, shape[2])
         return matrix
+
+    def _record(self, schema: Schema, batch: PredictionBatch, row: int, key: bytes, text: bytes) -> bytearray:
+        """One record by itself."""
+        label = 0 if batch.label_index is None else int(batch.label_index[row])
+        template = self._template(schema, (label, len(key), len(text)))
+        record = bytearray(template.bytes)
+        numbers = (batch.score[row], batch.digests[row], batch.epochs[row], batch.scored_at_us)
+        for (at, layout), value in zip(template.numbers, numbers, strict=True):
+            layout.pack_into(record, at, value)
+        if batch.scores is not None:
+            struct.pack_into(f">{batch.scores.shape[1]}d", record, template.scores_at, *batch.scores[row].tolist())
+        if text:
+            record[template.key_data_at : template.key_data_at + len(key)] = key
+            record[template.key_at : template.key_at + len(text)] = text
+        return record
 
     def _template(self, schema: Schema, shape: Shape) -> _Template:
         known = self._templates.get((schema.schema_id, shape))

@@ -47,7 +47,7 @@ class Pipeline:
             except GridInferenceError as error:
                 _log.warning("a batch of %d records was not written, it is scored again: %s", len(arrivals), error)
                 await self.reader.retry(arrivals, "failed write")
-            except Exception as error:  # a bug of ours must not lose records, nor pass unseen
+            except Exception as error:  # a bug of ours must not lose records, nor pass unseen  # noqa: BLE001
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.exception("a batch of %d records failed, it is scored again", len(arrivals))
                 await self.reader.retry(arrivals, "internal error")

@@ -1,7 +1,8 @@
 """Positions: how far each partition is scored, kept in the grid under keys that lie in the partition they speak of.
 
-A position is (sequence, witness): where to read next, and the fingerprint of the journal item before it. It advances only
-behind acknowledged predictions and is stored on a timer and on drain; losing the newest one costs work, never a record.
+A position is (sequence, witness): where to read next, and the fingerprint of the journal item before it. It advances
+only behind acknowledged predictions and is stored on a timer and on drain; losing the newest one costs work, never a
+record.
 """
 
 from __future__ import annotations

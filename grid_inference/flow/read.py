@@ -1,9 +1,10 @@
 """Reading: one feed per owned partition brings what is to be scored, in order, from the event journal or a scan.
 
-In: the journals of the feature map, long-polled. Out: `Arrivals`, all that has come since the last one was taken, within
-the limits of rows and bytes. Invariants: of one partition only one batch is under way; of one key a batch holds only the
-newest event; a position is (sequence, witness) and reading starts *at* the witness item, so that a new incarnation of the
-journal shows. What the journal has lost is declared as a gap and made good by a scan (`reconcile.py`).
+In: the journals of the feature map, long-polled. Out: `Arrivals`, all that has come since the last one was taken,
+within the limits of rows and bytes. Invariants: of one partition only one batch is under way; of one key a batch holds
+only the newest event; a position is (sequence, witness) and reading starts *at* the witness item, so that a new
+incarnation of the journal shows. What the journal has lost is declared as a gap and made good by a scan
+(`reconcile.py`).
 """
 
 from __future__ import annotations
@@ -261,7 +262,7 @@ class Reader:
         went_on = list[Feed]()
         for index, (feed, page) in enumerate(pages):
             first, last = int(firsts[index]), int(lasts[index])
-            cause = self._gap_cause(feed, page, int(witnesses[index]), bool(lost[index]))
+            cause = self._gap_cause(feed, page, int(witnesses[index]), lost=bool(lost[index]))
             if cause:
                 rows[first : last + 1] = False
                 feed.busy = False
@@ -276,7 +277,7 @@ class Reader:
         return items, rows, went_on
 
     @staticmethod
-    def _gap_cause(feed: Feed, page: journal.JournalPage, witness: int, lost: bool) -> str:
+    def _gap_cause(feed: Feed, page: journal.JournalPage, witness: int, *, lost: bool) -> str:
         """Why this page does not continue its feed, or an empty string."""
         if page.first_sequence != feed.start:
             return "overflow"
@@ -342,7 +343,8 @@ class Reader:
         if isinstance(error, RemoteError) and error.class_name == "UnsupportedOperationError":
             self.failure = GridError(
                 f"map {self._features!r} has no event journal",
-                remedy="configure an event-journal for it (hazelcast/hazelcast.yaml shows how), before its first record",
+                remedy="configure an event-journal for it (hazelcast/hazelcast.yaml shows how), "
+                "before its first record",
             )
         if isinstance(error, RemoteError) and "Destroyed" in error.class_name + str(error):
             self._gap(feed, "map destroyed")
@@ -356,7 +358,7 @@ class Reader:
     # ---- gaps
 
     async def watch_lag(self) -> None:
-        """Send partitions that lag almost a whole journal behind to a scan: the ring is about to lose what they need."""
+        """Send partitions that lag almost a whole journal behind to a scan: the ring will soon lose what they need."""
         lagging = [feed for partition in self.saturated if (feed := self.feeds.get(partition)) and feed.position]
         ranges = await self._link.call_all((feed.partition, journal.range_request(self._features)) for feed in lagging)
         for feed, answer in zip(lagging, ranges, strict=True):
@@ -373,7 +375,7 @@ class Reader:
         self._start_scan(feed, cause)
 
     def _start_scan(self, feed: Feed, cause: str) -> None:
-        """Scan from the beginning; a scan that is under way may have brought what was not written, so it starts anew."""
+        """Scan from the beginning; one that is under way may have brought what was not written, so it starts anew."""
         feed.asked += 1
         feed.position, feed.page = None, None
         if not feed.busy:
@@ -386,7 +388,7 @@ class Reader:
         while not (feed.closed or self._stopped):
             try:
                 feed.position = await self._scan(feed, cause)
-            except Exception:  # whatever it is, the partition must not stay unread for it
+            except Exception:  # whatever it is, the partition must not stay unread for it  # noqa: BLE001
                 _log.exception("reconciling partition %d of %s failed; trying again", feed.partition, self._features)
                 await asyncio.sleep(ERROR_PAUSE_S)
             else:
@@ -407,7 +409,7 @@ class Reader:
 
 
 def item_witness(keys: Blobs, values: Blobs) -> NDArray[np.int64]:
-    """A 64-bit fingerprint of journal items over key and new value: the same on every replica, unlike the event type."""
+    """A 64-bit fingerprint of journal items over key and new value: equal on every replica, unlike the event type."""
     present = values.lengths >= 0
     digests = np.zeros(len(keys), np.int64)
     if bool(present.any()):

@@ -1,9 +1,10 @@
 """Reconcile: bring one partition from any state to the right one by a scan, then hand over to its journal.
 
-First the newest sequence N is noted with its witness, then the predictions and dead letters of the partition are scanned
-for their digests, then the records. A record whose digest and version stand already is left alone; all others go into the
-partition's one ordered path, so that nothing else of the partition is under way with them. Reading goes on behind N:
-whatever changed during the scan is read again from the journal, and what stands in the end is the newest value's.
+First the newest sequence N is noted with its witness, then the predictions and dead letters of the partition are
+scanned for their digests, then the records. A record whose digest and version stand already is left alone; all others
+go into the partition's one ordered path, so that nothing else of the partition is under way with them. Reading goes on
+behind N: whatever changed during the scan is read again from the journal, and what stands in the end is the newest
+value's.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Reconciler:
     async def scan(
         self, reader: Reader, feed: Feed, cause: str, note_dead_letters: Callable[[int, Blobs], None]
     ) -> Position:
-        """Score what differs in the feed's partition, through the reader; returns where its journal is to be read on."""
+        """Score what differs in the feed's partition, through the reader; return where to read its journal on."""
         await reader.settled(feed)
         position = await self.newest(feed.partition)
         dead = await self._known(self._dead_letters, feed.partition)
@@ -144,10 +145,11 @@ class Reconciler:
         return Position(page.next_sequence, int(item_witness(items.keys, values)[0]))
 
     async def _known(self, results: GridMap, partition: int) -> Known:
-        parts: list[tuple[Blobs, Stored]] = []
-        async for page in results.scan(partition):
-            if len(page.keys):
-                parts.append((page.keys.compact(), await stored_states(self._link, page.values)))
+        parts = [
+            (page.keys.compact(), await stored_states(self._link, page.values))
+            async for page in results.scan(partition)
+            if len(page.keys)
+        ]
         return Known.of(parts)
 
     async def _sweep(self, reader: Reader, feed: Feed, known: Known) -> None:

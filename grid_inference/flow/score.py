@@ -1,8 +1,8 @@
 """Scoring: arrivals → predictions and dead letters, by one version of a model.
 
-In: rows of any schemas. Out: each row that is a record ends as a prediction or as a dead letter with its reason, never as
-an exception that takes its batch mates along. Small batches are scored on the event loop, large ones beside it. Models
-never see keys or events.
+In: rows of any schemas. Out: each row that is a record ends as a prediction or as a dead letter with its reason, never
+as an exception that takes its batch mates along. Small batches are scored on the event loop, large ones beside it.
+Models never see keys or events.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Scorer:
         self._link = link
         self._engine = engine
         self._signature = signature
-        self._nan = nan
+        self._nan: NanPolicy = nan
         self._inline_rows_max = inline_rows_max
         self._executor = executor
         self._bindings: dict[int, Binding | Mismatch] = {}

@@ -1,7 +1,7 @@
 """Writing: predictions and dead letters into their maps, acknowledged; then the topic.
 
-One PutAll a partition, under the key bytes as they came, so that a result lies beside its record. Before a batch is sent
-the lease of each of its partitions must still be ours.
+One PutAll a partition, under the key bytes as they came, so that a result lies beside its record. Before a batch is
+sent the lease of each of its partitions must still be ours.
 """
 
 from __future__ import annotations

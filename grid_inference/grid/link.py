@@ -136,20 +136,21 @@ class Link:
         """Connect; raise ConnectError with the address, the cluster and what to do if that can't be done."""
         if not hazelcast.__version__.startswith(CLIENT_VERSION):
             raise GridError(
-                f"hazelcast-python-client {hazelcast.__version__} is installed; grid-inference works with {CLIENT_VERSION}x",
+                f"hazelcast-python-client {hazelcast.__version__} is installed; "
+                f"grid-inference works with {CLIENT_VERSION}x",
                 remedy=f"pip install 'hazelcast-python-client=={CLIENT_VERSION}*'",
             )
         client = HazelcastClient(_client_config(config))
         link = cls(client, config)
         link._hook_connections()
         try:
-            await client._start()
+            await link.client._start()
         except Exception as error:
             raise ConnectError(
                 f"no cluster {config.cluster_name!r} at {config.address}: {_reason(error)}",
                 remedy="start a node with `grid-inference node`, or give the address and the cluster name of yours",
             ) from error
-        client._connection_manager.add_listener(None, link._on_connection_closed)
+        link.client._connection_manager.add_listener(None, link._on_connection_closed)
         await link._wait_for_partitions()
         return link
 
@@ -253,7 +254,7 @@ class Link:
         return await future
 
     async def call_all(self, requests: Iterable[tuple[int, bytearray]]) -> list[f.Message]:
-        """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error there was."""
+        """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error of any."""
         some = list(requests)
         if not some:
             return []
@@ -332,8 +333,7 @@ class Link:
     def _answer(self, request: _Request, answer: Answer) -> None:
         try:
             request.on_answer(answer)
-        except Exception:
-            # One taker's bug must not cost the connection, which all takers share.
+        except Exception:  # one taker's bug must not cost the connection, which all takers share  # noqa: BLE001
             _log.exception("the taker of an answer failed")
 
     def _retry_or_fail(self, request: _Request, error: GridError) -> None:
@@ -404,7 +404,7 @@ class Link:
         return known
 
     async def send_schema(self, schema: Schema) -> None:
-        """Make a schema known to the whole cluster; must come before the first record of it. Free after the first time."""
+        """Make a schema known to the whole cluster; due before the first record of it. Free after the first time."""
         if schema.schema_id in self._sent_schemas:
             return
         stock = StockSchema(

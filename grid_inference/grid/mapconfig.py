@@ -31,8 +31,8 @@ async def has_journal(link: Link, name: str) -> bool:
 async def ensure_journal(link: Link, name: str) -> None:
     """Return once the map has a journal; raise DeploymentError with the remedy if it can't get one.
 
-    A map that does not exist must not be asked about itself: members would create its container as it is configured now,
-    without a journal, and keep it so. Another map of a like name tells what the defaults are.
+    A map that does not exist must not be asked about itself: members would create its container as it is configured
+    now, without a journal, and keep it so. Another map of a like name tells what the defaults are.
     """
     exists = name in await link.map_names()
     refusal = ""

@@ -32,7 +32,7 @@ NO_ROWS = np.empty(0, np.int64)
 class Mismatch:
     """Records of this schema can't feed the model."""
 
-    cause: Literal["MISSING_FEATURE", "WRONG_TYPE"]
+    cause: Literal["MISSING_FEATURE", "WRONG_TYPE", "UNKNOWN_SCHEMA"]
     """The dead letters' cause."""
     message: str
     """Names the field."""

@@ -122,10 +122,11 @@ async def _records(features: GridMap, partition: int) -> _Side:
 
 
 async def _results(link: Link, name: str, partition: int) -> _Side:
-    parts: list[tuple[Blobs, NDArray[np.int64]]] = []
-    async for page in GridMap(link, name).scan(partition):
-        if len(page.keys):
-            parts.append((page.keys.compact(), (await stored_states(link, page.values)).digests))
+    parts = [
+        (page.keys.compact(), (await stored_states(link, page.values)).digests)
+        async for page in GridMap(link, name).scan(partition)
+        if len(page.keys)
+    ]
     return _side(parts)
 
 

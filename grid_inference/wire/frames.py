@@ -1,4 +1,6 @@
-"""Message bytes ⇄ frames. A message is frames one behind the other, each with a 6-byte header:
+"""Message bytes ⇄ frames.
+
+A message is frames one behind the other, each with a 6-byte header:
 
     offset  type       meaning
     0       int32 LE   length of the frame, these six bytes included
@@ -125,10 +127,12 @@ class Scanner:
                 raise DecodeError(f"a frame claims {length} bytes: the stream is damaged")
             if position + length > size:
                 break
-            pairs, even, odd = _repeating_pairs(buffer, position, length)
+            pairs, even, odd = 1, length, 0
+            if not flags and size - position >= RUN_FRAMES_MIN * length:
+                pairs, even, odd = _repeating_pairs(buffer, position, length)
             self._runs.append((position, even, odd, pairs))
             position += (even + odd) * pairs
-            if flags & IS_FINAL and not odd:
+            if flags & IS_FINAL:
                 return self._cut(buffer, position)
         self._next = position
         return None
@@ -146,7 +150,7 @@ def _repeating_pairs(buffer: bytearray, position: int, even: int) -> tuple[int, 
     size = len(buffer)
     single = (1, even, 0)
     after = position + even
-    if buffer[position + 4] or buffer[position + 5] or after + FRAME_HEADER_BYTES > size:
+    if after + FRAME_HEADER_BYTES > size:
         return single
     odd, odd_flags = HEADER.unpack_from(buffer, after)
     if odd_flags or not FRAME_HEADER_BYTES <= odd <= FRAME_BYTES_MAX:

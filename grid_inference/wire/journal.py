@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire import frames as f
-from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.blobs import FEW, Blobs
 
 __all__ = [
     "JournalItems",
@@ -48,7 +48,10 @@ _read_fixed = struct.Struct("<qii")
 _read_answer = struct.Struct("<iq")
 _range_answer = struct.Struct("<qq")
 _correlation_sequence = struct.Struct("<q")
+_item_head = struct.Struct(">iiBiiii")
+_length = struct.Struct(">i")
 _IDENTIFIED = -2
+_KEY_BYTES_MIN = 8
 _HEAD = np.dtype([("hash", ">i4"), ("type", ">i4"), ("identified", "u1"), ("factory", ">i4"), ("class", ">i4")])
 _EVENT_TYPE_OFFSET = 17
 _KEY_OFFSET = 21
@@ -115,6 +118,8 @@ def decode_page(message: f.Message) -> JournalPage:
 def decode_items(pages: Sequence[JournalPage]) -> JournalItems:
     """The items of several responses, one behind the other, in one pass."""
     items = _item_blobs(pages)
+    if len(items) <= FEW:
+        return _few_items(items)
     head = items.read(0, _HEAD)
     if not bool(((head["type"] == _IDENTIFIED) & (head["identified"] == 1)).all()):
         raise DecodeError("a journal item is not an identified object: is it a map's event journal?")
@@ -122,13 +127,34 @@ def decode_items(pages: Sequence[JournalPage]) -> JournalItems:
     keys, after_key = _nested(items, np.full(len(items), _KEY_OFFSET, np.int64))
     values, after_value = _nested(items, after_key)
     _, after_old = _nested(items, after_value)
-    if bool((keys.lengths < 8).any()):
+    if bool((keys.lengths < _KEY_BYTES_MIN).any()):
         raise DecodeError("a journal item has no key")
     lost = np.zeros(len(items), np.bool_)
     flagged = items.lengths > after_old
     if bool(flagged.any()):
         lost[flagged] = items.take(flagged).read(after_old[flagged], "u1") != 0
     return JournalItems(keys, values, types, lost)
+
+
+def _few_items(items: Blobs) -> JournalItems:
+    """The same, one by one."""
+    found: list[tuple[int, int, int, int, int, bool]] = []
+    for start, item in zip(items.starts.tolist(), items.tolist(), strict=True):
+        try:
+            _, kind, identified, _, _, event_type, key_bytes = _item_head.unpack_from(item)
+            value_at = _item_head.size + max(key_bytes, 0) + 4
+            value_bytes = _length.unpack_from(item, value_at - 4)[0]
+            old_at = value_at + max(value_bytes, 0) + 4
+            end = old_at + max(_length.unpack_from(item, old_at - 4)[0], 0)
+        except struct.error:
+            raise DecodeError("a part of a journal item reaches outside the item") from None
+        if kind != _IDENTIFIED or identified != 1 or key_bytes < _KEY_BYTES_MIN or value_bytes < -1 or end > len(item):
+            raise DecodeError("a journal item is damaged, or is no item of a map's event journal")
+        lost = len(item) > end and item[end] != 0
+        found.append((start + _item_head.size, key_bytes, start + value_at, value_bytes, event_type, lost))
+    columns = np.array(found, np.int64).reshape(-1, 6).T
+    keys, values = Blobs(items.buffer, columns[0], columns[1]), Blobs(items.buffer, columns[2], columns[3])
+    return JournalItems(keys, values, columns[4].astype(np.int32), columns[5] != 0)
 
 
 def _nested(items: Blobs, offset: NDArray[np.int64]) -> tuple[Blobs, NDArray[np.int64]]:

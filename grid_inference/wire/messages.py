@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire import frames as f
-from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.blobs import FEW, Blobs
 
 __all__ = [
     "ScanPage",
@@ -75,7 +75,7 @@ _capacity = struct.Struct("<qi")
 _MEGABYTES = 2
 
 ScanPosition = tuple[tuple[int, int], ...]
-"""Iteration pointers as (index in the hash table, size of the table), one a resize of the table; index -1 is the end."""
+"""Iteration pointers as (index in the hash table, size of the table), one a resize; index -1 is the end."""
 SCAN_START: ScanPosition = ((2**31 - 1, -1),)
 
 
@@ -194,7 +194,7 @@ def _entries_by_partition(
         return
     shapes = keys.lengths << 32 | values.lengths
     if len(keys) == 1:
-        yield int(partitions[0]), [memoryview(entry_matrix(keys, values).reshape(-1))]
+        yield int(partitions[0]), [entry_matrix(keys, values).reshape(-1).data]
         return
     order = np.lexsort((shapes, partitions))
     keys, values, partitions, shapes = keys.take(order), values.take(order), partitions[order], shapes[order]
@@ -207,7 +207,7 @@ def _entries_by_partition(
         first, last = int(offset[start]), int(offset[stop - 1]) + 1
         rows_max = max(1, MESSAGE_BYTES_MAX // matrix.shape[1])
         for at in range(first, last, rows_max):
-            piece = memoryview(matrix[at : min(at + rows_max, last)].reshape(-1))
+            piece = matrix[at : min(at + rows_max, last)].reshape(-1).data
             if pieces and (partition != current or piece_bytes + piece.nbytes > MESSAGE_BYTES_MAX):
                 yield current, pieces
                 pieces, piece_bytes = [], 0
@@ -216,6 +216,14 @@ def _entries_by_partition(
             piece_bytes += piece.nbytes
     if pieces:
         yield current, pieces
+
+
+def _few_entries(keys: Blobs, values: Blobs, partitions: NDArray[np.int32]) -> Iterator[tuple[int, list[f.Buffer]]]:
+    """The same, one by one."""
+    pieces: dict[int, list[f.Buffer]] = {}
+    for partition, key, value in zip(partitions.tolist(), keys.tolist(), values.tolist(), strict=True):
+        pieces.setdefault(partition, []).append(f.data_frame(key) + f.data_frame(value))
+    yield from pieces.items()
 
 
 def _entry_matrices(
@@ -265,13 +273,13 @@ def publish_all_request(topic: str, items: NDArray[np.uint8]) -> bytearray:
     framed = np.empty((count, head + length), np.uint8)
     framed[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
     framed[:, head:] = items
-    rows = memoryview(framed.reshape(-1))
+    rows = framed.reshape(-1).data
     return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic) + f.BEGIN_FRAME, rows, f.END_FRAME)
 
 
 def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *, include_value: bool) -> bytearray:
     """Map.AddEntryListener, with a predicate if there is one; `flags` is a sum of `EntryEventType` numbers."""
-    fixed = _bool.pack(include_value) + _int.pack(flags) + _bool.pack(False)
+    fixed = _bool.pack(include_value) + _int.pack(flags) + _bool.pack(0)
     if predicate is None:
         return f.request(MAP_ADD_ENTRY_LISTENER, fixed, f.string_frame(name))
     return f.request(MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE, fixed, f.string_frame(name), f.data_frame(predicate))
@@ -337,7 +345,7 @@ def decode_scan_page(message: f.Message) -> ScanPage:
 
 
 def _pairs(payloads: Blobs, flags: NDArray[np.uint16], begin: int) -> tuple[Blobs, Blobs]:
-    """The frames between BEGIN at `begin` and END, taken as key, value, key, value …"""
+    """The frames between BEGIN at `begin` and END, taken as key, value, key, value and so on."""
     inner = flags[begin + 1 : -1]
     if (
         flags.size < begin + 2

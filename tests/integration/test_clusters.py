@@ -1,4 +1,4 @@
-"""Clusters of other shapes: an older release, no journal by default, a tiny journal, several workers, trouble at the start."""
+"""Clusters of other shapes: an older release, no journal by default, a tiny journal, several workers, bad starts."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over(tiny_journal: gi.Gr
 
 def test_a_wrong_address_says_so() -> None:
     started = time.monotonic()
-    with pytest.raises(gi.ConnectError, match="127.0.0.1:1") as refused:
+    with pytest.raises(gi.ConnectError, match=r"127\.0\.0\.1:1") as refused:
         gi.connect("127.0.0.1:1", connect_timeout_s=1)
     assert "node" in refused.value.remedy
     assert time.monotonic() - started < 20
