@@ -11,7 +11,7 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import hazelcast
@@ -354,8 +354,8 @@ class Link:
         """Publish messages to a plain topic: matrices of whole Data, a message a row."""
         key = self.client._serialization_service.to_data(topic)
         partition: int = self.client._internal_partition_service.get_partition_id(key)
-        parts = (rows[at : at + PUBLISH_ROWS] for rows in items for at in range(0, len(rows), PUBLISH_ROWS))
-        await self.call_all((partition, messages.publish_all_request(topic, part)) for part in parts)
+        requests = [messages.publish_all_request(topic, part) for part in _parts(items)]
+        await self.call_all((partition, request) for request in requests)
 
     async def publish_all_reliable(self, topic: str, items: Iterable[NDArray[np.uint8]]) -> None:
         """The same to a reliable topic; the oldest messages in its ring are overwritten."""
@@ -430,6 +430,23 @@ class Link:
             return await self.client._invocation_service.ainvoke(invocation)
         except Exception as error:
             raise _translate(error) from error
+
+
+def _parts(items: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+    """Rows of matrices, so many together as go into one request to a topic."""
+    part, room = list[NDArray[np.uint8]](), PUBLISH_ROWS
+    for rows in items:
+        at = 0
+        while at < len(rows):
+            taken = rows[at : at + room]
+            part.append(taken)
+            at += len(taken)
+            room -= len(taken)
+            if not room:
+                yield part
+                part, room = [], PUBLISH_ROWS
+    if part:
+        yield part
 
 
 def _client_config(config: GridConfig) -> Config:

@@ -8,7 +8,7 @@ Open Binary Client Protocol 2, `protocol-definitions/Map.yaml` and `Topic.yaml`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -267,14 +267,17 @@ def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -
     return f.request(MAP_FETCH_ENTRIES, _int.pack(entries_max), f.string_frame(name), pointers)
 
 
-def publish_all_request(topic: str, items: NDArray[np.uint8]) -> bytearray:
-    """Topic.PublishAll: whole Data of one length, one a row, to the partition of the topic's name."""
-    head, (count, length) = f.FRAME_HEADER_BYTES, items.shape
-    framed = np.empty((count, head + length), np.uint8)
-    framed[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
-    framed[:, head:] = items
-    rows = framed.reshape(-1).data
-    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic) + f.BEGIN_FRAME, rows, f.END_FRAME)
+def publish_all_request(topic: str, items: Sequence[NDArray[np.uint8]]) -> bytearray:
+    """Topic.PublishAll to the partition of the topic's name: matrices of whole Data, a message a row."""
+    head = f.FRAME_HEADER_BYTES
+    pieces: list[f.Buffer] = []
+    for rows in items:
+        count, length = rows.shape
+        framed = np.empty((count, head + length), np.uint8)
+        framed[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
+        framed[:, head:] = rows
+        pieces.append(framed.reshape(-1).data)
+    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic) + f.BEGIN_FRAME, *pieces, f.END_FRAME)
 
 
 def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *, include_value: bool) -> bytearray:
