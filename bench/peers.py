@@ -1,7 +1,7 @@
 """The peers at their best, in one file for review: what grid-inference is compared with, and nothing of ours.
 
 Each is served by a process of its own (`helpers.py`) and gives back times that it measured itself. They are made as
-fast as their pattern allows: validation switched off, calls pipelined, one field read where one is enough. Batch sizes,
+fast as their pattern allows: validation switched off where whole matrices are scored, calls pipelined, one field read where one is enough. Batch sizes,
 threads and numbers of processes are tried out right before the measurement; the best counts (`compare.py`).
 """
 
@@ -146,7 +146,6 @@ class ListenerScorer:
 
     def __init__(self, address: str, cluster: str, model: Path) -> None:
         self._model = joblib.load(model)
-        sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
         self._client = stock_client(address, cluster, RecordSerializer())
         self._predictions = self._client.get_map("bench.listener.predictions")
         self._acknowledged = 0

@@ -246,7 +246,7 @@ class Features:
         found, values = await self._map.get_batch(data)
         rows = rows_of(data, found)
         there = rows >= 0
-        return await self._table(data.take(there), values.take(rows[there]))
+        return await self._table(_python_keys(keys, data, there), values.take(rows[there]))
 
     async def remove(self, key: Any) -> None:
         """Remove one record; its prediction goes too, unless the deployment keeps it."""
@@ -284,7 +284,7 @@ class Features:
             raise EncodeError(f"a record of {self.name!r} is not a Compact record")
         return decode_record(await self._link.schema(int(ids[0])), value)
 
-    async def _table(self, keys: Blobs, values: Blobs) -> RecordTable:
+    async def _table(self, keys: list[Any], values: Blobs) -> RecordTable:
         compact, ids = schema_ids(values)
         parts: list[tuple[NDArray[np.int64], dict[str, Any]]] = []
         for schema_id in np.unique(ids[compact]).tolist():
@@ -292,7 +292,7 @@ class Features:
             schema = await self._link.schema(schema_id)
             mine = values if rows.size == len(values) else values.take(rows)
             parts.append((rows, decode_columns(mine, schema, None)))
-        return RecordTable.of(decode_keys(keys), parts)
+        return RecordTable.of(keys, parts)
 
 
 class Predictions:
@@ -315,10 +315,10 @@ class Predictions:
         found, values = await (await self._map()).get_batch(data)
         rows = rows_of(data, found)
         there = rows >= 0
-        mine = data.take(there)
+        mine = _python_keys(keys, data, there)
         classes = len((await self._resolved()).signature.classes)
         columns = decode_columns(values.take(rows[there]), PREDICTION, None, {"scores": classes})
-        return RecordTable.of(decode_keys(mine), [(np.arange(len(mine)), columns)])
+        return RecordTable.of(mine, [(np.arange(len(mine)), columns)])
 
     async def get_current(self, key: Any) -> Prediction | None:
         """The prediction of the record as it is now; None if there is none yet."""
@@ -437,6 +437,14 @@ class Subscription:
         if listener is not None:
             self._arrived.put_nowait(None)
             await self._link.unlisten(listener)
+
+
+def _python_keys(asked: Any, data: Blobs, there: NDArray[np.bool_]) -> list[Any]:
+    """Python keys of the rows that are there; whole numbers need not be decoded again."""
+    if isinstance(asked, np.ndarray) and asked.dtype.kind in "iu":
+        found: list[Any] = asked[there].tolist()
+        return found
+    return decode_keys(data.take(there))
 
 
 def _raise_if_of(letter: DeadLetter, digest: int) -> None:

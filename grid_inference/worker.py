@@ -24,6 +24,7 @@ from grid_inference.errors import ConnectionLostError, GridError, GridInferenceE
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import Beats, Leases, assign, now_s, read_workers
+from grid_inference.model.artifact import load
 from grid_inference.model.registry import DEPLOYMENTS_MAP, Deployed, Registry
 from grid_inference.model.trust import Trust, is_loopback
 
@@ -50,6 +51,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._running: dict[str, RunningDeployment] = {}
+        self._models: dict[str, Any] = {}
         self._failures: dict[str, str] = {}
         self._refused: dict[str, int] = {}
         self._beat = 0
@@ -158,7 +160,10 @@ class Worker:
 
     async def _follow_deployments(self, link: Link, leases: Leases) -> None:
         """Make what runs here match what stands in the grid."""
-        wanted = {name: one for name, one in (await Registry(link).deployments()).items() if one.state == "running"}
+        known = await Registry(link).deployments()
+        wanted = {name: one for name, one in known.items() if one.state == "running"}
+        for unused in self._models.keys() - {one.manifest.sha256 for one in known.values()}:
+            del self._models[unused]
         for name in [name for name in self._running if self._outdated(wanted.get(name), self._running[name])]:
             await self._running.pop(name).stop()
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
@@ -172,10 +177,9 @@ class Worker:
 
     async def _start(self, link: Link, leases: Leases, deployed: Deployed) -> None:
         name = deployed.config.name
-        loopback = all(is_loopback(address) for address in (self._grid.address, *link.members().values()))
-        trust = Trust(allow_pickle=self._config.allow_pickle, loopback=loopback)
         try:
-            running = await RunningDeployment.start(link, deployed, self._config, leases, trust)
+            model = await self._model(link, deployed)
+            running = await RunningDeployment.start(link, deployed, self._config, leases, model)
         except GridInferenceError as error:
             if not error.retryable:
                 self._refused[name] = deployed.version
@@ -184,6 +188,16 @@ class Worker:
             return
         self._failures.pop(name, None)
         self._running[name] = running
+
+    async def _model(self, link: Link, deployed: Deployed) -> Any:
+        """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
+        sha256 = deployed.manifest.sha256
+        if sha256 not in self._models:
+            loopback = all(is_loopback(address) for address in (self._grid.address, *link.members().values()))
+            trust = Trust(allow_pickle=self._config.allow_pickle, loopback=loopback)
+            artifact = await Registry(link).artifact(deployed.manifest)
+            self._models[sha256] = await asyncio.to_thread(load, artifact, trust)
+        return self._models[sha256]
 
     # ---- the end
 

@@ -21,10 +21,8 @@ from grid_inference.flow.score import Scorer
 from grid_inference.flow.write import Writer
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import Leases
-from grid_inference.model.artifact import load
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.registry import Deployed, Registry
-from grid_inference.model.trust import Trust
+from grid_inference.model.registry import Deployed
 
 __all__ = ["RunningDeployment"]
 
@@ -69,11 +67,9 @@ class RunningDeployment:
 
     @classmethod
     async def start(
-        cls, link: Link, deployed: Deployed, config: WorkerConfig, leases: Leases, trust: Trust
+        cls, link: Link, deployed: Deployed, config: WorkerConfig, leases: Leases, model: Any
     ) -> RunningDeployment:
-        """Load the model from the grid and start scoring; raises ModelError if it can't be loaded here."""
-        artifact = await Registry(link).artifact(deployed.manifest)
-        model = await asyncio.to_thread(load, artifact, trust)
+        """Start scoring by a loaded model."""
         running = cls(link, deployed, SklearnEngine(model, deployed.signature), config, leases)
         await running.writer.prepare()
         running._begin()

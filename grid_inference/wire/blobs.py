@@ -17,7 +17,7 @@ from grid_inference.errors import DecodeError
 
 __all__ = ["FEW", "Blobs"]
 
-FEW = 16
+FEW = 32
 """So few rows are quicker done one by one, in plain Python, than by numpy calls: what a trickle brings."""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import EncodeError
 from grid_inference.wire import layout
-from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.blobs import FEW, Blobs
 
 __all__ = [
     "KEY_KINDS",
@@ -221,12 +221,9 @@ def key_text(keys: Blobs) -> list[str]:
 
 
 def key_texts(keys: Blobs) -> Blobs:
-    """`key_text` as UTF-8 bytes; keys that are all LONG in one pass."""
-    if (
-        len(keys)
-        and bool((keys.lengths == _PAYLOAD + 8).all())
-        and bool((keys.read(4, ">i4") == layout.TYPE_LONG).all())
-    ):
+    """`key_text` as UTF-8 bytes; many keys that are all LONG in one pass."""
+    many_longs = len(keys) > FEW and bool((keys.lengths == _PAYLOAD + 8).all())
+    if many_longs and bool((keys.read(4, ">i4") == layout.TYPE_LONG).all()):
         digits = keys.read(_PAYLOAD, ">i8").astype(np.bytes_)
         texts = Blobs.from_matrix(digits.view(np.uint8).reshape(len(keys), -1))
         return Blobs(texts.buffer, texts.starts, np.strings.str_len(digits).astype(np.int64))
