@@ -1,8 +1,8 @@
 """The peers at their best, in one file for review: what grid-inference is compared with, and nothing of ours.
 
 Each is served by a process of its own (`helpers.py`) and gives back times that it measured itself. They are made as
-fast as their pattern allows: validation switched off where whole matrices are scored, calls pipelined, one field read where one is enough. Batch sizes,
-threads and numbers of processes are tried out right before the measurement; the best counts (`compare.py`).
+fast as their pattern allows: calls pipelined, one field read where one is enough, no validation where whole matrices
+are scored. Batch sizes, threads and numbers of processes are tried out right before the measurement; the best counts.
 """
 
 from __future__ import annotations

@@ -192,10 +192,10 @@ def _entries_by_partition(
     """Cut (partition, pieces of key and value frames) so that no list outgrows the limit of a message."""
     if not len(keys):
         return
-    shapes = keys.lengths << 32 | values.lengths
-    if len(keys) == 1:
-        yield int(partitions[0]), [entry_matrix(keys, values).reshape(-1).data]
+    if len(keys) <= FEW and keys.nbytes + values.nbytes <= MESSAGE_BYTES_MAX:
+        yield from _few_entries(keys, values, partitions)
         return
+    shapes = keys.lengths << 32 | values.lengths
     order = np.lexsort((shapes, partitions))
     keys, values, partitions, shapes = keys.take(order), values.take(order), partitions[order], shapes[order]
     matrices = _entry_matrices(keys, values, shapes)
