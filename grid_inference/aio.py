@@ -60,6 +60,8 @@ __all__ = ["Features", "Grid", "Predictions", "Subscription", "connect"]
 
 POLL_S_MIN, POLL_S_MAX = 0.0005, 0.02
 """How often `predict` looks for its prediction: often at first, then less."""
+STOP_TIMEOUT_S = 10.0
+"""How long `pause` and `undeploy` wait for the workers to stop; they say so with their next beat."""
 WORKERS_GRACE_S = 5.0
 """After so long without a prediction `predict` asks whether anybody scores at all."""
 
@@ -141,12 +143,22 @@ class Grid:
         return signature
 
     async def undeploy(self, name: str) -> Deployed:
-        """Stop a deployment for good; its predictions stay where they are."""
-        return await self._registry.set_state(name, "undeployed")
+        """Stop a deployment for good, and wait until it has stopped; its predictions stay where they are."""
+        return await self._stopped(await self._registry.set_state(name, "undeployed"))
 
     async def pause(self, name: str) -> Deployed:
-        """Stop scoring until `resume`; nothing is lost meanwhile."""
-        return await self._registry.set_state(name, "paused")
+        """Stop scoring until `resume`, and wait until it has stopped; nothing is lost meanwhile."""
+        return await self._stopped(await self._registry.set_state(name, "paused"))
+
+    async def _stopped(self, deployed: Deployed) -> Deployed:
+        """Wait until no live worker says that it scores this deployment; a worker that hangs is not waited for long."""
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while time.monotonic() < deadline:
+            counts = await self.worker_counts(deployed.config.name)
+            if not any(one["owned"] for one in counts.values()):
+                break
+            await asyncio.sleep(POLL_S_MAX)
+        return deployed
 
     async def resume(self, name: str) -> Deployed:
         """Go on scoring."""

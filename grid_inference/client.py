@@ -166,11 +166,11 @@ class Grid:
         )
 
     def undeploy(self, name: str) -> Deployed:
-        """Stop a deployment for good; its predictions stay where they are."""
+        """Stop a deployment for good, and wait until it has stopped; its predictions stay where they are."""
         return self._loop.run(self._grid.undeploy(name))
 
     def pause(self, name: str) -> Deployed:
-        """Stop scoring until `resume`; nothing is lost meanwhile."""
+        """Stop scoring until `resume`, and wait until it has stopped; nothing is lost meanwhile."""
         return self._loop.run(self._grid.pause(name))
 
     def resume(self, name: str) -> Deployed:
