@@ -14,9 +14,9 @@ import numpy as np
 
 from bench.engine import ENGINE_BATCH, Engine
 from bench.helpers import Helper
-from bench.measure import cores
 from bench.ours import SMALL_JOURNAL, Backlog, BenchError, Ours
 from bench.peers import RECORD_TYPE, BarePredict, ListenerScorer, StockMaps
+from grid_inference.node import cores
 
 __all__ = ["Results", "Sizes", "backlogs", "maps", "memory", "reconcile"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 import threading
@@ -17,17 +16,14 @@ from typing import Any, Final, Self
 
 import psutil
 
-__all__ = ["Meter", "cores", "machine"]
+from grid_inference.node import cores
+
+__all__ = ["Meter", "machine"]
 
 SAMPLE_S: Final = 0.02
 """How often memory is looked at: a peak shorter than this may be missed."""
 PACKAGES: Final = ("grid-inference", "hazelcast-python-client", "numpy", "scikit-learn", "uvloop")
 MEGABYTE: Final = 1 << 20
-
-
-def cores() -> int:
-    """Cores that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(slots=True)

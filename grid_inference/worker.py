@@ -26,7 +26,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.topology import Beats, Leases, assign, now_s, read_workers
 from grid_inference.model.artifact import load
 from grid_inference.model.registry import DEPLOYMENTS_MAP, Deployed, Registry
-from grid_inference.model.trust import Trust, is_loopback
+from grid_inference.model.trust import Trust
 
 __all__ = ["Worker"]
 
@@ -193,8 +193,8 @@ class Worker:
         """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
         sha256 = deployed.manifest.sha256
         if sha256 not in self._models:
-            loopback = all(is_loopback(address) for address in (self._grid.address, *link.members().values()))
-            trust = Trust(allow_pickle=self._config.allow_pickle, loopback=loopback)
+            addresses = (self._grid.address, *link.members().values())
+            trust = Trust.of(*addresses, allow_pickle=self._config.allow_pickle)
             artifact = await Registry(link).artifact(deployed.manifest)
             self._models[sha256] = await asyncio.to_thread(load, artifact, trust)
         return self._models[sha256]

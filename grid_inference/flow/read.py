@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,6 @@ LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_MIN, PAGE_ITEMS_MAX = 64, 4096
 """Bounds of the number of items asked for with one read."""
-GONE = journal.REMOVED | journal.EVICTED | journal.EXPIRED
-"""Event types, which are bits, of entries that are no more."""
 
 ScanFeed = Callable[["Feed", str], Awaitable[Position]]
 """Scores what differs in a feed's partition, through `Feed.offer`, and returns where to go on reading."""
@@ -247,16 +245,12 @@ class Reader:
     ) -> tuple[journal.JournalItems, NDArray[np.bool_], list[Feed]]:
         """Items of all pages, which rows are new and sound, and the feeds that go on reading."""
         items = journal.decode_items([page for _, page in pages])
-        values = items.values
-        gone = (items.types & GONE) != 0
-        if bool(gone.any()):
-            values = Blobs(values.buffer, values.starts, np.where(gone, -1, values.lengths))
-            items = journal.JournalItems(items.keys, values, items.types, items.lost)
+        items = replace(items, values=items.records)
         counts = np.array([page.count for _, page in pages], np.int64)
         lasts = np.cumsum(counts) - 1
         firsts = lasts - counts + 1
         edges = np.concatenate([firsts, lasts])
-        witnesses = item_witness(items.keys.take(edges), values.take(edges))
+        witnesses = item_witness(items.keys.take(edges), items.values.take(edges))
         lost = np.logical_or.reduceat(items.lost, firsts)
         rows = np.ones(len(items.keys), np.bool_)
         went_on = list[Feed]()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.flow.positions import Position
-from grid_inference.flow.read import GONE, Feed, Reader, item_witness
+from grid_inference.flow.read import Feed, Reader, item_witness
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, rows_of
 from grid_inference.wire import journal
@@ -140,9 +140,7 @@ class Reconciler:
         if not page.count:
             return Position(newest + 1, None)
         items = journal.decode_items([page])
-        gone = (items.types & GONE) != 0
-        values = Blobs(items.values.buffer, items.values.starts, np.where(gone, -1, items.values.lengths))
-        return Position(page.next_sequence, int(item_witness(items.keys, values)[0]))
+        return Position(page.next_sequence, int(item_witness(items.keys, items.records)[0]))
 
     async def _known(self, results: GridMap, partition: int) -> Known:
         parts = [

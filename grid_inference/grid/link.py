@@ -129,7 +129,6 @@ class Link:
         self._schemas: dict[int, Schema] = {}
         self._sent_schemas: set[int] = set()
         self._created: set[str] = set()
-        self.bytes_sent = 0
 
     @classmethod
     async def open(cls, config: GridConfig) -> Link:
@@ -292,7 +291,6 @@ class Link:
         request.correlation, request.connection = correlation, connection
         _ROUTE.pack_into(request.payload, f.CORRELATION_OFFSET, correlation, request.partition)
         self._pending[correlation] = request
-        self.bytes_sent += len(request.payload)
         self._write(connection, request.payload)
 
     @staticmethod

@@ -28,9 +28,9 @@ class Trust:
     """The grid listens on this machine only, so whoever writes to it can run code here anyway."""
 
     @classmethod
-    def of(cls, address: str, *, allow_pickle: bool = False) -> Self:
-        """The trust that a grid at this address deserves."""
-        return cls(allow_pickle=allow_pickle, loopback=is_loopback(address))
+    def of(cls, *addresses: str, allow_pickle: bool = False) -> Self:
+        """The trust that a grid at these addresses deserves: every member's and the one we reach it by."""
+        return cls(allow_pickle=allow_pickle, loopback=all(map(is_loopback, addresses)))
 
     def check(self, manifest: Manifest) -> None:
         """Raise TrustError unless this artifact may be unpickled."""

@@ -44,6 +44,9 @@ READ = 0x014200
 ADDED, REMOVED, UPDATED, EVICTED, EXPIRED, LOADED, MERGED = 1, 2, 4, 8, 16, 512, 64
 """Numbers of `com.hazelcast.core.EntryEventType` that a map's journal writes."""
 
+GONE = REMOVED | EVICTED | EXPIRED
+"""Event types, which are bits, of entries that are no more."""
+
 _read_fixed = struct.Struct("<qii")
 _read_answer = struct.Struct("<iq")
 _range_answer = struct.Struct("<qq")
@@ -81,6 +84,14 @@ class JournalItems:
     """Event types, shape (n,)."""
     lost: NDArray[np.bool_]
     """True where the member says that events were lost before this one; members before 5.7 never say."""
+
+    @property
+    def records(self) -> Blobs:
+        """The new values, null where the entry is no more, whatever value its item still holds."""
+        gone = (self.types & GONE) != 0
+        if not bool(gone.any()):
+            return self.values
+        return Blobs(self.values.buffer, self.values.starts, np.where(gone, -1, self.values.lengths))
 
 
 def range_request(name: str) -> bytearray:

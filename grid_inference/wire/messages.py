@@ -269,14 +269,7 @@ def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -
 
 def publish_all_request(topic: str, items: Sequence[NDArray[np.uint8]]) -> bytearray:
     """Topic.PublishAll to the partition of the topic's name: matrices of whole Data, a message a row."""
-    head = f.FRAME_HEADER_BYTES
-    pieces: list[f.Buffer] = []
-    for rows in items:
-        count, length = rows.shape
-        framed = np.empty((count, head + length), np.uint8)
-        framed[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
-        framed[:, head:] = rows
-        pieces.append(framed.reshape(-1).data)
+    pieces = [_framed(rows) for rows in items]
     return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic) + f.BEGIN_FRAME, *pieces, f.END_FRAME)
 
 
@@ -292,11 +285,16 @@ def _list_of_blobs(blobs: Blobs) -> bytes:
     """BEGIN, one frame a blob, END; in one matrix if they have one length."""
     if not len(blobs) or int(blobs.lengths.min()) != int(blobs.lengths.max()):
         return f.list_of_data(blobs.tolist())
-    head, length = f.FRAME_HEADER_BYTES, int(blobs.lengths[0])
-    matrix = np.empty((len(blobs), head + length), np.uint8)
-    matrix[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
-    matrix[:, head:] = blobs.matrix(0, length)
-    return b"".join((f.BEGIN_FRAME, matrix.tobytes(), f.END_FRAME))
+    return b"".join((f.BEGIN_FRAME, _framed(blobs.matrix(0, int(blobs.lengths[0]))), f.END_FRAME))
+
+
+def _framed(rows: NDArray[np.uint8]) -> memoryview:
+    """Each row of a byte matrix in a frame of its own."""
+    head, (count, length) = f.FRAME_HEADER_BYTES, rows.shape
+    framed = np.empty((count, head + length), np.uint8)
+    framed[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
+    framed[:, head:] = rows
+    return framed.reshape(-1).data
 
 
 # ---- responses
