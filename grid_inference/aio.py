@@ -28,7 +28,7 @@ from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import ensure_journal
-from grid_inference.grid.maps import GridMap, last_rows, rows_of
+from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import Mismatch, bind, resolve
@@ -242,7 +242,7 @@ class Features:
         values, data = encode_columns(schema, named), encode_keys(keys, key_type)
         if len(values) != len(data):
             raise EncodeError(f"{len(data)} keys for {len(values)} records")
-        last = last_rows(data)
+        last = last_rows(key_identities(data))
         await self._link.create_map(self.name)
         await self._map.put_batch(data.take(last), values.take(last))
         return len(data)

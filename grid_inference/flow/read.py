@@ -13,21 +13,19 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import WorkerConfig
 from grid_inference.errors import DecodeError, GridError, RemoteError
+from grid_inference.flow.events import Events
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Answer, Link
-from grid_inference.grid.maps import key_identities, last_rows
 from grid_inference.wire import journal
-from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.digest import input_digest
 
-__all__ = ["Arrivals", "Feed", "Reader", "item_witness"]
+__all__ = ["Arrivals", "Feed", "Reader"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,21 +42,11 @@ ScanFeed = Callable[["Feed", str], Awaitable[Position]]
 """Scores what differs in a feed's partition, through `Feed.offer`, and returns where to go on reading."""
 
 
-@dataclass(slots=True)
-class ScanChunk:
-    """Entries that a scan brings: keys and values, value length -1 for entries whose prediction is to go."""
-
-    keys: Blobs
-    values: Blobs
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrivals:
     """What has arrived: n rows, of each key only the newest, and the feeds that they came from."""
 
-    keys: Blobs
-    values: Blobs
-    """Records; length -1 where the entry was removed."""
+    rows: Events
     partitions: NDArray[np.int32]
     feeds: list[Feed]
     positions: list[Position | None]
@@ -67,7 +55,7 @@ class Arrivals:
     """Events that were left out because a newer one of their key is here."""
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.rows)
 
 
 class Feed:
@@ -80,7 +68,7 @@ class Feed:
         self.epoch = epoch
         self.position: Position | None = None
         """Of the last item read; where the next read starts. None while scanning."""
-        self.page: journal.JournalPage | ScanChunk | None = None
+        self.page: journal.JournalPage | Events | None = None
         """What has arrived and waits to be taken."""
         self.busy = False
         """A batch with rows of this partition is being scored or written."""
@@ -206,8 +194,8 @@ class Reader:
             taken.append(feed)
             feed.busy = True
             feed.room.clear()
-            rows += page.count if isinstance(page, journal.JournalPage) else len(page.keys)
-            size += len(page.message.data) if isinstance(page, journal.JournalPage) else page.values.nbytes
+            rows += page.count if isinstance(page, journal.JournalPage) else len(page)
+            size += len(page.message.data) if isinstance(page, journal.JournalPage) else page.nbytes
         if not self._ready:
             self._arrived.clear()
         if self._stopped:
@@ -217,58 +205,57 @@ class Reader:
     def _arrivals(self, taken: list[Feed]) -> Arrivals | None:
         """Decode the pages that were taken; a page that does not continue its feed is a gap and brings no rows."""
         pages = [(feed, feed.page) for feed in taken if isinstance(feed.page, journal.JournalPage)]
-        chunks = [(feed, feed.page) for feed in taken if isinstance(feed.page, ScanChunk)]
+        scanned = [(feed, feed.page) for feed in taken if isinstance(feed.page, Events)]
         for feed in taken:
             feed.page = None
-        keys, values, partitions = list[Blobs](), list[Blobs](), list[NDArray[np.int32]]()
+        parts, partitions = list[Events](), list[NDArray[np.int32]]()
         feeds, positions = list[Feed](), list[Position | None]()
         if pages:
-            items, rows, went_on = self._decode(pages)
-            keys.append(items.keys.take(rows))
-            values.append(items.values.take(rows))
-            counts = np.array([page.count for _, page in pages])
-            partitions.append(np.repeat(np.array([feed.partition for feed, _ in pages], np.int32), counts)[rows])
-            feeds += went_on
-            positions += [feed.position for feed in went_on]
-        for feed, chunk in chunks:
-            keys.append(chunk.keys)
-            values.append(chunk.values)
-            partitions.append(np.full(len(chunk.keys), feed.partition, np.int32))
+            events, partition_of_each, feeds = self._decode(pages)
+            parts.append(events)
+            partitions.append(partition_of_each)
+            positions += [feed.position for feed in feeds]
+        for feed, chunk in scanned:
+            parts.append(chunk)
+            partitions.append(np.full(len(chunk), feed.partition, np.int32))
             feeds.append(feed)
             positions.append(None)
         if not feeds:
             return None
-        return _newest(Blobs.concat(keys), Blobs.concat(values), np.concatenate(partitions), feeds, positions)
+        rows, partition_of_each = Events.concat(parts), np.concatenate(partitions)
+        newest = rows.newest_rows()
+        superseded = len(rows) - newest.size
+        if superseded:
+            rows, partition_of_each = rows.take(newest), partition_of_each[newest]
+        return Arrivals(rows, partition_of_each, feeds, positions, superseded)
 
-    def _decode(
-        self, pages: list[tuple[Feed, journal.JournalPage]]
-    ) -> tuple[journal.JournalItems, NDArray[np.bool_], list[Feed]]:
-        """Items of all pages, which rows are new and sound, and the feeds that go on reading."""
+    def _decode(self, pages: list[tuple[Feed, journal.JournalPage]]) -> tuple[Events, NDArray[np.int32], list[Feed]]:
+        """What is new in all pages, the partition of each row, and the feeds that go on reading."""
         items = journal.decode_items([page for _, page in pages])
-        items = replace(items, values=items.records)
+        events = Events.of(items.keys, items.records)
         counts = np.array([page.count for _, page in pages], np.int64)
         lasts = np.cumsum(counts) - 1
         firsts = lasts - counts + 1
-        edges = np.concatenate([firsts, lasts])
-        witnesses = item_witness(items.keys.take(edges), items.values.take(edges))
-        lost = np.logical_or.reduceat(items.lost, firsts)
-        rows = np.ones(len(items.keys), np.bool_)
+        first_witnesses, last_witnesses = events.witnesses[firsts].tolist(), events.witnesses[lasts].tolist()
+        lost = np.logical_or.reduceat(items.lost, firsts).tolist()
+        fresh = np.ones(len(events), np.bool_)
         went_on = list[Feed]()
         for index, (feed, page) in enumerate(pages):
             first, last = int(firsts[index]), int(lasts[index])
-            cause = self._gap_cause(feed, page, int(witnesses[index]), lost=bool(lost[index]))
+            cause = self._gap_cause(feed, page, first_witnesses[index], lost=lost[index])
             if cause:
-                rows[first : last + 1] = False
+                fresh[first : last + 1] = False
                 feed.busy = False
                 self._gap(feed, cause)
                 continue
-            rows[first] = feed.position is not None and feed.position.witness is None
-            self.events += page.count - (0 if rows[first] else 1)
-            self._read_on(feed, page, int(witnesses[len(pages) + index]))
+            fresh[first] = feed.position is not None and feed.position.witness is None
+            self.events += page.count - (0 if fresh[first] else 1)
+            self._read_on(feed, page, last_witnesses[index])
             went_on.append(feed)
         total = sum(len(page.message.data) for _, page in pages)
-        self._item_bytes += 0.2 * (total / len(rows) - self._item_bytes)
-        return items, rows, went_on
+        self._item_bytes += 0.2 * (total / len(events) - self._item_bytes)
+        partitions = np.repeat(np.array([feed.partition for feed, _ in pages], np.int32), counts)
+        return events.take(fresh), partitions[fresh], went_on
 
     @staticmethod
     def _gap_cause(feed: Feed, page: journal.JournalPage, witness: int, *, lost: bool) -> str:
@@ -390,33 +377,13 @@ class Reader:
                 self._ask(feed)
                 return
 
-    async def offer(self, feed: Feed, keys: Blobs, values: Blobs) -> None:
+    async def offer(self, feed: Feed, rows: Events) -> None:
         """Bring rows of a scan into the feed's ordered path; waits until the ones before are written."""
         await feed.room.wait()
         feed.room.clear()
-        feed.page = ScanChunk(keys, values)
+        feed.page = rows
         self._offer(feed)
 
     async def settled(self, feed: Feed) -> None:
         """Wait until all that was offered is written."""
         await feed.room.wait()
-
-
-def item_witness(keys: Blobs, values: Blobs) -> NDArray[np.int64]:
-    """A 64-bit fingerprint of journal items over key and new value: equal on every replica, unlike the event type."""
-    present = values.lengths >= 0
-    digests = np.zeros(len(keys), np.int64)
-    if bool(present.any()):
-        digests[present] = input_digest(values.take(present))
-    return key_identities(keys) * np.int64(3) + digests
-
-
-def _newest(
-    keys: Blobs, values: Blobs, partitions: NDArray[np.int32], feeds: list[Feed], positions: list[Position | None]
-) -> Arrivals:
-    """Of every key only its last row: predictions of older ones would be overwritten in the same breath."""
-    rows = last_rows(keys)
-    superseded = len(keys) - rows.size
-    if superseded:
-        keys, values, partitions = keys.take(rows), values.take(rows), partitions[rows]
-    return Arrivals(keys, values, partitions, feeds, positions, superseded)

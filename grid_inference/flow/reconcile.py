@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
+from grid_inference.flow.events import Events
 from grid_inference.flow.positions import Position
-from grid_inference.flow.read import Feed, Reader, item_witness
+from grid_inference.flow.read import Feed, Reader
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, rows_of
 from grid_inference.wire import journal
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns, schema_ids
-from grid_inference.wire.digest import input_digest
 
 __all__ = ["Known", "Reconciler", "Stored", "stored_states"]
 
@@ -78,15 +78,14 @@ class Known:
         versions = np.concatenate([part[1].versions for part in parts])[order]
         return cls(identities[order], digests, versions, keys.take(order))
 
-    def stands(self, keys: Blobs, digests: NDArray[np.int64], version: int) -> NDArray[np.bool_]:
-        """Which rows have a result of just this digest by just this version; marks their keys as seen."""
+    def stands(self, records: Events, version: int) -> NDArray[np.bool_]:
+        """Which records have a result of just their digest by just this version; marks their keys as seen."""
         if not self.identities.size:
-            return np.zeros(len(keys), np.bool_)
-        identities = key_identities(keys)
-        at = np.minimum(np.searchsorted(self.identities, identities), self.identities.size - 1)
-        same_key = self.identities[at] == identities
+            return np.zeros(len(records), np.bool_)
+        at = np.minimum(np.searchsorted(self.identities, records.identities), self.identities.size - 1)
+        same_key = self.identities[at] == records.identities
         self.seen[at[same_key]] = True
-        return same_key & (self.digests[at] == digests) & (self.versions[at] == version)
+        return same_key & (self.digests[at] == records.digests) & (self.versions[at] == version)
 
 
 class Reconciler:
@@ -114,12 +113,12 @@ class Reconciler:
         note_dead_letters(feed.partition, dead.keys)
         done = await self._known(self._predictions, feed.partition)
         async for page in self._features.scan(feed.partition):
-            digests = input_digest(page.values)
-            stands = done.stands(page.keys, digests, self._version) | dead.stands(page.keys, digests, self._version)
+            records = Events.of(page.keys, page.values)
+            stands = done.stands(records, self._version) | dead.stands(records, self._version)
             if not bool(stands.all()):
-                rows = np.flatnonzero(~stands)
-                self.repairs[cause] += rows.size
-                await reader.offer(feed, page.keys.take(rows), page.values.take(rows))
+                differing = records.take(~stands)
+                self.repairs[cause] += len(differing)
+                await reader.offer(feed, differing)
         await self._sweep(reader, feed, done)
         await self._sweep(reader, feed, dead)
         await reader.settled(feed)
@@ -140,7 +139,7 @@ class Reconciler:
         if not page.count:
             return Position(newest + 1, None)
         items = journal.decode_items([page])
-        return Position(page.next_sequence, int(item_witness(items.keys, items.records)[0]))
+        return Position(page.next_sequence, int(Events.of(items.keys, items.records).witnesses[0]))
 
     async def _known(self, results: GridMap, partition: int) -> Known:
         parts = [
@@ -160,4 +159,4 @@ class Reconciler:
         if len(gone):
             self.repairs["orphan"] += len(gone)
             nothing = np.full(len(gone), -1, np.int64)
-            await reader.offer(feed, gone, Blobs(gone.buffer, gone.starts, nothing))
+            await reader.offer(feed, Events.of(gone, Blobs(gone.buffer, gone.starts, nothing)))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
+from grid_inference.flow.events import Events
 from grid_inference.flow.read import Arrivals
 from grid_inference.grid.link import Link
 from grid_inference.model.binding import Binding, Mismatch, bind
@@ -26,7 +27,6 @@ from grid_inference.model.signature import Signature
 from grid_inference.records import DeadLetterBatch, PredictionBatch
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import schema_ids
-from grid_inference.wire.digest import input_digest
 
 __all__ = ["Outcome", "Scorer"]
 
@@ -79,17 +79,14 @@ class Scorer:
     async def score(self, arrivals: Arrivals, epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]]) -> Outcome:
         """Score a batch; never raises for what a record holds."""
         self.batches += 1
-        present = arrivals.values.lengths >= 0
-        everything = bool(present.all())
-        rows = arrivals.values if everything else arrivals.values.take(present)
-        keys = arrivals.keys if everything else arrivals.keys.take(present)
-        partitions = arrivals.partitions if everything else arrivals.partitions[present]
-        removed = arrivals.keys.take(~present)
-        digests = input_digest(rows)
-        parts = [await self._of_schema(rows, where, schema) for where, schema in _by_schema(rows)]
-        predictions = _predictions(parts, keys, partitions, digests, epoch_of)
-        dead = _dead_letters(parts, keys, partitions, digests, rows)
-        return Outcome(predictions, dead, removed, arrivals.partitions[~present])
+        rows, partitions = arrivals.rows, arrivals.partitions
+        present = rows.values.lengths >= 0
+        removed, gone_from = rows.keys.take(~present), partitions[~present]
+        if len(removed):
+            rows, partitions = rows.take(present), partitions[present]
+        parts = [await self._of_schema(rows.values, where, schema) for where, schema in _by_schema(rows.values)]
+        predictions = _predictions(parts, rows, partitions, epoch_of)
+        return Outcome(predictions, _dead_letters(parts, rows, partitions), removed, gone_from)
 
     async def _of_schema(self, values: Blobs, where: NDArray[np.int64], schema_id: int | None) -> _Part:
         if schema_id is None:
@@ -169,19 +166,18 @@ def _join(scores: list[Scores]) -> Scores | None:
 
 def _predictions(
     parts: list[_Part],
-    keys: Blobs,
+    rows: Events,
     partitions: NDArray[np.int32],
-    digests: NDArray[np.int64],
     epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]],
 ) -> PredictionBatch:
     scores = _join([part.scores for part in parts if part.scores is not None and part.good.size])
     good = np.concatenate([part.good for part in parts if part.good.size] or [np.empty(0, np.int64)])
-    if good.size < len(keys) or len(parts) > 1:
-        keys, partitions, digests = keys.take(good), partitions[good], digests[good]
+    if good.size < len(rows) or len(parts) > 1:
+        rows, partitions = rows.take(good), partitions[good]
     return PredictionBatch(
-        keys=keys,
+        keys=rows.keys,
         partitions=partitions,
-        digests=digests,
+        digests=rows.digests,
         score=scores.score if scores else np.empty(0),
         label_index=scores.label_index if scores else None,
         scores=scores.scores if scores else None,
@@ -190,16 +186,15 @@ def _predictions(
     )
 
 
-def _dead_letters(
-    parts: list[_Part], keys: Blobs, partitions: NDArray[np.int32], digests: NDArray[np.int64], records: Blobs
-) -> DeadLetterBatch:
+def _dead_letters(parts: list[_Part], rows: Events, partitions: NDArray[np.int32]) -> DeadLetterBatch:
     failures = [failure for part in parts for failure in part.failures]
-    rows = np.array([failure.row for failure in failures], np.int64)
+    failed = np.array([failure.row for failure in failures], np.int64)
+    refused = rows.take(failed)
     return DeadLetterBatch(
-        keys=keys.take(rows),
-        partitions=partitions[rows],
-        digests=digests[rows],
-        records=records.take(rows),
+        keys=refused.keys,
+        partitions=partitions[failed],
+        digests=refused.digests,
+        records=refused.values,
         causes=[failure.cause for failure in failures],
         messages=[failure.message for failure in failures],
     )

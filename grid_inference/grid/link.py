@@ -91,18 +91,17 @@ class _RawReader:
     def __init__(self, builder: ClientMessageBuilder, take: Callable[[f.Message], bool]) -> None:
         self._builder = builder
         self._take = take
-        self._buffer = bytearray()
         self._scanner = f.Scanner()
 
     @property
     def length(self) -> int:
-        return len(self._buffer)
+        return len(self._scanner)
 
     def read(self, data: memoryview) -> None:
-        self._buffer += data
+        self._scanner.feed(data)
 
     def process(self) -> None:
-        while message := self._scanner.next_message(self._buffer):
+        while message := self._scanner.next_message():
             if not self._take(message):
                 self._builder.on_message(_stock_message(message))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from grid_inference.grid.link import Link
 from grid_inference.wire import messages
-from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import partition_ids
 
@@ -121,12 +121,11 @@ def rows_of(keys: Blobs, found: Blobs) -> NDArray[np.int64]:
     return np.where(known[rows] == wanted, rows, -1)
 
 
-def last_rows(keys: Blobs) -> NDArray[np.int64]:
-    """Rows, in order, such that each key stands once, at its last place."""
-    if len(keys) <= 1:
-        return np.arange(len(keys))
-    identities = key_identities(keys)
+def last_rows(identities: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows, in order, such that each key, known by its identity, stands once, at its last place."""
+    if identities.size <= FEW and len(set(identities.tolist())) == identities.size:
+        return np.arange(identities.size)
     order = np.argsort(identities, kind="stable")
     ordered = identities[order]
-    last = np.r_[ordered[1:] != ordered[:-1], True] if order.size else np.empty(0, np.bool_)
+    last = np.append(ordered[1:] != ordered[:-1], True)
     return np.arange(order.size) if bool(last.all()) else np.sort(order[last])

@@ -63,8 +63,8 @@ _response_head = struct.Struct("<iq")
 class Message:
     """One whole message: its bytes and where its frames are."""
 
-    data: bytes
-    """Every byte of the message, frame headers included."""
+    data: bytes | bytearray
+    """Every byte of the message, frame headers included; nobody changes them any more."""
     runs: list[tuple[int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int]])
     """Frames as (offset, length of even frames, length of odd frames, number of pairs); (.., 0, 1) is a single one."""
 
@@ -112,14 +112,23 @@ class Message:
 
 
 class Scanner:
-    """Finds the ends of messages in a growing buffer; keeps its place between calls, so no byte is looked at twice."""
+    """Finds the ends of messages in a stream; keeps its place between calls, so no byte is looked at twice."""
 
     def __init__(self) -> None:
+        self._buffer = bytearray()
         self._next = 0
         self._runs: list[tuple[int, int, int, int]] = []
 
-    def next_message(self, buffer: bytearray) -> Message | None:
-        """Cut the first whole message off the front of `buffer`, or return None until more bytes are there."""
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def feed(self, data: Buffer) -> None:
+        """More bytes have come."""
+        self._buffer += data
+
+    def next_message(self) -> Message | None:
+        """Cut the first whole message off the front, or return None until more bytes are there."""
+        buffer = self._buffer
         position, size = self._next, len(buffer)
         while position + FRAME_HEADER_BYTES <= size:
             length, flags = HEADER.unpack_from(buffer, position)
@@ -133,14 +142,20 @@ class Scanner:
             self._runs.append((position, even, odd, pairs))
             position += (even + odd) * pairs
             if flags & IS_FINAL:
-                return self._cut(buffer, position)
+                return self._cut(position)
         self._next = position
         return None
 
-    def _cut(self, buffer: bytearray, end: int) -> Message:
-        with memoryview(buffer) as view:
-            message = Message(bytes(view[:end]), self._runs)
-        del buffer[:end]
+    def _cut(self, end: int) -> Message:
+        """The first `end` bytes as a message: whichever is shorter is copied, the message or what came behind it."""
+        buffer = self._buffer
+        if end < len(buffer) - end:
+            message = Message(bytes(memoryview(buffer)[:end]), self._runs)
+            del buffer[:end]
+        else:
+            self._buffer = buffer[end:]
+            del buffer[end:]
+            message = Message(buffer, self._runs)
         self._next, self._runs = 0, []
         return message
 
@@ -183,11 +198,12 @@ def _same_headers(buffer: Buffer, position: int, even: int, odd: int, count: int
 
 def message_ends(data: bytes) -> list[Message]:
     """Split bytes that hold whole messages; raise DecodeError if something is left over."""
-    buffer, scanner, messages = bytearray(data), Scanner(), list[Message]()
-    while message := scanner.next_message(buffer):
+    scanner, messages = Scanner(), list[Message]()
+    scanner.feed(data)
+    while message := scanner.next_message():
         messages.append(message)
-    if buffer:
-        raise DecodeError(f"{len(buffer)} bytes are left over after the last whole message")
+    if scanner:
+        raise DecodeError(f"{len(scanner)} bytes are left over after the last whole message")
     return messages
 
 

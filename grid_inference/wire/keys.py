@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -224,10 +225,31 @@ def key_texts(keys: Blobs) -> Blobs:
     """`key_text` as UTF-8 bytes; many keys that are all LONG in one pass."""
     many_longs = len(keys) > FEW and bool((keys.lengths == _PAYLOAD + 8).all())
     if many_longs and bool((keys.read(4, ">i4") == layout.TYPE_LONG).all()):
-        digits = keys.read(_PAYLOAD, ">i8").astype(np.bytes_)
-        texts = Blobs.from_matrix(digits.view(np.uint8).reshape(len(keys), -1))
-        return Blobs(texts.buffer, texts.starts, np.strings.str_len(digits).astype(np.int64))
+        values = keys.read(_PAYLOAD, ">i8").astype(np.int64)
+        if int(values.min()) >= 0:
+            return _digits(values)
     return Blobs.of([text.encode() for text in key_text(keys)])
+
+
+def _digits(values: NDArray[np.int64]) -> Blobs:
+    """Numbers from 0 on in decimal, four digits at a time; numpy's own conversion takes four times as long."""
+    quads, rest = np.empty((values.size, 5), np.uint32), values.astype(np.uint64)
+    for place in range(4, -1, -1):
+        higher = rest // np.uint64(10_000)
+        quads[:, place] = _four_digits()[rest - higher * np.uint64(10_000)]
+        rest = higher
+    lengths = np.searchsorted(_POWERS_OF_TEN, values, side="right") + 1
+    starts = np.arange(1, values.size + 1) * (5 * 4) - lengths
+    return Blobs(quads.view(np.uint8).reshape(-1), starts, lengths)
+
+
+_POWERS_OF_TEN = 10 ** np.arange(1, 19, dtype=np.int64)
+
+
+@cache
+def _four_digits() -> NDArray[np.uint32]:
+    """The numbers from 0000 to 9999 as four ASCII digits each."""
+    return np.array([f"{number:04d}" for number in range(10_000)], np.bytes_).view(np.uint32)
 
 
 # ---- keys → partitions

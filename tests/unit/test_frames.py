@@ -39,14 +39,14 @@ def test_frames_are_found_however_the_stream_is_cut(count: int, sizes: tuple[int
         pytest.skip("the same as with fewer frames, and slow")
     payloads = [bytes([index % 251]) * sizes[index % len(sizes)] for index in range(count)]
     data = frame(b"head", f.UNFRAGMENTED) + b"".join(map(frame, payloads)) + frame(b"tail", f.IS_FINAL)
-    scanner, buffer, found = f.Scanner(), bytearray(), list[f.Message]()
+    scanner, found = f.Scanner(), list[f.Message]()
     stream = data * 2
     for start in range(0, len(stream), chunk):
-        buffer += stream[start : start + chunk]
-        while message := scanner.next_message(buffer):
+        scanner.feed(stream[start : start + chunk])
+        while message := scanner.next_message():
             found.append(message)
     assert [message.data for message in found] == [data, data]
-    assert not buffer
+    assert not len(scanner)
     for message in found:
         blobs, flags = message.frames()
         assert blobs.tolist() == [b"head", *payloads, b"tail"]
@@ -56,8 +56,10 @@ def test_frames_are_found_however_the_stream_is_cut(count: int, sizes: tuple[int
 
 @pytest.mark.parametrize("length", [0, 5, -1, (1 << 30) + 1])
 def test_an_impossible_length_is_a_damaged_stream(length: int) -> None:
+    scanner = f.Scanner()
+    scanner.feed(struct.pack("<iH", length, 0))
     with pytest.raises(DecodeError, match="damaged"):
-        f.Scanner().next_message(bytearray(struct.pack("<iH", length, 0)))
+        scanner.next_message()
 
 
 def test_bytes_left_over_are_reported() -> None:

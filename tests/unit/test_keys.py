@@ -6,7 +6,16 @@ import pytest
 
 from grid_inference.errors import EncodeError
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.keys import DataKey, decode_keys, encode_keys, guard_key, key_text, murmur3, partition_ids
+from grid_inference.wire.keys import (
+    DataKey,
+    decode_keys,
+    encode_keys,
+    guard_key,
+    key_text,
+    key_texts,
+    murmur3,
+    partition_ids,
+)
 
 UUID_TEXT = "00112233-4455-6677-8899-aabbccddeeff"
 
@@ -138,3 +147,10 @@ def test_guard_keys() -> None:
     for partition in (-1, 31):
         with pytest.raises(EncodeError):
             guard_key("positions", partition, 31)
+
+
+@pytest.mark.parametrize("least", [0, -1])
+def test_texts_of_many_longs_are_those_of_each(least: int) -> None:
+    borders = [sign * 10**power + step for power in range(19) for step in (-1, 0, 1) for sign in (1, least or 1)]
+    keys = encode_keys([*(value for value in borders if value >= least or least), 2**63 - 1, 0])
+    assert key_texts(keys).tolist() == [text.encode() for text in key_text(keys)]

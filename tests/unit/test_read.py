@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from grid_inference.config import WorkerConfig
+from grid_inference.flow.events import Events
 from grid_inference.flow.positions import Position
 from grid_inference.flow.read import Feed, Reader
 from grid_inference.wire.keys import encode_keys
@@ -30,7 +31,7 @@ def test_a_chunk_that_was_not_written_is_scanned_again() -> None:
             scans.append(cause)
             for start in range(0, 6, 2):
                 rows = np.arange(start, start + 2)
-                await reader.offer(feed, keys.take(rows), keys.take(rows))
+                await reader.offer(feed, Events.of(keys, keys).take(rows))
             await reader.settled(feed)
             return Position(1, None)
 
@@ -41,7 +42,7 @@ def test_a_chunk_that_was_not_written_is_scanned_again() -> None:
                 taken.append([])
                 await reader.retry(arrivals, "failed write")
                 continue
-            taken.append(arrivals.keys.tolist())
+            taken.append(arrivals.rows.keys.tolist())
             reader.resume(arrivals)
             if len(taken) == 5:
                 await asyncio.sleep(0)

@@ -1,0 +1,70 @@
+"""`Events`: what a journal or a scan has brought, as columns, with the two fingerprints by which the flow decides.
+
+A key's identity tells which events speak of the same entry, a value's digest which value it is; both are computed once,
+when the bytes have just arrived, and serve the witness, the choice of the newest event, and the prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.grid.maps import key_identities, last_rows
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.digest import input_digest
+
+__all__ = ["Events"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """n entries: their keys and newest values, in the order of their writes."""
+
+    keys: Blobs
+    values: Blobs
+    """Records; length -1 where the entry was removed."""
+    identities: NDArray[np.int64]
+    """Equal for equal keys, shape (n,)."""
+    digests: NDArray[np.int64]
+    """Of the values, 0 where the entry was removed; shape (n,)."""
+
+    @classmethod
+    def of(cls, keys: Blobs, values: Blobs) -> Events:
+        """Events of these keys and values."""
+        return cls(keys, values, key_identities(keys), input_digest(values))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Events]) -> Events:
+        """Join several in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            Blobs.concat([part.keys for part in parts]),
+            Blobs.concat([part.values for part in parts]),
+            np.concatenate([part.identities for part in parts]),
+            np.concatenate([part.digests for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return self.values.nbytes
+
+    @property
+    def witnesses(self) -> NDArray[np.int64]:
+        """A 64-bit fingerprint of each, over key and value: equal on every replica, unlike the event's type."""
+        return self.identities * np.int64(3) + self.digests
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Events:
+        """Those at an index array or boolean mask."""
+        return Events(self.keys.take(rows), self.values.take(rows), self.identities[rows], self.digests[rows])
+
+    def newest_rows(self) -> NDArray[np.int64]:
+        """Of every key only its last row: predictions of older ones would be overwritten in the same breath."""
+        return last_rows(self.identities)
