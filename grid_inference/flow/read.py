@@ -236,7 +236,7 @@ class Reader:
         counts = np.array([page.count for _, page in pages], np.int64)
         lasts = np.cumsum(counts) - 1
         firsts = lasts - counts + 1
-        first_witnesses, last_witnesses = events.witnesses[firsts].tolist(), events.witnesses[lasts].tolist()
+        first_witnesses, last_witnesses = events.witnesses(firsts).tolist(), events.witnesses(lasts).tolist()
         lost = np.logical_or.reduceat(items.lost, firsts).tolist()
         fresh = np.ones(len(events), np.bool_)
         went_on = list[Feed]()

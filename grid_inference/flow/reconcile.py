@@ -139,7 +139,7 @@ class Reconciler:
         if not page.count:
             return Position(newest + 1, None)
         items = journal.decode_items([page])
-        return Position(page.next_sequence, int(Events.of(items.keys, items.records).witnesses[0]))
+        return Position(page.next_sequence, int(Events.of(items.keys, items.records).witnesses(np.array([0]))[0]))
 
     async def _known(self, results: GridMap, partition: int) -> Known:
         parts = [

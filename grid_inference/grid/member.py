@@ -41,6 +41,7 @@ PARTITIONS: Final = 31
 JOURNAL_CAPACITY: Final = 310_000
 STOP_TIMEOUT_S: Final = 30.0
 PREPARE_TIMEOUT_S: Final = 90.0
+TRAINEE_HEAP_MB: Final = 256
 POLL_S: Final = 0.02
 FREE_PORT_TRIES: Final = 3
 LOG_TAIL_LINES: Final = 40
@@ -152,7 +153,7 @@ class Member:
         """Give Java's ahead-of-time cache for this jar; where there is none yet, a first member's life makes it."""
 
         def live_once(output: Path) -> None:
-            trainee = MemberConfig(port=free_port("127.0.0.1"), version=config.version)
+            trainee = MemberConfig(port=free_port("127.0.0.1"), version=config.version, heap_mb=TRAINEE_HEAP_MB)
             cls._start_once(trainee, [str(java), f"-XX:AOTCacheOutput={output}"], jar).stop(PREPARE_TIMEOUT_S)
 
         return prepared(java, jar, JAVA_FLAGS, live_once)
@@ -267,12 +268,12 @@ class PortTakenError(MemberStartError):
     """The member's port is in use."""
 
 
-def failure(config: MemberConfig, log: str, log_path: Path, returned: int) -> MemberStartError:
-    """Make the error of a member that ended by itself, in its own words."""
-    if returned == -KILLED:
-        message = "the Hazelcast member was killed at its start, as a system does that runs out of memory"
-        return MemberStartError(message, remedy="give the member a heap that fits the machine (heap_mb)")
+def failure(config: MemberConfig, log: str, log_path: Path, exit_code: int) -> MemberStartError:
+    """Make the error of a member that ended by itself, in its own words, or was killed."""
     reason = start_log.reason_of(log)
+    if exit_code == -KILLED:
+        message = f"the Hazelcast member was killed at its start, as by a system out of memory: {reason.text}"
+        return MemberStartError(message, remedy=f"give it a heap that fits the machine (heap_mb), or see {log_path}")
     remedy = reason.remedy or (f"correct {config.config_file}" if config.config_file else f"see {log_path}")
     kind = PortTakenError if "already in use" in reason.text else MemberStartError
     return kind(f"the Hazelcast member did not start: {reason.text}", remedy=remedy)
@@ -300,7 +301,8 @@ def java_options(config: MemberConfig) -> list[str]:
     }
     if config.public_address:
         properties["hazelcast.local.publicAddress"] = config.public_address
-    heap = ["-XX:InitialRAMPercentage=25", "-XX:MaxRAMPercentage=25"]
+    # The last one keeps what was taken: by its own default Java gives a heap that is mostly free back.
+    heap = ["-XX:InitialRAMPercentage=25", "-XX:MaxRAMPercentage=25", "-XX:MaxHeapFreeRatio=100"]
     if config.heap_mb:
         heap = [f"-Xmx{config.heap_mb}m", f"-Xms{config.heap_mb}m"]
     return [*JAVA_FLAGS, *heap, *(f"-D{name}={as_text(value)}" for name, value in properties.items())]

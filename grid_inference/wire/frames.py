@@ -30,6 +30,8 @@ HEADER = struct.Struct("<iH")
 FRAME_HEADER_BYTES = HEADER.size
 FRAME_BYTES_MAX = 1 << 30
 """A longer frame is taken for a damaged stream."""
+HANDED_OVER_SHARE = 8
+"""A message takes the buffer along, instead of being copied, if what came behind it is so many times smaller."""
 RUN_FRAMES_MIN = 8
 """Fewer frames than this are stepped over one by one."""
 
@@ -64,7 +66,7 @@ class Message:
     """One whole message: its bytes and where its frames are."""
 
     data: bytes | bytearray
-    """Every byte of the message, frame headers included; nobody changes them any more."""
+    """Every byte of the message, frame headers included; they must not be changed."""
     runs: list[tuple[int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int]])
     """Frames as (offset, length of even frames, length of odd frames, number of pairs); (.., 0, 1) is a single one."""
 
@@ -147,9 +149,9 @@ class Scanner:
         return None
 
     def _cut(self, end: int) -> Message:
-        """The first `end` bytes as a message: whichever is shorter is copied, the message or what came behind it."""
+        """The first `end` bytes as a message: handed over if little came behind them, which is copied then."""
         buffer = self._buffer
-        if end < len(buffer) - end:
+        if len(buffer) - end > end // HANDED_OVER_SHARE:
             message = Message(bytes(memoryview(buffer)[:end]), self._runs)
             del buffer[:end]
         else:

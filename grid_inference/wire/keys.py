@@ -225,25 +225,27 @@ def key_texts(keys: Blobs) -> Blobs:
     """`key_text` as UTF-8 bytes; many keys that are all LONG in one pass."""
     many_longs = len(keys) > FEW and bool((keys.lengths == _PAYLOAD + 8).all())
     if many_longs and bool((keys.read(4, ">i4") == layout.TYPE_LONG).all()):
-        values = keys.read(_PAYLOAD, ">i8").astype(np.int64)
-        if int(values.min()) >= 0:
-            return _digits(values)
+        return _digits(keys.read(_PAYLOAD, ">i8").astype(np.int64))
     return Blobs.of([text.encode() for text in key_text(keys)])
 
 
 def _digits(values: NDArray[np.int64]) -> Blobs:
-    """Numbers from 0 on in decimal, four digits at a time; numpy's own conversion takes four times as long."""
-    quads, rest = np.empty((values.size, 5), np.uint32), values.astype(np.uint64)
+    """Numbers in decimal, four digits at a time: several times as fast as numpy's own conversion."""
+    negative, bits = values < 0, values.view(np.uint64)
+    magnitudes = np.where(negative, -bits, bits)
+    quads, rest = np.empty((values.size, 5), np.uint32), magnitudes
     for place in range(4, -1, -1):
         higher = rest // np.uint64(10_000)
         quads[:, place] = _four_digits()[rest - higher * np.uint64(10_000)]
         rest = higher
-    lengths = np.searchsorted(_POWERS_OF_TEN, values, side="right") + 1
+    lengths = np.searchsorted(_POWERS_OF_TEN, magnitudes, side="right") + 1 + negative
     starts = np.arange(1, values.size + 1) * (5 * 4) - lengths
-    return Blobs(quads.view(np.uint8).reshape(-1), starts, lengths)
+    texts = quads.view(np.uint8).reshape(-1)
+    texts[starts[negative]] = ord("-")
+    return Blobs(texts, starts, lengths)
 
 
-_POWERS_OF_TEN = 10 ** np.arange(1, 19, dtype=np.int64)
+_POWERS_OF_TEN = 10 ** np.arange(1, 19, dtype=np.uint64)
 
 
 @cache

@@ -149,8 +149,7 @@ def test_guard_keys() -> None:
             guard_key("positions", partition, 31)
 
 
-@pytest.mark.parametrize("least", [0, -1])
-def test_texts_of_many_longs_are_those_of_each(least: int) -> None:
-    borders = [sign * 10**power + step for power in range(19) for step in (-1, 0, 1) for sign in (1, least or 1)]
-    keys = encode_keys([*(value for value in borders if value >= least or least), 2**63 - 1, 0])
+def test_texts_of_many_longs_are_those_of_each() -> None:
+    borders = [sign * (10**power + step) for power in range(19) for step in (-1, 0, 1) for sign in (1, -1)]
+    keys = encode_keys([*borders, 2**63 - 1, -(2**63)])
     assert key_texts(keys).tolist() == [text.encode() for text in key_text(keys)]

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hazelcast
@@ -21,11 +22,10 @@ from hazelcast.protocol.client_message import REQUEST_HEADER_SIZE, OutboundMessa
 
 from grid_inference.errors import ConfigError, MemberStartError
 from grid_inference.grid import jars
-from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.grid.member import Member, MemberConfig, failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 JOURNAL_SUBSCRIBE = 82176
 SMALL_HEAP_MB = 256
@@ -320,3 +320,10 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def test_a_member_that_the_system_killed():
+    error = failure(MemberConfig(), "", Path("member.log"), -9)
+    assert "killed at its start" in str(error)
+    assert "heap_mb" in error.remedy
+    assert "member.log" in error.remedy
