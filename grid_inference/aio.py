@@ -491,11 +491,17 @@ def _columns_of(columns: Any) -> dict[str, Any]:
     if hasattr(columns, "column_names"):
         return {name: _array(columns[name].to_numpy(zero_copy_only=False)) for name in columns.column_names}
     if hasattr(columns, "columns"):
-        return {str(name): _array(columns[name].to_numpy()) for name in columns.columns}
+        return {str(name): _array_of_series(columns[name]) for name in columns.columns}
     raise EncodeError(
         f"records can't be put from {type(columns).__name__}",
         remedy="pass a dict of arrays, a DataFrame or an Arrow table",
     )
+
+
+def _array_of_series(series: Any) -> Any:
+    """Numbers as they are; in a column of objects what pandas takes for missing is a null."""
+    values = series.to_numpy()
+    return np.where(series.isna(), None, values) if values.dtype == np.object_ else values
 
 
 def _array(values: Any) -> Any:

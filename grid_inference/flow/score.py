@@ -113,18 +113,17 @@ class Scorer:
         return known
 
     def _apply(self, binding: Binding, values: Blobs, where: NDArray[np.int64]) -> _Part:
-        """Decode to the model's matrix and score it; may run beside the loop."""
+        """Decode to the model's inputs and score them; may run beside the loop."""
         try:
-            matrix, misfits = binding.inputs(values)
+            inputs, misfits = binding.inputs(values)
         except DecodeError as error:
             return self._one_by_one(binding, values, where, error)
         started = time.perf_counter()
-        failures: list[Failure] = []
-        if misfits.size:
-            reason = binding.bad_row
-            failures = [Failure(int(where[row]), reason.cause, reason.message) for row in misfits.tolist()]
-            matrix, where = np.delete(matrix, misfits, axis=0), np.delete(where, misfits)
-        scores, good, failed = self._engine.score(matrix, self._nan)
+        failures = [Failure(int(where[row]), reason.cause, reason.message) for row, reason in misfits.items()]
+        if misfits:
+            fitting = np.delete(np.arange(where.size), list(misfits))
+            inputs, where = inputs[fitting], where[fitting]
+        scores, good, failed = self._engine.score(inputs, self._nan)
         self.model_s += time.perf_counter() - started
         failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
         return _Part(where[good], scores, failures)

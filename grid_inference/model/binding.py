@@ -1,6 +1,6 @@
 """`bind`: a model's signature held against one record schema, once per schema.
 
-In: a signature and a Compact schema. Out: a `Binding` that turns records into the model's matrix, or a `Mismatch` with
+In: a signature and a Compact schema. Out: a `Binding` that turns records into the model's inputs, or a `Mismatch` with
 the cause that goes into the dead letters. No record is looked at to decide.
 """
 
@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import SignatureError
+from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.frame import Frame, frame_column
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, decode_columns, decode_matrix
+from grid_inference.wire.schema import NULLABLE_OF
 
 __all__ = ["Binding", "Mismatch", "bind", "resolve"]
 
@@ -25,7 +28,9 @@ SCALARS = frozenset(FieldKind[f"{start}{name}"] for start in ("", "NULLABLE_") f
 ARRAYS = frozenset(FieldKind[f"ARRAY_OF_{name}"] for name in ("BOOLEAN", *_NUMBERS))
 FLOAT32S = frozenset({FieldKind.FLOAT32, FieldKind.NULLABLE_FLOAT32, FieldKind.ARRAY_OF_FLOAT32})
 NAMES_SHOWN_MAX = 20
-NO_ROWS = np.empty(0, np.int64)
+DATES = (FieldKind.DATE, FieldKind.TIME, FieldKind.TIMESTAMP, FieldKind.TIMESTAMP_WITH_TIMEZONE)
+FRAME_KINDS = SCALARS | {FieldKind.STRING, FieldKind.DECIMAL, *DATES}
+"""What can feed a column of a model that picks its columns by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +45,49 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Records of one schema as the model's matrix."""
+    """Records of one schema as the model's inputs."""
 
     signature: Signature
     """With its order settled."""
     schema: Schema
     """What the records are."""
     dtype: np.dtype[Any]
-    """float64; float32 if all inputs are FLOAT32 and the signature says that the model takes them as they are. An int64
-    beyond 2^53 is rounded, as scikit-learn itself would."""
+    """Of a matrix: float64; float32 if all inputs are FLOAT32 and the signature says that the model takes them as they
+    are. An int64 beyond 2^53 is rounded, as scikit-learn itself would."""
 
     names: tuple[str, ...]
     """The record's fields in the model's order."""
 
-    def inputs(self, values: Blobs) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """The matrix (n, inputs), and the rows that have no meaning in it: a null array or one of another length.
+    def inputs(self, values: Blobs) -> tuple[Inputs, dict[int, Mismatch]]:
+        """The inputs of n records, and the rows that have no meaning in them: an array is null or of another length.
 
         Raises DecodeError where the bytes are no records of this schema.
         """
         field = self.signature.array_field
-        if field is None:
-            return decode_matrix(values, self.schema, self.names, self.dtype), NO_ROWS
-        column = decode_columns(values, self.schema, [field], {field: self.signature.inputs_count})[field]
-        matrix = column.values.astype(self.dtype, copy=False)
-        return matrix, NO_ROWS if column.valid is None else np.flatnonzero(~column.valid)
+        if field is not None:
+            return self._from_array(values, field)
+        if self.signature.frame:
+            return self._frame(values), {}
+        return decode_matrix(values, self.schema, self.names, self.dtype), {}
 
-    @property
-    def bad_row(self) -> Mismatch:
-        """Why `inputs` sets a row apart."""
+    def _from_array(self, values: Blobs, field: str) -> tuple[NDArray[Any], dict[int, Mismatch]]:
         count = self.signature.inputs_count
-        return Mismatch("WRONG_TYPE", f"{self.signature.array_field} is null or has not {count} values")
+        column = decode_columns(values, self.schema, [field], {field: count})[field]
+        bad = [] if column.valid is None else np.flatnonzero(~column.valid).tolist()
+        reason = Mismatch("WRONG_TYPE", f"{field} is null or has not {count} values")
+        return column.values.astype(self.dtype, copy=False), dict.fromkeys(bad, reason)
+
+    def _frame(self, values: Blobs) -> Frame:
+        columns = decode_columns(values, self.schema, self.names)
+        kinds = {name: self.schema.slots[name].kind for name in self.names}
+        return Frame.of(
+            {
+                name: frame_column(
+                    column, nullable=kinds[name] in NULLABLE_OF, decimal=kinds[name] is FieldKind.DECIMAL
+                )
+                for name, column in columns.items()
+            }
+        )
 
 
 def resolve(signature: Signature, schema: Schema | None) -> Signature:
@@ -98,19 +116,25 @@ def bind(signature: Signature, schema: Schema) -> Binding | Mismatch:
     signature = resolve(signature, schema)
     names = signature.names if signature.array_field is None else (signature.array_field,)
     kinds = {each.name: each.kind for each in schema.fields}
-    allowed = SCALARS if signature.array_field is None else ARRAYS
+    allowed = ARRAYS if signature.array_field is not None else FRAME_KINDS if signature.frame else SCALARS
     missing = [name for name in names if name not in kinds]
     if missing:
         return Mismatch("MISSING_FEATURE", f"{_listed(missing)}: no such field in {_described(schema)}")
     for name in names:
         if kinds[name] not in allowed:
-            wanted = "a number" if signature.array_field is None else "an array of numbers"
+            wanted = _wanted(signature)
             return Mismatch(
                 "WRONG_TYPE", f"{name} is {kinds[name].name} in {schema.type_name}, the model needs {wanted}"
             )
     all_float32 = all(kinds[name] in FLOAT32S for name in names)
     dtype = np.dtype(signature.float_dtype if all_float32 else np.float64)
     return Binding(signature, schema, dtype, signature.names)
+
+
+def _wanted(signature: Signature) -> str:
+    if signature.array_field is not None:
+        return "an array of numbers"
+    return "a number, a string, a date or a time" if signature.frame else "a number"
 
 
 def _described(schema: Schema) -> str:

@@ -22,14 +22,14 @@ FloatType = Literal["float32", "float64"]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One column of the model's matrix."""
+    """One column of the model's inputs."""
 
     name: str
     """The record's field, or `field[3]` for a value of the array field."""
     dtype: str = "float64"
-    """The sample's numpy type, or float64 where no sample was given; it informs, and binds nobody."""
+    """The sample's type: numpy's name, or `string`; float64 where no sample was given. It informs, and binds nobody."""
     nullable: bool = False
-    """Whether the sample had missing values here."""
+    """Whether the sample had missing values here: then NaN and null are scored, whatever the policy for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,17 @@ class Signature:
         count = count or len(names or ())
         if array_field is not None:
             names = tuple(f"{array_field}[{index}]" for index in range(count))
+        inputs = tuple(sampled.get(name, Input(name)) for name in names or ())
+        frame = estimators.picks_by_name(model)
+        if not frame:
+            _check_numbers(inputs)
         return cls(
-            inputs=tuple(sampled.get(name, Input(name)) for name in names or ()),
+            inputs=inputs,
             task=task,
             classes=classes,
             array_field=array_field,
             inputs_count=count,
-            frame=estimators.picks_by_name(model),
+            frame=frame,
             float_dtype="float32" if estimators.batch_independent_float32(model) else "float64",
         )
 
@@ -145,6 +149,16 @@ def _check_count(names: tuple[str, ...], count: int | None, source: str) -> None
         )
 
 
+def _check_numbers(inputs: tuple[Input, ...]) -> None:
+    """Refuse a sample of strings or dates for a model that takes a matrix of numbers."""
+    for each in inputs:
+        if each.dtype == "string" or np.dtype(each.dtype).kind not in "buif":
+            raise SignatureError(
+                f"the sample's column {each.name!r} is {each.dtype}, and the model takes numbers",
+                remedy="put the encoder into the model: a Pipeline of a ColumnTransformer and the estimator",
+            )
+
+
 def _sample_inputs(sample: Any) -> dict[str, Input]:
     """The columns of a DataFrame, Arrow table or dict of arrays as inputs; a bare matrix has no names."""
     if sample is None or isinstance(sample, np.ndarray | list | tuple):
@@ -157,13 +171,20 @@ def _sample_inputs(sample: Any) -> dict[str, Input]:
 
 def _sample_input(name: str, values: np.ndarray[Any, Any]) -> Input:
     if values.dtype.kind == "O":
+        present = [value for value in values.tolist() if value is not None and value == value]  # noqa: PLR0124  # NaN
+        nullable = len(present) < values.size
+        if present and all(isinstance(value, str) for value in present):
+            return Input(name, "string", nullable)
         try:
-            values = values.astype(np.float64)
+            return Input(name, str(np.array(present, np.float64).dtype), nullable)
         except (TypeError, ValueError):
             raise SignatureError(
-                f"the sample's column {name!r} holds {type(values.flat[0]).__name__}, not numbers",
-                remedy="models take numeric and boolean columns: encode it before the record is put",
+                f"the sample's column {name!r} holds {type(present[0]).__name__}, no numbers and no strings",
+                remedy="models take numbers, booleans, strings, dates and times",
             ) from None
+    if values.dtype.kind in "USmM":
+        dtype = "string" if values.dtype.kind in "US" else str(values.dtype)
+        return Input(name, dtype, values.dtype.kind in "mM" and bool(np.isnat(values).any()))
     if values.dtype.kind not in "buif":
-        raise SignatureError(f"the sample's column {name!r} is {values.dtype}, not numbers")
+        raise SignatureError(f"the sample's column {name!r} is {values.dtype}, which no record holds")
     return Input(name, str(values.dtype), values.dtype.kind == "f" and bool(np.isnan(values).any()))

@@ -30,6 +30,7 @@ from grid_inference.wire.schema import (
     Schema,
     Slot,
 )
+from grid_inference.wire.texts import decode_texts
 
 __all__ = ["decode_columns", "decode_matrix", "schema_ids"]
 
@@ -285,14 +286,8 @@ class _VarReader:
         if bool(((sizes < 0) | (offsets[rows] + LENGTH_BYTES + sizes > self._sizes[rows])).any()):
             raise DecodeError("a string reaches outside its record")
         starts = self._values.starts[rows] + self._start + offsets[rows] + LENGTH_BYTES
-        whole = self._values.buffer.data
         found = np.full(valid.size, None, np.object_)
-        try:
-            where = zip(rows.tolist(), starts.tolist(), (starts + sizes).tolist(), strict=True)
-            for row, start, end in where:
-                found[row] = str(whole[start:end], "utf-8")
-        except UnicodeDecodeError as error:
-            raise DecodeError(f"a string is no UTF-8: {error}") from None
+        found[rows] = decode_texts(Blobs(self._values.buffer, starts, sizes))
         return Column(found, valid)
 
     def _objects(self, kind: FieldKind, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:

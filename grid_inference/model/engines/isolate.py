@@ -1,8 +1,8 @@
 """Scoring a batch so that one bad row costs its neighbours nothing.
 
-In: a matrix and something that predicts. Out: scores of the good rows, which rows those are, a reason for each other.
-On the happy path this adds one look at the matrix; a batch that makes the model raise is halved until the culprits
-stand alone.
+In: a matrix or a frame, and something that predicts. Out: scores of the good rows, which rows those are, a reason for
+each other. On the happy path this adds one look at the inputs; a batch that makes the model raise is halved until the
+culprits stand alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BadOutputError", "Failure", "Predicts", "Scores", "isolate", "plainly_finite"]
+from grid_inference.model.frame import Frame
 
+__all__ = ["BadOutputError", "Failure", "Inputs", "Predicts", "Scores", "isolate", "plainly_finite"]
+
+Inputs = NDArray[Any] | Frame
+"""What a model is handed: n rows."""
 NanPolicy = Literal["score", "dead-letter"]
 MESSAGE_CHARS_MAX = 300
 NAMES_SHOWN_MAX = 3
@@ -70,13 +74,15 @@ class Failure:
 class Predicts(Protocol):
     """What isolation needs of an engine."""
 
-    def predict(self, matrix: NDArray[Any], *, finite: bool | None = None) -> Scores:
-        """Score all rows or raise; `finite` says that the matrix is known to hold only finite numbers."""
+    def predict(self, inputs: Inputs, *, finite: bool | None = None) -> Scores:
+        """Score all rows or raise; `finite` says that no value is known to be missing or infinite."""
         ...
 
 
-def plainly_finite(matrix: NDArray[Any]) -> bool:
+def plainly_finite(matrix: Inputs) -> bool:
     """Whether all values are finite and of ordinary size, in one pass; False may also mean: look closer."""
+    if isinstance(matrix, Frame):
+        return not bool(matrix.absent.any())
     if not matrix.size:
         return True
     # A NaN makes both comparisons false. BLAS's dot would need one pass, but waits for its threads on a busy machine.
@@ -85,21 +91,26 @@ def plainly_finite(matrix: NDArray[Any]) -> bool:
 
 
 def isolate(
-    engine: Predicts, matrix: NDArray[Any], nan: NanPolicy, names: Sequence[str]
+    engine: Predicts, inputs: Inputs, nan: NanPolicy, names: Sequence[str], nullable: NDArray[np.bool_]
 ) -> tuple[Scores, NDArray[np.int64], list[Failure]]:
-    """Score what can be scored: scores of the good rows, their row numbers in order, a failure for each other row."""
-    rows = np.arange(matrix.shape[0], dtype=np.int64)
+    """Score what can be scored: scores of the good rows, their row numbers in order, a failure for each other row.
+
+    With `nan = "dead-letter"` a row with a missing or infinite value is refused, unless the value is NaN or null in a
+    column where the signature says that it may be: `nullable`, shape (columns,).
+    """
+    rows = np.arange(inputs.shape[0], dtype=np.int64)
     failures: list[Failure] = []
-    finite = plainly_finite(matrix)
+    finite = plainly_finite(inputs)
     if not finite and nan == "dead-letter":
-        clean = np.isfinite(matrix).all(axis=1)
-        failures = [Failure(int(row), "NAN_FEATURE", _not_finite(matrix[row], names)) for row in rows[~clean]]
+        bad = _refused(inputs, nullable)
+        clean = np.logical_not(bad.any(axis=1))
+        failures = [Failure(int(row), "NAN_FEATURE", _not_finite(inputs, row, bad, names)) for row in rows[~clean]]
         rows = rows[clean]
-        matrix = matrix[clean] if failures else matrix
-        finite = bool(failures) and plainly_finite(matrix)
+        inputs = inputs[clean] if failures else inputs
+        finite = bool(failures) and plainly_finite(inputs)
     done: list[tuple[Scores, NDArray[np.int64]]] = []
     # A stack rather than recursion: ranges still to be scored, the next one last.
-    waiting = [(matrix, rows)]
+    waiting: list[tuple[Inputs, NDArray[np.int64]]] = [(inputs, rows)]
     while waiting:
         part, part_rows = waiting.pop()
         try:
@@ -146,16 +157,29 @@ def _without_bad_output(
     return scores.take(good), rows[good]
 
 
-def _not_finite(row: NDArray[Any], names: Sequence[str]) -> str:
+def _refused(inputs: Inputs, nullable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which values must not be there, shape (n, columns)."""
+    if isinstance(inputs, Frame):
+        return inputs.absent & ~nullable
+    bad = ~np.isfinite(inputs)
+    return bad & ~(np.isnan(inputs) & nullable) if bool(nullable.any()) else bad
+
+
+def _not_finite(inputs: Inputs, row: int, bad: NDArray[np.bool_], names: Sequence[str]) -> str:
     """Name the first few columns that are not finite."""
-    columns = np.flatnonzero(~np.isfinite(row))
+    columns = np.flatnonzero(bad[row])
     shown = [
         f"{names[column] if column < len(names) else f'input {column}'} is "
-        f"{'NaN or null' if np.isnan(row[column]) else 'infinite'}"
-        for column in columns[:NAMES_SHOWN_MAX]
+        f"{'infinite' if _infinite(inputs, row, column) else 'NaN or null'}"
+        for column in columns[:NAMES_SHOWN_MAX].tolist()
     ]
     more = f" and {len(columns) - NAMES_SHOWN_MAX} more" if len(columns) > NAMES_SHOWN_MAX else ""
     return ", ".join(shown) + more
+
+
+def _infinite(inputs: Inputs, row: int, column: int) -> bool:
+    values = list(inputs.columns.values())[column] if isinstance(inputs, Frame) else inputs[:, column]
+    return values.dtype.kind == "f" and bool(np.isinf(values[row]))
 
 
 def _cause(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """`SklearnEngine`: a fitted scikit-learn model asked once where that is enough, with its per-call overhead cut.
 
-In: a float matrix in the signature's order. Out: `Scores`; labels are those of `model.predict`, scores those of its
-`predict_proba`. Classifiers without `predict_proba` get 1.0 for the predicted class and 0.0 for the others. Keys,
-records and events are not known here.
+In: a float matrix in the signature's order, or a frame for a model that picks columns by name. Out: `Scores`; labels
+are those of `model.predict`, scores those of its `predict_proba`. Classifiers without `predict_proba` get 1.0 for the
+predicted class and 0.0 for the others. Keys, records and events are not known here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ from sklearn.pipeline import Pipeline
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
 from grid_inference.model.engines.direct import DirectPath
-from grid_inference.model.engines.isolate import BadOutputError, Failure, NanPolicy, Scores, isolate, plainly_finite
+from grid_inference.model.engines.isolate import (
+    BadOutputError,
+    Failure,
+    Inputs,
+    NanPolicy,
+    Scores,
+    isolate,
+    plainly_finite,
+)
 from grid_inference.model.engines.threads import OpenMPThreads
+from grid_inference.model.frame import Frame
 from grid_inference.model.signature import Signature
 
 __all__ = ["SklearnEngine"]
@@ -48,6 +57,7 @@ class SklearnEngine:
         self.signature = signature
         self._task = signature.task
         self._names = signature.names
+        self._nullable = np.array([each.nullable for each in signature.inputs] or [False], np.bool_)
         self._frame_names = estimators.feature_names(model) if signature.frame else None
         # Some transformers may be told to work in place (copy=False): they must not change what is scored again.
         self._overwrites = estimators.may_overwrite(model)
@@ -61,33 +71,31 @@ class SklearnEngine:
         self._threads = OpenMPThreads()
         self._direct = None if signature.frame else DirectPath.of(self._transforms, self._last)
 
-    def score(
-        self, matrix: NDArray[Any], nan: NanPolicy = "dead-letter"
-    ) -> tuple[Scores, NDArray[np.int64], list[Failure]]:
+    def score(self, inputs: Inputs, nan: NanPolicy = "dead-letter") -> tuple[Scores, NDArray[np.int64], list[Failure]]:
         """Score what can be scored: scores of the good rows, their row numbers, a failure for each other row."""
-        if not matrix.shape[0]:
+        if not inputs.shape[0]:
             return self._empty(), np.empty(0, np.int64), []
-        scores, good, failures = isolate(self, matrix, nan, self._names)
+        scores, good, failures = isolate(self, inputs, nan, self._names, self._nullable)
         return (scores if good.size else self._empty()), good, failures
 
-    def predict(self, matrix: NDArray[Any], *, finite: bool | None = None) -> Scores:
+    def predict(self, inputs: Inputs, *, finite: bool | None = None) -> Scores:
         """Score all rows, or raise what the model raises. `finite` says that all values are known to be finite."""
-        if not matrix.shape[0]:
+        if not inputs.shape[0]:
             return self._empty()
-        finite = plainly_finite(matrix) if finite is None else finite
-        if self._direct is not None and finite and matrix.dtype == np.float64:
-            values = self._direct(matrix)
+        finite = plainly_finite(inputs) if finite is None else finite
+        if self._direct is not None and finite and not isinstance(inputs, Frame) and inputs.dtype == np.float64:
+            values = self._direct(inputs)
             if self._task == "regressor":
                 return Scores(values, None, None)
             # The labels come from the model itself wherever rounding could matter.
             if not self._near_ties(values):
                 return self._scored(values, _argmax(values))
         with (
-            self._threads.fit_for(matrix.shape[0]),
+            self._threads.fit_for(inputs.shape[0]),
             sklearn.config_context(assume_finite=finite, skip_parameter_validation=True),
             np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"),
         ):
-            return self._ask(self._handed(matrix))
+            return self._ask(self._handed(inputs))
 
     def check_outputs(self) -> None:
         """Refuse a model that gives several outputs per record, by a trial on one row of zeros."""
@@ -101,8 +109,11 @@ class SklearnEngine:
         except Exception:  # noqa: BLE001  # zeros may be no possible record; real ones will tell
             return
 
-    def _handed(self, matrix: NDArray[Any]) -> Any:
-        """The matrix as the model's first step wants it."""
+    def _handed(self, inputs: Inputs) -> Any:
+        """The inputs as the model's first step wants them."""
+        if isinstance(inputs, Frame):
+            return inputs.to_pandas(copy=self._overwrites)
+        matrix = inputs
         if self._frame_names is not None:
             import pandas as pd  # noqa: PLC0415  # only models that pick columns by name need it
 

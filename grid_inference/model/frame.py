@@ -1,0 +1,82 @@
+"""`Frame`: named columns of several types, the input of a model that picks its columns by name.
+
+A column's type follows from the record's field alone, never from what else is in the batch: int64, float64, bool,
+datetime64, or Python strings. A null is NaN or NaT, as pandas reads it from a file; a column of integers or booleans
+that may be null is float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.wire.compact import Column
+
+__all__ = ["Frame", "frame_column"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """n rows of k columns."""
+
+    columns: Mapping[str, NDArray[Any]]
+    """Name → values, shape (n,)."""
+    absent: NDArray[np.bool_]
+    """Where there is no value, or no finite one; shape (n, k)."""
+
+    @classmethod
+    def of(cls, columns: Mapping[str, NDArray[Any]]) -> Frame:
+        """Columns as `frame_column` makes them."""
+        absent = [_absent(values) for values in columns.values()]
+        return cls(columns, np.stack(absent, axis=1) if absent else np.empty((0, 0), np.bool_))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.absent.shape[0], self.absent.shape[1]
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Frame:
+        """The rows of a slice, an index array or a boolean mask."""
+        return Frame({name: values[rows] for name, values in self.columns.items()}, self.absent[rows])
+
+    def to_pandas(self, *, copy: bool = False) -> Any:
+        """The same as a DataFrame; `copy` for a model that may write into it."""
+        import pandas as pd  # noqa: PLC0415  # only models that pick columns by name need it
+
+        return pd.DataFrame(dict(self.columns), copy=copy)
+
+
+def frame_column(column: Column, *, nullable: bool, decimal: bool = False) -> NDArray[Any]:
+    """A decoded column as a model sees it, shape (n,).
+
+    `nullable` tells whether the field can be null at all; a `decimal` one becomes doubles, as a model has no other
+    fractions.
+    """
+    values, kind = column.values, column.values.dtype.kind
+    if kind == "O":
+        plain = [np.nan if value is None else value for value in values.tolist()]
+        found = np.empty(len(plain), np.float64 if decimal else np.object_)
+        found[:] = plain
+        return found
+    if kind == "f" or (kind in "iub" and nullable):
+        found = values.astype(np.float64)
+        return found if column.valid is None else np.where(column.valid, found, np.nan)
+    if kind in "iu":
+        return values.astype(np.int64, copy=False)
+    if column.valid is not None and kind in "mM":
+        return np.where(column.valid, values, values.dtype.type("NaT"))
+    return values
+
+
+def _absent(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype.kind == "f":
+        return ~np.isfinite(values)
+    if values.dtype.kind in "mM":
+        return np.isnat(values)
+    if values.dtype.kind == "O":
+        return np.array([value != value for value in values.tolist()], np.bool_)  # noqa: PLR0124  # NaN alone differs from itself
+    return np.zeros(values.size, np.bool_)
