@@ -126,7 +126,7 @@ class RecordTable:
     keys: list[Any]
     """Python keys, in the order they were asked for."""
     columns: dict[str, NDArray[Any]]
-    """Field → values, shape (n,) or (n, length of the array); null numbers are NaN, null strings None."""
+    """Field → values, shape (n,) or (n, length of the array); null numbers are NaN, moments NaT, others None."""
 
     @classmethod
     def of(cls, keys: list[Any], parts: list[tuple[NDArray[np.int64], dict[str, Column]]]) -> RecordTable:
@@ -138,9 +138,9 @@ class RecordTable:
             for name, column in fields.items():
                 values = _with_nulls(column)
                 if name not in columns:
-                    numeric = values.dtype.kind in "iufb"
-                    shape = (len(keys), *values.shape[1:])
-                    columns[name] = np.full(shape, np.nan) if numeric else np.full(shape, None, object)
+                    columns[name] = _nulls((len(keys), *values.shape[1:]), values.dtype)
+                elif columns[name].dtype.kind in "mM" and columns[name].dtype != values.dtype:
+                    columns[name], values = columns[name].astype(object), values.astype(object)
                 columns[name][rows] = values
         return cls(keys, columns)
 
@@ -159,11 +159,19 @@ class RecordTable:
         return pd.DataFrame(flat, index=pd.Index(self.keys, name="key"))
 
 
+def _nulls(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind in "mM":
+        return np.full(shape, "NaT", dtype)
+    return np.full(shape, np.nan) if dtype.kind in "iufb" else np.full(shape, None, object)
+
+
 def _with_nulls(column: Column) -> NDArray[Any]:
     if column.valid is None or bool(column.valid.all()):
         return column.values
     if column.values.dtype.kind == "O":
         return np.where(column.valid, column.values, np.array(None, object))
+    if column.values.dtype.kind in "mM":
+        return np.where(column.valid, column.values, np.array("NaT", column.values.dtype))
     values = column.values.astype(np.float64)
     values[~column.valid] = np.nan
     return values

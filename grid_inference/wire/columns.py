@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, cast
 
 import numpy as np
@@ -64,7 +66,10 @@ _KIND_NAMES = {
 
 
 def infer_schema(type_name: str, columns: Mapping[str, ColumnLike]) -> Schema:
-    """The narrowest schema that holds the columns: masked or marked ones are nullable, (n, k) ones are arrays."""
+    """The narrowest schema that holds the columns: masked or marked ones are nullable, (n, k) ones are arrays.
+
+    datetime64[D] is DATE and any other datetime64 TIMESTAMP, in which NaT is a null; timedelta64 is no time of day.
+    """
     return Schema.of(type_name, {name: _column_kind(name, as_column(name, each)) for name, each in columns.items()})
 
 
@@ -72,12 +77,18 @@ def _column_kind(name: str, column: Column) -> FieldKind:
     dtype = column.values.dtype
     if dtype == np.object_ and column.values.ndim == 1:
         return _objects_kind(name, column.values.tolist())
-    kind = _KIND_NAMES.get(dtype.name)
+    kind = _kind_name(dtype)
     if kind is None:
         raise EncodeError(f"column {name!r}: there is no field kind for {dtype}")
     if column.values.ndim == 2:
         return FieldKind[f"ARRAY_OF_{kind}"]
-    return FieldKind[kind if column.valid is None else f"NULLABLE_{kind}"]
+    return FieldKind[kind if column.valid is None or dtype.kind == "M" else f"NULLABLE_{kind}"]
+
+
+def _kind_name(dtype: np.dtype[Any]) -> str | None:
+    if dtype.kind != "M":
+        return _KIND_NAMES.get(dtype.name)
+    return {"generic": None, "D": "DATE"}.get(np.datetime_data(dtype)[0], "TIMESTAMP")
 
 
 def _objects_kind(name: str, values: list[Any]) -> FieldKind:
@@ -90,11 +101,26 @@ def _objects_kind(name: str, values: list[Any]) -> FieldKind:
         return FieldKind.NULLABLE_INT64
     if types <= {int, float}:
         return FieldKind.NULLABLE_FLOAT64
+    kinds = {_temporal_or_decimal(value) for value in values if value is not None}
+    kind = kinds.pop()
+    if kind is not None and not kinds:
+        return kind
     raise EncodeError(f"column {name!r} mixes what no field kind holds: {', '.join(sorted(t.__name__ for t in types))}")
 
 
+def _temporal_or_decimal(value: Any) -> FieldKind | None:
+    """The kind of a date, a time or a decimal, Python's or numpy's; None for anything else."""
+    if isinstance(value, datetime):
+        return FieldKind.TIMESTAMP if value.tzinfo is None else FieldKind.TIMESTAMP_WITH_TIMEZONE
+    if isinstance(value, np.datetime64):
+        kind = _kind_name(value.dtype)
+        return None if kind is None else FieldKind[kind]
+    by_type = {date: FieldKind.DATE, time: FieldKind.TIME, Decimal: FieldKind.DECIMAL}
+    return next((kind for each, kind in by_type.items() if isinstance(value, each)), None)
+
+
 def infer_record_schema(type_name: str, record: Mapping[str, Any]) -> Schema:
-    """The schema of a dict: float64, int64, boolean, string (also for None), arrays."""
+    """The schema of a dict: float64, int64, boolean, string (also for None), dates and times, decimal, arrays."""
     return Schema.of(type_name, {name: _value_kind(name, value) for name, value in record.items()})
 
 
@@ -113,6 +139,9 @@ def _value_kind(name: str, value: Any) -> FieldKind:
             if kind is FieldKind.INT64 and not INT64_MIN <= int(value) <= INT64_MAX:
                 raise EncodeError(f"field {name!r}: {value} does not fit into 64 bits")
             return kind
+    kind = _temporal_or_decimal(value)
+    if kind is not None:
+        return kind
     if isinstance(value, np.ndarray):
         return _array_kind(name, cast("NDArray[Any]", value))
     if isinstance(value, list | tuple):
@@ -121,7 +150,7 @@ def _value_kind(name: str, value: Any) -> FieldKind:
 
 
 def _array_kind(name: str, value: NDArray[Any]) -> FieldKind:
-    kind = _KIND_NAMES.get(value.dtype.name)
+    kind = _kind_name(value.dtype)
     if value.ndim != 1 or kind is None:
         raise EncodeError(f"field {name!r}: there is no field kind for {value.ndim}-dimensional {value.dtype}")
     return FieldKind[f"ARRAY_OF_{kind}"]
@@ -134,4 +163,8 @@ def _list_kind(name: str, items: list[Any] | tuple[Any, ...]) -> FieldKind:
         return FieldKind.ARRAY_OF_FLOAT64
     if all(item is None or isinstance(item, str) for item in items):
         return FieldKind.ARRAY_OF_STRING
+    kinds = {_temporal_or_decimal(item) for item in items if item is not None}
+    kind = kinds.pop()
+    if kind is not None and not kinds:
+        return FieldKind[f"ARRAY_OF_{kind.name}"]
     raise EncodeError(f"field {name!r}: there is no field kind for a list of these items")

@@ -13,7 +13,8 @@ A record is a Data:
                       the bytes of both parts are < 255, < 65535 or more; all ones for a null
 
 A nullable number is itself, a nullable boolean a byte, a string or array has an int32 length before it, booleans in an
-array are bits. An array with nullable items is like a record: int32 bytes of data, int32 count, data, table.
+array are bits. Dates and times: `compact_temporal.py`; decimals: `compact_decimal.py`. An array with nullable items,
+and one of strings, dates, times or decimals, is like a record: int32 bytes of data, int32 count, data, table.
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema

@@ -19,6 +19,7 @@ from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column
 from grid_inference.wire.compact_record import decode_value
+from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES, TYPE_COMPACT, TYPE_OFFSET
 from grid_inference.wire.schema import (
     ARRAY_OF,
@@ -168,7 +169,9 @@ def decode_columns(
     """The wanted fields (or all) as columns; `values` are whole Data, all of this schema.
 
     An array field with a stated length becomes an (n, length) matrix, not valid where a record's array has another;
-    other arrays, and strings, become Python objects. `valid` is None for fields that can't be null.
+    other arrays, strings and decimals become Python objects. DATE is datetime64[D], TIME timedelta64[us] since
+    midnight, TIMESTAMP datetime64[us], TIMESTAMP_WITH_TIMEZONE the same in UTC. `valid` is None for fields that can't
+    be null.
     """
     slots = [_slot(schema, name) for name in (schema.slots if wanted is None else wanted)]
     columns = _fixed_columns(values, schema, [slot for slot in slots if slot.index < 0])
@@ -222,11 +225,13 @@ class _VarReader:
     ) -> Column:
         if kind in NULLABLE_OF:
             return self._scalars(NULLABLE_OF[kind], offsets, valid)
+        if kind in TEMPORAL_DTYPES:
+            return self._temporals(kind, offsets, valid)
         if kind in ARRAY_OF and length is not None:
             return self._arrays(ARRAY_OF[kind], length, offsets, valid)
         if kind is FieldKind.STRING:
             return self._strings(offsets, valid)
-        if kind in ARRAY_OF or kind in ITEMS_OF:
+        if kind is FieldKind.DECIMAL or kind in ARRAY_OF or kind in ITEMS_OF:
             return self._objects(kind, offsets, valid)
         raise DecodeError("values of this kind can't be read")
 
@@ -257,6 +262,13 @@ class _VarReader:
         values = np.zeros(valid.size, _native(kind))
         found = self._read(rows, offsets[rows], dtype)
         values[rows] = found != 0 if kind is FieldKind.BOOLEAN else found
+        return Column(values, valid)
+
+    def _temporals(self, kind: FieldKind, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
+        rows = np.flatnonzero(valid)
+        found = decode_temporal_column(kind, self._read(rows, offsets[rows], TEMPORAL_DTYPES[kind]))
+        values = np.full(valid.size, "NaT", found.dtype)
+        values[rows] = found
         return Column(values, valid)
 
     def _arrays(self, kind: FieldKind, length: int, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:

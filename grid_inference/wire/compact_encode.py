@@ -17,6 +17,7 @@ from grid_inference.errors import EncodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, ColumnLike, as_column
 from grid_inference.wire.compact_record import VALUE_ERRORS, encode_value, offset_bytes
+from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, encode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER, LENGTH_BYTES, TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
@@ -139,6 +140,8 @@ def _part(slot: Slot, column: Column | None, rows: int) -> _Part:
                 return _Part(nothing, Blobs.empty(), valid)
             values = np.where(valid, values, values[valid][0])
         return _Part(_bytes_of(kind, _checked(slot, kind, values, 1)), Blobs.empty(), valid)
+    if slot.kind in TEMPORAL_DTYPES and values.dtype.kind in "mM" and values.ndim == 1:
+        return _temporal_part(slot, values, valid)
     if slot.kind in ARRAY_OF and values.dtype != np.object_:
         return _Part(_array_bytes(slot, ARRAY_OF[slot.kind], values), Blobs.empty(), valid)
     return _Part(None, _objects_part(slot, values, valid), None)
@@ -149,6 +152,18 @@ def _bytes_of(kind: FieldKind, values: NDArray[Any]) -> NDArray[np.uint8]:
     dtype = np.dtype(np.uint8) if kind is FieldKind.BOOLEAN else NUMBER_DTYPES[kind]
     plain = np.ascontiguousarray(values, dtype)
     return plain.view(np.uint8).reshape(values.shape[0], dtype.itemsize * int(np.prod(values.shape[1:])))
+
+
+def _temporal_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> _Part:
+    """The bytes of datetime64 or timedelta64, in which NaT is a null."""
+    there = ~np.isnat(values) if valid is None else ~np.isnat(values) & valid
+    matrix = np.zeros((values.size, TEMPORAL_DTYPES[slot.kind].itemsize), np.uint8)
+    try:
+        found = encode_temporal_column(slot.kind, values[there])
+    except EncodeError as error:
+        raise EncodeError(f"field {slot.name!r} ({slot.kind.name}): {error}") from None
+    matrix[there] = found.view(np.uint8).reshape(-1, matrix.shape[1])
+    return _Part(matrix, Blobs.empty(), there)
 
 
 def _array_bytes(slot: Slot, kind: FieldKind, values: NDArray[Any]) -> NDArray[np.uint8]:

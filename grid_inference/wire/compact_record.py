@@ -9,6 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from grid_inference.errors import DecodeError, EncodeError
+from grid_inference.wire.compact_decimal import decode_decimal, encode_decimal
+from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal, encode_temporal, is_null_temporal
 from grid_inference.wire.layout import TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
@@ -68,24 +70,27 @@ def _put_fixed(fixed: bytearray, slot: Slot, value: Any) -> None:
 
 def encode_value(kind: FieldKind, value: Any) -> bytes | None:
     """The bytes of a value in the variable part; None for a null."""
-    if value is None:
+    if value is None or is_null_temporal(value):
         return None
-    if kind is FieldKind.STRING:
-        return _text(value)
-    if kind in NULLABLE_OF:
-        return _scalar(NULLABLE_OF[kind], value)
     if kind in ARRAY_OF:
         return _array(ARRAY_OF[kind], value)
     if kind in ITEMS_OF:
-        item = ITEMS_OF[kind]
-        items = [None if each is None else _item(item, each) for each in _sequence(value)]
+        items = [encode_value(ITEMS_OF[kind], each) for each in _sequence(value)]
         data, table = _with_offsets(b"", items)
         return b"".join((_TWO_INTS.pack(len(data), len(items)), data, table))
-    raise EncodeError("values of this kind can't be written")
+    return _item(NULLABLE_OF.get(kind, kind), value)
 
 
 def _item(kind: FieldKind, value: Any) -> bytes:
-    return _text(value) if kind is FieldKind.STRING else _scalar(kind, value)
+    if kind is FieldKind.STRING:
+        return _text(value)
+    if kind is FieldKind.DECIMAL:
+        return encode_decimal(value)
+    if kind in TEMPORAL_DTYPES:
+        return encode_temporal(kind, value)
+    if kind is FieldKind.BOOLEAN or kind in NUMBER_DTYPES:
+        return _scalar(kind, value)
+    raise EncodeError("values of this kind can't be written")
 
 
 def _with_offsets(fixed: bytes, parts: Iterable[bytes | None]) -> tuple[bytes, bytes]:
@@ -136,7 +141,8 @@ def _sequence(value: Any) -> Sequence[Any]:
         array = cast("np.ndarray[Any, np.dtype[Any]]", value)
         if array.ndim != 1:
             raise EncodeError(f"an array of {array.ndim} dimensions instead of one")
-        return cast("Sequence[Any]", array.tolist())
+        # As numpy's scalars, dates keep the nanoseconds that tolist() turns into plain integers.
+        return cast("Sequence[Any]", list(array) if array.dtype.kind in "mM" else array.tolist())
     if isinstance(value, list | tuple):
         return cast("Sequence[Any]", value)
     raise EncodeError(f"{value!r} is no list and no array")
@@ -203,15 +209,11 @@ def _field(slot: Slot, data: bytes, at: int, end: int) -> Any:
 
 def decode_value(kind: FieldKind, data: bytes, at: int, end: int) -> Any:
     """The value whose bytes begin at `at` and lie before `end`."""
-    if kind is FieldKind.STRING:
-        return _read_text(data, at, end)
-    if kind in NULLABLE_OF:
-        return _read_scalar(NULLABLE_OF[kind], data, at, end)
     if kind in ARRAY_OF:
         return _read_array(ARRAY_OF[kind], data, at, end)
     if kind in ITEMS_OF:
         return _read_items(ITEMS_OF[kind], data, at, end)
-    raise DecodeError("values of this kind can't be read")
+    return _read_item(NULLABLE_OF.get(kind, kind), data, at, end)
 
 
 def _unpack(layout: struct.Struct, data: bytes, at: int, end: int) -> Any:
@@ -260,7 +262,15 @@ def _read_items(kind: FieldKind, data: bytes, at: int, end: int) -> list[Any]:
 
 
 def _read_item(kind: FieldKind, data: bytes, at: int, end: int) -> Any:
-    return _read_text(data, at, end) if kind is FieldKind.STRING else _read_scalar(kind, data, at, end)
+    if kind is FieldKind.STRING:
+        return _read_text(data, at, end)
+    if kind is FieldKind.DECIMAL:
+        return decode_decimal(data, at, end)
+    if kind in TEMPORAL_DTYPES:
+        return decode_temporal(kind, data, at, end)
+    if kind is FieldKind.BOOLEAN or kind in NUMBER_DTYPES:
+        return _read_scalar(kind, data, at, end)
+    raise DecodeError("values of this kind can't be read")
 
 
 def _offsets(data: bytes, start: int, size: int, count: int, end: int) -> list[int | None]:

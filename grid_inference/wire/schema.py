@@ -87,8 +87,17 @@ NULLABLE_OF: Mapping[FieldKind, FieldKind] = MappingProxyType({FieldKind[f"NULLA
 """NULLABLE_INT8 → INT8, and so on."""
 ARRAY_OF: Mapping[FieldKind, FieldKind] = MappingProxyType({FieldKind[f"ARRAY_OF_{k.name}"]: k for k in _SCALARS})
 """ARRAY_OF_INT8 → INT8, and so on: items can't be null, BOOLEAN items are bits."""
+_OBJECTS = (
+    FieldKind.STRING,
+    FieldKind.DECIMAL,
+    FieldKind.TIME,
+    FieldKind.DATE,
+    FieldKind.TIMESTAMP,
+    FieldKind.TIMESTAMP_WITH_TIMEZONE,
+)
 ITEMS_OF: Mapping[FieldKind, FieldKind] = MappingProxyType(
-    {FieldKind[f"ARRAY_OF_NULLABLE_{k.name}"]: k for k in _SCALARS} | {FieldKind.ARRAY_OF_STRING: FieldKind.STRING}
+    {FieldKind[f"ARRAY_OF_NULLABLE_{k.name}"]: k for k in _SCALARS}
+    | {FieldKind[f"ARRAY_OF_{k.name}"]: k for k in _OBJECTS}
 )
 """Arrays whose items can be null → the kind of an item that is not."""
 

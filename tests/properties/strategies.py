@@ -1,6 +1,8 @@
 """Generated schemas, records and blobs."""
 
 import struct
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,19 @@ SCALARS: dict[FieldKind, st.SearchStrategy[Any]] = {
     FieldKind.FLOAT32: _float(32),
     FieldKind.FLOAT64: _float(64),
 }
+zones = st.integers(-86_399, 86_399).map(lambda seconds: timezone(timedelta(seconds=seconds)))
+TEMPORAL: dict[FieldKind, st.SearchStrategy[Any]] = {
+    FieldKind.DATE: st.dates(),
+    FieldKind.TIME: st.times(),
+    FieldKind.TIMESTAMP: st.datetimes(),
+    FieldKind.TIMESTAMP_WITH_TIMEZONE: st.builds(lambda at, zone: at.replace(tzinfo=zone), st.datetimes(), zones),
+}
+decimals = st.builds(
+    lambda unscaled, scale: Decimal(f"{unscaled}E{-scale}"),
+    st.integers() | st.integers(-(10**300), 10**300),
+    st.integers(-20, 20) | st.integers(-(2**31), 2**31 - 1),
+)
+OBJECTS = {FieldKind.STRING: text, FieldKind.DECIMAL: decimals, **TEMPORAL}
 VALUES: dict[FieldKind, st.SearchStrategy[Any]] = {
     **SCALARS,
     **{FieldKind[f"NULLABLE_{kind.name}"]: st.none() | value for kind, value in SCALARS.items()},
@@ -35,8 +50,9 @@ VALUES: dict[FieldKind, st.SearchStrategy[Any]] = {
         FieldKind[f"ARRAY_OF_NULLABLE_{k.name}"]: st.none() | st.lists(st.none() | v, max_size=20)
         for k, v in SCALARS.items()
     },
+    **{kind: st.none() | value for kind, value in OBJECTS.items()},
+    **{FieldKind[f"ARRAY_OF_{k.name}"]: st.none() | st.lists(st.none() | v, max_size=40) for k, v in OBJECTS.items()},
     FieldKind.STRING: st.none() | text | st.integers(200, 70_000).map(lambda size: "x" * size),
-    FieldKind.ARRAY_OF_STRING: st.none() | st.lists(st.none() | text, max_size=40),
 }
 UNREADABLE = sorted(set(FieldKind) - VALUES.keys())
 
@@ -51,13 +67,17 @@ def records(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality in which NaN equals NaN, and 1 does not equal True."""
+    """Equality in which NaN equals NaN, 1 does not equal True, nor 1.0 Decimal 1.00, nor noon here noon elsewhere."""
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)
     if isinstance(left, float) and isinstance(right, float):
         return struct.pack("d", left) == struct.pack("d", right) or (left != left and right != right)  # noqa: PLR0124
+    if isinstance(left, Decimal) and isinstance(right, Decimal):
+        return left.as_tuple() == right.as_tuple()
+    if isinstance(left, datetime) and isinstance(right, datetime):
+        return left.replace(tzinfo=None) == right.replace(tzinfo=None) and left.utcoffset() == right.utcoffset()
     return type(left) is type(right) and left == right
 
 

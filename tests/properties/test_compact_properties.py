@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stock_client import StockRecords, stock_schema
-from strategies import SCALARS, UNREADABLE, VALUES, damaged, records, same, scattered, schemas
+from strategies import SCALARS, TEMPORAL, UNREADABLE, VALUES, damaged, records, same, scattered, schemas
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
@@ -38,6 +38,26 @@ def typed(kind: FieldKind, values: list[Any]) -> Column:
     plain = kind.name.removeprefix("NULLABLE_").lower().replace("boolean", "bool")
     valid = np.array([value is not None for value in values], bool)
     return Column(np.array([0 if value is None else value for value in values], plain), valid)
+
+
+COLUMN_DTYPES = {
+    FieldKind.DATE: "M8[D]",
+    FieldKind.TIME: "m8[us]",
+    FieldKind.TIMESTAMP: "M8[us]",
+    FieldKind.TIMESTAMP_WITH_TIMEZONE: "M8[us]",
+}
+
+
+def in_column(kind: FieldKind, value: Any) -> Any:
+    """A value as `tolist()` of a decoded column gives it: moments as microseconds, those with a zone in UTC."""
+    if value is None or kind not in TEMPORAL:
+        return value
+    if kind is FieldKind.TIME:
+        value = np.timedelta64(((value.hour * 60 + value.minute) * 60 + value.second) * 10**6 + value.microsecond, "us")
+    elif kind is FieldKind.TIMESTAMP_WITH_TIMEZONE:
+        ahead = np.timedelta64(int(value.utcoffset().total_seconds()), "s")
+        value = np.datetime64(value.replace(tzinfo=None), "us") - ahead
+    return np.array([value], COLUMN_DTYPES[kind]).tolist()[0]
 
 
 @given(st.data())
@@ -88,7 +108,21 @@ def test_columns_are_records_side_by_side(data: st.DataObject) -> None:
             name: None if column.valid is not None and not column.valid[i] else column.values[i : i + 1].tolist()[0]
             for name, column in decoded.items()
         }
-        assert same(found, row)
+        assert same(found, {name: in_column(schema.slots[name].kind, value) for name, value in row.items()})
+
+
+@given(st.data())
+def test_datetime_columns_are_the_stock_clients_records(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(TEMPORAL)))
+    schema = Schema.of("t", {"it": kind})
+    values = data.draw(st.lists(VALUES[kind], min_size=1, max_size=6))
+    stock = StockRecords(schema)
+    theirs = Blobs.of([stock.encode({"it": value}) for value in values])
+    column = decode_columns(theirs, schema)["it"]
+    assert column.values.dtype == np.dtype(COLUMN_DTYPES[kind])
+    assert same([each.item() for each in column.values], [in_column(kind, value) for value in values])
+    if kind is not FieldKind.TIMESTAMP_WITH_TIMEZONE:  # in which a column forgets the zone
+        assert encode_columns(schema, {"it": column.values}).tolist() == theirs.tolist()
 
 
 @given(st.data())
@@ -175,7 +209,7 @@ def test_columns_and_records_agree_on_what_is_damaged(data: st.DataObject) -> No
             assert there == (len(value) == lengths[name])
         else:
             assert there == (value is not None)
-        assert not there or same(column.values[0:1].tolist()[0], value)
+        assert not there or same(column.values[0:1].tolist()[0], in_column(schema.slots[name].kind, value))
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)

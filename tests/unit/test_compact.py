@@ -1,5 +1,7 @@
 import math
 import pickle
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -425,6 +427,14 @@ def test_schema_of_a_dict() -> None:
         "i2": np.zeros(2, np.int16),
         "raw": b"x",
         "np": np.float32(1),
+        "day": date(2024, 2, 29),
+        "clock": time(12),
+        "moment": datetime(2024, 2, 29),  # noqa: DTZ001
+        "instant": datetime(2024, 2, 29, tzinfo=UTC),
+        "price": Decimal("1.50"),
+        "days": [None, date(2024, 2, 29)],
+        "ns": np.datetime64(1, "ns"),
+        "moments": np.array([1, "NaT"], "M8[ns]"),
     }
     schema = infer_record_schema("t", record)
     assert {each.name: each.kind.name for each in schema.fields} == {
@@ -441,11 +451,21 @@ def test_schema_of_a_dict() -> None:
         "i2": "ARRAY_OF_INT16",
         "raw": "ARRAY_OF_INT8",
         "np": "FLOAT64",
+        "day": "DATE",
+        "clock": "TIME",
+        "moment": "TIMESTAMP",
+        "instant": "TIMESTAMP_WITH_TIMEZONE",
+        "price": "DECIMAL",
+        "days": "ARRAY_OF_DATE",
+        "ns": "TIMESTAMP",
+        "moments": "ARRAY_OF_TIMESTAMP",
     }
     assert decode_record(schema, encode_record(schema, record))["list"] == [1.0, 2.5]
 
 
-@pytest.mark.parametrize("value", [2**63, 1j, {"a": 1}, [[1]], [1, "a"], np.zeros((1, 1)), np.array(["a"])])
+@pytest.mark.parametrize(
+    "value", [2**63, 1j, {"a": 1}, [[1]], [1, "a"], [date.min, time.min], np.zeros((1, 1)), np.array(["a"])]
+)
 def test_dict_values_without_a_kind(value: Any) -> None:
     with pytest.raises(EncodeError, match="'it'"):
         infer_record_schema("t", {"it": value})
@@ -467,6 +487,15 @@ def test_dict_values_without_a_kind(value: Any) -> None:
         (np.array([None], object), K.STRING),
         (np.array([True, None], object), K.NULLABLE_BOOLEAN),
         (np.array([1, None], object), K.NULLABLE_INT64),
+        (np.zeros(1, "M8[D]"), K.DATE),
+        (np.array(["NaT"], "M8[ns]"), K.TIMESTAMP),
+        (Column(np.zeros(1, "M8[s]"), np.ones(1, bool)), K.TIMESTAMP),
+        (np.zeros((1, 2), "M8[ns]"), K.ARRAY_OF_TIMESTAMP),
+        (np.array([date.min, None], object), K.DATE),
+        (np.array([datetime(1, 1, 1)], object), K.TIMESTAMP),  # noqa: DTZ001
+        (np.array([datetime.min.replace(tzinfo=UTC)], object), K.TIMESTAMP_WITH_TIMEZONE),
+        (np.array([time.min], object), K.TIME),
+        (np.array([Decimal(1), None], object), K.DECIMAL),
     ],
 )
 def test_schema_of_columns(column: Any, kind: FieldKind) -> None:
@@ -476,7 +505,8 @@ def test_schema_of_columns(column: Any, kind: FieldKind) -> None:
 
 
 @pytest.mark.parametrize(
-    "column", [np.zeros(1, "M8[s]"), np.zeros(1, np.uint64), np.zeros(1, complex), np.array([1, "a"], object)]
+    "column",
+    [np.zeros(1, "M8"), np.zeros(1, "m8[s]"), np.zeros(1, np.uint64), np.zeros(1, complex), np.array([1, "a"], object)],
 )
 def test_columns_without_a_kind(column: Any) -> None:
     with pytest.raises(EncodeError, match="'it'"):

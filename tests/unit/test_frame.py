@@ -1,6 +1,7 @@
 """Models that pick their columns by name get strings, dates and nulls as pandas would have read them."""
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -173,3 +174,23 @@ def test_a_sample_tells_types_and_gaps():
         ("items", "int64", False),
         ("express", "bool", False),
     ]
+
+
+def _weekday(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"weekday": pd.to_datetime(table["day"]).dt.day_of_week, "amount": table["amount"]})
+
+
+def test_dates_and_decimals():
+    days = [dt.date(2026, 1, 1) + dt.timedelta(days=row) for row in range(ROWS)]
+    table = pd.DataFrame({"day": np.array(days, "datetime64[D]"), "amount": TABLE["amount"].round(2)})
+    model = make_pipeline(FunctionTransformer(_weekday), SimpleImputer(), LogisticRegression()).fit(table, TARGET)
+    schema = Schema.of("orders", {"day": FieldKind.DATE, "amount": FieldKind.DECIMAL})
+    amounts = [Decimal(str(amount)) for amount in table["amount"]]
+    rows = [{"day": day, "amount": amount} for day, amount in zip(days, amounts, strict=True)]
+    binding = _bound(model, schema=schema)
+    inputs, misfits = binding.inputs(Blobs.of([encode_record(schema, row) for row in [*rows, {}]]))
+    assert not misfits
+    scores, good, failures = SklearnEngine(model, binding.signature).score(inputs)
+    np.testing.assert_allclose(scores.scores, model.predict_proba(table), rtol=0, atol=1e-12)
+    assert good.size == ROWS
+    assert [failure.message for failure in failures] == ["day is NaN or null, amount is NaN or null"]
