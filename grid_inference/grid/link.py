@@ -364,10 +364,18 @@ class Link:
         except Exception as error:
             raise _translate(error) from error
 
-    async def listen(self, name: str, on_message: Callable[[f.Message], None], *, where: str | None, flags: int) -> str:
-        """Register an entry listener with values on all members; returns its id. Events come as raw messages."""
+    async def listen(
+        self,
+        name: str,
+        on_message: Callable[[f.Message], None],
+        *,
+        where: str | None,
+        flags: int,
+        include_value: bool = True,
+    ) -> str:
+        """Register an entry listener on all members; returns its id. Events come as raw messages."""
         predicate = None if where is None else self.client._serialization_service.to_data(sql(where)).buffer
-        payload = messages.add_entry_listener_request(name, flags, predicate, include_value=True)
+        payload = messages.add_entry_listener_request(name, flags, predicate, include_value=include_value)
 
         def handle(stock: InboundMessage) -> None:
             on_message(_raw_message(stock))
@@ -382,6 +390,12 @@ class Link:
             return await asyncio.wait_for(registering, START_TIMEOUT_S)
         except Exception as error:
             raise _translate(error) from error
+
+    def heard_on(self, listener: str) -> set[int]:
+        """The connections on which a listener is registered now: another set means that events may be missing."""
+        registration = self.client._listener_service._active_registrations.get(listener)
+        found = registration.connection_registrations if registration else {}
+        return {connection._id for connection in found if connection.live}
 
     async def unlisten(self, listener: str) -> None:
         """Take a listener off again."""
