@@ -117,7 +117,7 @@ def test_no_circles():
 def test_the_wire_knows_bytes_only(name: str):
     if not name.startswith("wire"):
         return
-    allowed = sys.stdlib_module_names | {"numpy"}
+    allowed = sys.stdlib_module_names | {"numpy", "pyarrow"}
     outside = {other for other in imported(name) if other.split(".")[0] not in allowed}
     strangers = {other for other in outside if other != f"{PACKAGE}.errors" and not other.startswith(f"{PACKAGE}.wire")}
     assert not strangers
