@@ -81,8 +81,8 @@ class ListenerReader(Feeds):
 
     def _reconcile_all(self, cause: str) -> None:
         self._due_s = time.monotonic() + self._reconcile_s
-        for partition in self.feeds:
-            self.reconcile(partition, cause)
+        for feed in self.feeds.values():
+            self._gap(feed, cause)  # a scan that is under way has passed by what has been missed since it began
 
     # ---- events
 
@@ -109,7 +109,7 @@ class ListenerReader(Feeds):
         for feed in self.feeds.values():
             if len(feed.pending) * len(self.feeds) > PENDING_KEYS_MAX:
                 feed.pending.clear()
-                self.reconcile(feed.partition, "too many events")
+                self._gap(feed, "too many events")
             self._go_on(feed)
 
     def _go_on(self, feed: Feed) -> None:
