@@ -301,7 +301,8 @@ class Features:
         compact, ids = schema_ids(blob)
         if not bool(compact[0]):
             raise DecodeError(f"a record of {self.name!r} is neither a Compact record nor a JSON value")
-        return decode_record(await self._link.schema(int(ids[0])), value)
+        schema = await self._link.schema(int(ids[0]))
+        return decode_record(schema, value, await self._link.nested_schemas(blob, schema))
 
     async def _table(self, keys: list[Any], values: Blobs) -> RecordTable:
         compact, ids = schema_ids(values)
@@ -310,7 +311,8 @@ class Features:
             rows = np.flatnonzero(compact & (ids == schema_id))
             schema = await self._link.schema(schema_id)
             mine = values if rows.size == len(values) else values.take(rows)
-            parts.append((rows, decode_columns(mine, schema, None)))
+            nested = await self._link.nested_schemas(mine, schema)
+            parts.append((rows, decode_columns(mine, schema, None, schemas=nested)))
         return RecordTable.of(keys, parts)
 
 

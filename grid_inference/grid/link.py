@@ -46,6 +46,8 @@ from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, DecodeError, GridError, RemoteError
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import nested_schema_ids
 from grid_inference.wire.schema import FieldKind, Schema
 
 __all__ = ["Link"]
@@ -412,6 +414,14 @@ class Link:
                 raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
             fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields}
             known = self._schemas[schema_id] = Schema.of(stock.type_name, fields)
+        return known
+
+    async def nested_schemas(self, values: Blobs, schema: Schema) -> dict[int, Schema]:
+        """The schemas of all records that are nested in these ones, which are of one schema."""
+        known: dict[int, Schema] = {}
+        while missing := nested_schema_ids(values, schema, None, known) - known.keys():
+            for schema_id in missing:
+                known[schema_id] = await self.schema(schema_id)
         return known
 
     async def send_schema(self, schema: Schema) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from hazelcast.config import IntType
 from hazelcast.core import HazelcastJsonValue
+from hazelcast.serialization.api import CompactReader, CompactSerializer, CompactWriter
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -91,3 +92,65 @@ def test_json_values_score_as_the_same_compact_records(local_grid: gi.Grid, name
     assert letters[ROWS].message == "amount is a string, the model needs a number"
     assert letters[ROWS + 2].message == "a string can't be read: put the records as Compact or JSON values"
     assert local_grid.features(names.features).get(3) == rows[3]
+
+
+class Address:
+    """What a class of the application looks like to the stock client."""
+
+    def __init__(self, city: str) -> None:
+        self.city = city
+
+
+class Customer:
+    def __init__(self, name: str, address: Address | None) -> None:
+        self.name = name
+        self.address = address
+
+
+class AddressSerializer(CompactSerializer[Address]):
+    def read(self, reader: CompactReader) -> Address:
+        return Address(reader.read_string("city") or "")
+
+    def write(self, writer: CompactWriter, obj: Address) -> None:
+        writer.write_string("city", obj.city)
+
+    def get_type_name(self) -> str:
+        return "Address"
+
+    def get_class(self) -> type[Address]:
+        return Address
+
+
+class CustomerSerializer(CompactSerializer[Customer]):
+    def read(self, reader: CompactReader) -> Customer:
+        return Customer(reader.read_string("name") or "", reader.read_compact("address"))
+
+    def write(self, writer: CompactWriter, obj: Customer) -> None:
+        writer.write_string("name", obj.name)
+        writer.write_compact("address", obj.address)
+
+    def get_type_name(self) -> str:
+        return "Customer"
+
+    def get_class(self) -> type[Customer]:
+        return Customer
+
+
+def test_a_record_within_a_record_is_read_as_a_dict(local_grid: gi.Grid, names: Names) -> None:
+    client = hazelcast.HazelcastClient(
+        cluster_name=local_grid.cluster_name,
+        cluster_members=[local_grid.address],
+        default_int_type=IntType.LONG,
+        statistics_enabled=False,
+        compact_serializers=[AddressSerializer(), CustomerSerializer()],
+    )
+    try:
+        values = client.get_map(names.features).blocking()
+        values.put(1, Customer("Ann", Address("Ghent")))
+        values.put(2, Customer("Bo", None))
+    finally:
+        client.shutdown()
+    features = local_grid.features(names.features)
+    assert features.get(1) == {"name": "Ann", "address": {"city": "Ghent"}}
+    assert features.get(2) == {"name": "Bo", "address": None}
+    assert features.get_batch([1, 2])["address"].tolist() == [{"city": "Ghent"}, None]
