@@ -45,18 +45,26 @@ def _say_status(found: Status) -> None:
         out.print("no deployments yet: `grid-inference deploy --help`")
         return
     numbers = ("lag", "owned", "predictions", "dead letters", "declared", "unexplained")
-    rows = table("deployment", "state", "model", *numbers, right=numbers)
+    rows = table("deployment", "state", "model", "trigger", *numbers, right=numbers)
     for one in found.deployments:
         unexplained = one.repairs.get("unexplained", 0)
         declared = sum(one.repairs.values()) - unexplained
         lag = "?" if one.lag is None else f"{one.lag:,}"
         counts = (one.predictions, one.dead_letters, declared, unexplained)
         rows.add_row(
-            one.name, one.state, f"{one.model} {one.version}", lag, str(one.owned), *(f"{count:,}" for count in counts)
+            one.name,
+            one.state,
+            f"{one.model} {one.version}",
+            one.trigger,
+            lag,
+            str(one.owned),
+            *(f"{count:,}" for count in counts),
         )
     out.print()
     out.print(rows)
     for one in found.deployments:
+        if one.trigger == "listener":
+            out.print(f"{one.name}: {one.promise}", markup=False)
         for failure in one.failures:
             out.print(f"[red]{one.name} does not run:[/] ", end="")
             out.print(failure, markup=False)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from grid_inference.config import DeploymentConfig
 from grid_inference.errors import GridError
 from grid_inference.flow.positions import Positions
 from grid_inference.grid.link import Link
@@ -26,6 +27,8 @@ class DeploymentStatus:
     state: str
     features: str
     trigger: str
+    promise: str
+    """What the trigger does about records that it misses."""
     owned: int = 0
     """Partitions that some worker scores."""
     lag: int | None = None
@@ -64,10 +67,23 @@ async def status(link: Link) -> Status:
     return Status(link.members(), link.partition_count, workers, deployments)
 
 
+def promise_of(config: DeploymentConfig) -> str:
+    """What an operator may rely on, by the deployment's trigger."""
+    if config.trigger == "listener":
+        return f"entry events may be lost: a scan makes them good within {config.reconcile_s:g} s"
+    return "the journal shows what it has lost, and a scan makes it good at once"
+
+
 async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> DeploymentStatus:
     config = deployed.config
     result = DeploymentStatus(
-        config.name, deployed.model, deployed.version, deployed.state, config.features, config.trigger
+        config.name,
+        deployed.model,
+        deployed.version,
+        deployed.state,
+        config.features,
+        config.trigger,
+        promise_of(config),
     )
     gaps, repairs = Counter[str](), Counter[str]()
     for worker in said:

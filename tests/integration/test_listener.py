@@ -81,6 +81,7 @@ def test_a_single_put_is_scored_at_once_and_not_by_the_next_scan(plain_grid: gi.
     for key in range(20):
         assert predictions.predict(key, {"a": 0.5, "b": 0.1, "c": float(key)}, timeout=10.0).key == key
     assert "lost event" not in status_of(plain_grid, names).repairs
+    assert status_of(plain_grid, names).promise.endswith("within 600 s")
     plain_grid.undeploy(names.deployment)
 
 
