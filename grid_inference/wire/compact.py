@@ -18,7 +18,7 @@ and one of strings, dates, times or decimals, is like a record: int32 bytes of d
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema
-from grid_inference.wire.compact_decode import decode_columns, decode_matrix, schema_ids
+from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
 from grid_inference.wire.compact_encode import encode_columns
 from grid_inference.wire.compact_record import decode_record, encode_record
 from grid_inference.wire.schema import Field, FieldKind, Schema
@@ -33,6 +33,7 @@ __all__ = [
     "decode_columns",
     "decode_matrix",
     "decode_record",
+    "decode_text_blobs",
     "encode_columns",
     "encode_record",
     "infer_record_schema",

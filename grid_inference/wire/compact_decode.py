@@ -33,7 +33,7 @@ from grid_inference.wire.schema import (
 )
 from grid_inference.wire.texts import decode_texts
 
-__all__ = ["decode_columns", "decode_matrix", "schema_ids"]
+__all__ = ["decode_columns", "decode_matrix", "decode_text_blobs", "schema_ids"]
 
 _BLOCK_BYTES = 1 << 19
 """What is decoded at a time stays in a core's cache."""
@@ -182,6 +182,15 @@ def decode_columns(
     return {slot.name: columns[slot.name] for slot in slots}
 
 
+def decode_text_blobs(values: Blobs, schema: Schema, wanted: Iterable[str]) -> dict[str, Blobs]:
+    """The UTF-8 bytes of STRING fields where they lie, a null's length -1; not checked to be UTF-8."""
+    slots = [_slot(schema, name) for name in wanted]
+    if not slots:  # the schema may have no variable part at all
+        return {}
+    reader = _VarReader(values, schema)
+    return {slot.name: reader.texts(slot) for slot in slots}
+
+
 def _fixed_columns(values: Blobs, schema: Schema, slots: list[Slot]) -> dict[str, Column]:
     """Each run of neighbours of one kind becomes one matrix, whose columns the fields' columns are."""
     fixed = sorted(slots, key=lambda slot: (slot.offset, slot.bit))
@@ -220,6 +229,14 @@ class _VarReader:
         except DecodeError as error:
             raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
 
+    def texts(self, slot: Slot) -> Blobs:
+        """The bytes of one STRING field's values."""
+        offsets = self._offsets(slot)
+        try:
+            return self._texts(offsets, offsets >= 0)
+        except DecodeError as error:
+            raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
+
     def _by_kind(
         self, kind: FieldKind, length: int | None, offsets: NDArray[np.int64], valid: NDArray[np.bool_]
     ) -> Column:
@@ -230,7 +247,7 @@ class _VarReader:
         if kind in ARRAY_OF and length is not None:
             return self._arrays(ARRAY_OF[kind], length, offsets, valid)
         if kind is FieldKind.STRING:
-            return self._strings(offsets, valid)
+            return Column(decode_texts(self._texts(offsets, valid)), valid)
         if kind is FieldKind.DECIMAL or kind in ARRAY_OF or kind in ITEMS_OF:
             return self._objects(kind, offsets, valid)
         raise DecodeError("values of this kind can't be read")
@@ -292,15 +309,15 @@ class _VarReader:
         matching[fitting] = True
         return Column(values, matching)
 
-    def _strings(self, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
+    def _texts(self, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Blobs:
         rows = np.flatnonzero(valid)
         sizes = self._read(rows, offsets[rows], np.dtype(">i4")).astype(np.int64)
         if bool(((sizes < 0) | (offsets[rows] + LENGTH_BYTES + sizes > self._sizes[rows])).any()):
             raise DecodeError("a string reaches outside its record")
-        starts = self._values.starts[rows] + self._start + offsets[rows] + LENGTH_BYTES
-        found = np.full(valid.size, None, np.object_)
-        found[rows] = decode_texts(Blobs(self._values.buffer, starts, sizes))
-        return Column(found, valid)
+        starts, lengths = np.zeros(valid.size, np.int64), np.full(valid.size, -1, np.int64)
+        starts[rows] = self._values.starts[rows] + self._start + offsets[rows] + LENGTH_BYTES
+        lengths[rows] = sizes
+        return Blobs(self._values.buffer, starts, lengths)
 
     def _objects(self, kind: FieldKind, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
         values = np.full(valid.size, None, np.object_)
