@@ -19,6 +19,7 @@ from grid_inference.config import DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
 from grid_inference.errors import (
     DeadLetterError,
+    DecodeError,
     DeploymentError,
     EncodeError,
     NoWorkersError,
@@ -56,6 +57,8 @@ from grid_inference.wire.compact import (
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.frames import Message
 from grid_inference.wire.journal import ADDED, UPDATED
+from grid_inference.wire.json_columns import json_rows
+from grid_inference.wire.json_values import decode_json
 from grid_inference.wire.keys import decode_keys, encode_keys
 
 __all__ = ["Features", "Grid", "Predictions", "Subscription", "connect"]
@@ -129,7 +132,8 @@ class Grid:
         artifact, estimator = await asyncio.to_thread(_artifact_of, model)
         signature = Signature.of(estimator, config.columns, sample)
         SklearnEngine(estimator, signature).check_outputs()
-        await ensure_journal(self.link, config.features)
+        if config.trigger == "journal":
+            await ensure_journal(self.link, config.features)
         signature = await self._checked(signature, config)
         return await self._registry.deploy(config.replace(model=None), signature, artifact)
 
@@ -318,10 +322,14 @@ class Features:
         return encode_record(schema, record)
 
     async def _decoded(self, value: bytes) -> dict[str, Any]:
-        compact, ids = schema_ids(Blobs.of([value]))
+        blob = Blobs.of([value])
+        if bool(json_rows(blob)[0]):
+            return _json_object(value)
+        compact, ids = schema_ids(blob)
         if not bool(compact[0]):
-            raise EncodeError(f"a record of {self.name!r} is not a Compact record")
-        return decode_record(await self._link.schema(int(ids[0])), value)
+            raise DecodeError(f"a record of {self.name!r} is neither a Compact record nor a JSON value")
+        schema = await self._link.schema(int(ids[0]))
+        return decode_record(schema, value, await self._link.nested_schemas(blob, schema))
 
     async def _table(self, keys: list[Any], values: Blobs) -> RecordTable:
         compact, ids = schema_ids(values)
@@ -330,7 +338,8 @@ class Features:
             rows = np.flatnonzero(compact & (ids == schema_id))
             schema = await self._link.schema(schema_id)
             mine = values if rows.size == len(values) else values.take(rows)
-            parts.append((rows, decode_columns(mine, schema, None)))
+            nested = await self._link.nested_schemas(mine, schema)
+            parts.append((rows, decode_columns(mine, schema, None, schemas=nested)))
         return RecordTable.of(keys, parts)
 
 
@@ -524,6 +533,13 @@ def _artifact_of(model: Any) -> tuple[Artifact, Any]:
     artifact = Artifact.from_file(model)
     # Whoever deploys a file of their own has it on their own machine: loading it here is their own choice.
     return artifact, load(artifact, Trust(allow_pickle=True, loopback=True))
+
+
+def _json_object(value: bytes) -> dict[str, Any]:
+    found = decode_json(value)
+    if not isinstance(found, dict):
+        raise DecodeError("the JSON value is no object")
+    return cast("dict[str, Any]", found)
 
 
 def _columns_of(columns: Any) -> dict[str, Any]:

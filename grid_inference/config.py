@@ -62,8 +62,11 @@ class DeploymentConfig:
     columns: tuple[str, ...] | None = None
     """The record's fields in the order the model was fitted with. Needed only if the model knows no feature names; the
     name of one array field stands for all of its values."""
-    trigger: Literal["journal"] = "journal"
-    """How a worker learns of a new record: `journal` reads the map's event journal, which loses nothing."""
+    trigger: Literal["journal", "listener"] = "journal"
+    """How a worker learns of a new record: `journal` reads the map's event journal, which loses nothing; `listener`,
+    for maps without one, listens to entries and scans the map each `reconcile_s` and after every reconnect."""
+    reconcile_s: float = 60.0
+    """With `trigger = "listener"`: how long at most a record may stand unscored whose event was lost, in seconds."""
     start: Literal["existing", "new"] = "existing"
     """`existing`: score what is in the map already, then what comes. `new`: only what is put from now on."""
     on_remove: Literal["remove", "keep"] = "remove"
@@ -86,6 +89,12 @@ class DeploymentConfig:
         if self.topic.name is None:
             object.__setattr__(self, "topic", dataclasses.replace(self.topic, name=f"{self.name}.predictions"))
         self._check_maps_and_columns()
+        _check_positive(self)
+        if self.trigger == "listener" and self.start == "new":
+            raise ConfigError(
+                'start = "new" needs trigger = "journal": a scan can\'t tell new records from old ones',
+                remedy="leave start out, or give the map a journal",
+            )
 
     def _check_maps_and_columns(self) -> None:
         maps = [self.features, self.predictions, self.dead_letters]
@@ -287,8 +296,7 @@ def _check(config: Any) -> None:
     for key, hint in get_type_hints(type(config)).items():
         value = getattr(config, key)
         if not _fits(value, hint):
-            later = "entry listeners as a trigger come later" if (key, value) == ("trigger", "listener") else ""
-            raise ConfigError(f"{prefix}{key} = {value!r} is not {_said(hint)}", remedy=later)
+            raise ConfigError(f"{prefix}{key} = {value!r} is not {_said(hint)}")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -52,10 +52,12 @@ class Part:
     schema: Schema
     keys: Blobs
     values: Blobs
+    nested: Mapping[int, Schema]
+    """The schemas of records within these ones."""
 
     def take(self, rows: NDArray[Any]) -> Part:
         """The entries at an index array or a boolean mask."""
-        return Part(self.schema, self.keys.take(rows), self.values.take(rows))
+        return Part(self.schema, self.keys.take(rows), self.values.take(rows), self.nested)
 
 
 class Scan:
@@ -86,7 +88,8 @@ class Scan:
             async for parts in chunks:
                 for part in parts:
                     keys.append(part.keys.compact())
-                    fields.add(len(part.keys), arrow_columns(part.values, part.schema, self._wanted(part.schema)))
+                    columns = arrow_columns(part.values, part.schema, self._wanted(part.schema), part.nested)
+                    fields.add(len(part.keys), columns)
         names = fields.names if self._columns is None else self._columns
         return pa.table({_free("key", names): arrow_keys(keys), **{name: fields.column(name) for name in names}})
 
@@ -173,7 +176,7 @@ class Scan:
         decoded = [
             (
                 np.arange(end - len(part.keys), end),
-                decode_columns(part.values, part.schema, self._wanted(part.schema)),
+                decode_columns(part.values, part.schema, self._wanted(part.schema), schemas=part.nested),
             )
             for end, part in zip(ends, parts, strict=True)
         ]
@@ -194,9 +197,12 @@ async def by_schema(link: Link, name: str, keys: Blobs, values: Blobs) -> list[P
             remedy="remove it, or read single records with get",
         )
     found = np.unique(ids).tolist()
-    if len(found) == 1:
-        return [Part(await link.schema(found[0]), keys, values)]
-    return [Part(await link.schema(one), keys.take(ids == one), values.take(ids == one)) for one in found]
+    parts: list[Part] = []
+    for one in found:
+        schema, mine = await link.schema(one), np.flatnonzero(ids == one)
+        some = values if len(found) == 1 else values.take(mine)
+        parts.append(Part(schema, keys.take(mine), some, await link.nested_schemas(some, schema)))
+    return parts
 
 
 async def _pages(source: GridMap) -> AsyncGenerator[tuple[Blobs, Blobs]]:
@@ -259,7 +265,7 @@ async def predictions_to_arrow(link: Link, predictions: str, features: str | Non
                     keys.append(some.keys.compact())
                     columns = arrow_columns(some.values, some.schema, PREDICTION_COLUMNS)
                     found.add(len(some.keys), columns)
-                    records.add(len(some.keys), arrow_columns(beside.values, beside.schema) if beside else {})
+                    records.add(len(some.keys), _all_columns(beside) if beside else {})
                     digests = input_digest(beside.values) if beside else None
                     current.add(len(some.keys), {"current": _equal(columns["input_digest"], digests)})
     own = _prediction_columns(arrow_keys(keys), found)
@@ -278,6 +284,10 @@ async def _beside(link: Link, features: str | None, part: Part) -> list[tuple[Pa
     pairs: list[tuple[Part, Part | None]] = [(part.take(rows_of(one.keys, part.keys)), one) for one in found]
     gone = rows_of(part.keys, keys) < 0
     return [*pairs, (part.take(gone), None)] if bool(gone.any()) else pairs
+
+
+def _all_columns(part: Part) -> dict[str, Any]:
+    return arrow_columns(part.values, part.schema, schemas=part.nested)
 
 
 def _equal(digests: Any, others: NDArray[np.int64] | None) -> Any:

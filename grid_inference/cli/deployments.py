@@ -32,6 +32,8 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 @click.option(
     "--start", type=click.Choice(["existing", "new"]), help="Score what is there already, or only what comes."
 )
+@click.option("--trigger", type=click.Choice(["journal", "listener"]), help="How a worker learns of a new record.")
+@click.option("--reconcile-s", type=float, metavar="SECONDS", help="How often a listener's map is scanned again.")
 @click.option("--on-remove", type=click.Choice(["remove", "keep"]), help="A removed record's prediction.")
 @click.option("--nan", type=click.Choice(["score", "dead-letter"]), help="What to do with a NaN or null feature.")
 @click.option("--topic", metavar="NAME", help="The topic for predictions. [default: NAME.predictions]")

@@ -10,12 +10,14 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from grid_inference.config import WorkerConfig
+from grid_inference.config import DeploymentConfig, WorkerConfig
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.encode import PredictionEncoder
+from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
+from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions
-from grid_inference.flow.read import Feed, Reader
+from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.flow.score import Scorer
 from grid_inference.flow.write import Writer
@@ -48,8 +50,9 @@ class RunningDeployment:
             dead_letters=settings.dead_letters,
             version=deployed.version,
             remove_orphans=settings.on_remove == "remove",
+            has_journal=settings.trigger == "journal",
         )
-        self.reader = Reader(link, settings.features, config, self._scan)
+        self.reader: Feeds = _reader(link, settings, config, self._scan)
         self.scorer = Scorer(
             link,
             engine,
@@ -72,6 +75,7 @@ class RunningDeployment:
         """Start scoring by a loaded model."""
         running = cls(link, deployed, SklearnEngine(model, deployed.signature), config, leases)
         await running.writer.prepare()
+        await running.reader.open()
         running._begin()
         return running
 
@@ -86,7 +90,8 @@ class RunningDeployment:
         counts only where existing records are not to be scored.
         """
         epochs = {partition: epoch for partition, epoch in epochs.items() if partition not in self.reader.feeds}
-        stored = await self.positions.load(list(epochs))
+        listening = self.deployed.config.trigger == "listener"  # there are no positions then
+        stored = {} if listening else await self.positions.load(list(epochs))
         only_new = self.deployed.config.start == "new"
         for partition, epoch in epochs.items():
             position, version = stored.get(partition, (None, 0))
@@ -111,6 +116,7 @@ class RunningDeployment:
         """Finish what is under way, store the positions, end the lanes. Stopping twice is the same as once."""
         await self.disown(list(self.reader.feeds))
         self.reader.stop()
+        await self.reader.close()
         if self._timer:
             self._timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
@@ -143,9 +149,10 @@ class RunningDeployment:
             "failure": self.failure(),
         }
 
-    async def _scan(self, feed: Feed, cause: str) -> Position:
+    async def _scan(self, feed: Feed, cause: str) -> Position | None:
         position = await self.reconciler.scan(self.reader, feed, cause, self.writer.note_dead_letters)
-        self.positions.advance(feed.partition, position, feed.epoch, self.deployed.version)
+        if position is not None:
+            self.positions.advance(feed.partition, position, feed.epoch, self.deployed.version)
         return position
 
     async def _keep_time(self) -> None:
@@ -154,6 +161,12 @@ class RunningDeployment:
             await asyncio.sleep(self._config.position_interval_ms / 1000)
             try:
                 await self.positions.flush()
-                await self.reader.watch_lag()
+                await self.reader.watch()
             except (GridError, DecodeError) as error:
                 _log.warning("positions of %s were not stored, they will be: %s", self.deployed.config.name, error)
+
+
+def _reader(link: Link, settings: DeploymentConfig, config: WorkerConfig, scan: ScanFeed) -> Feeds:
+    if settings.trigger == "listener":
+        return ListenerReader(link, settings.features, config, scan, reconcile_s=settings.reconcile_s)
+    return JournalReader(link, settings.features, config, scan)

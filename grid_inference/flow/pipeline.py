@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import GridInferenceError
+from grid_inference.flow.feeds import Arrivals, Feeds
 from grid_inference.flow.positions import Positions
-from grid_inference.flow.read import Arrivals, Reader
 from grid_inference.flow.score import Scorer
 from grid_inference.flow.write import Writer
 from grid_inference.grid.topology import Leases
@@ -23,7 +23,7 @@ class Pipeline:
     """Carries one deployment's records from the feature map to the predictions map."""
 
     def __init__(
-        self, reader: Reader, scorer: Scorer, writer: Writer, positions: Positions, leases: Leases, version: int
+        self, reader: Feeds, scorer: Scorer, writer: Writer, positions: Positions, leases: Leases, version: int
     ) -> None:
         self.reader = reader
         self.scorer = scorer

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.flow.events import Events
+from grid_inference.flow.feeds import Feed, Feeds
 from grid_inference.flow.positions import Position
-from grid_inference.flow.read import Feed, Reader
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, rows_of
 from grid_inference.wire import journal
@@ -92,7 +92,15 @@ class Reconciler:
     """Scans partitions of one deployment."""
 
     def __init__(
-        self, link: Link, *, features: str, predictions: str, dead_letters: str, version: int, remove_orphans: bool
+        self,
+        link: Link,
+        *,
+        features: str,
+        predictions: str,
+        dead_letters: str,
+        version: int,
+        remove_orphans: bool,
+        has_journal: bool,
     ) -> None:
         self._link = link
         self._features = GridMap(link, features)
@@ -100,15 +108,16 @@ class Reconciler:
         self._dead_letters = GridMap(link, dead_letters)
         self._version = version
         self._remove_orphans = remove_orphans
+        self._has_journal = has_journal
         self.repairs: Counter[str] = Counter()
         """Records that were scored because of a scan, by its cause."""
 
     async def scan(
-        self, reader: Reader, feed: Feed, cause: str, note_dead_letters: Callable[[int, Blobs], None]
-    ) -> Position:
+        self, reader: Feeds, feed: Feed, cause: str, note_dead_letters: Callable[[int, Blobs], None]
+    ) -> Position | None:
         """Score what differs in the feed's partition, through the reader; return where to read its journal on."""
         await reader.settled(feed)
-        position = await self.newest(feed.partition)
+        position = await self.newest(feed.partition) if self._has_journal else None
         dead = await self._known(self._dead_letters, feed.partition)
         note_dead_letters(feed.partition, dead.keys)
         done = await self._known(self._predictions, feed.partition)
@@ -149,7 +158,7 @@ class Reconciler:
         ]
         return Known.of(parts)
 
-    async def _sweep(self, reader: Reader, feed: Feed, known: Known) -> None:
+    async def _sweep(self, reader: Feeds, feed: Feed, known: Known) -> None:
         """Results without a record go, if the record is still gone when it is read again."""
         if not self._remove_orphans or bool(known.seen.all()):
             return

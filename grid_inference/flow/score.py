@@ -18,17 +18,24 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.flow.events import Events
-from grid_inference.flow.read import Arrivals
+from grid_inference.flow.feeds import Arrivals
 from grid_inference.grid.link import Link
 from grid_inference.model.binding import Binding, Mismatch, bind
 from grid_inference.model.engines.isolate import Failure, NanPolicy, Scores
 from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.json_binding import JsonBinding
 from grid_inference.model.signature import Signature
 from grid_inference.records import DeadLetterBatch, PredictionBatch
+from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import schema_ids
 
 __all__ = ["Outcome", "Scorer"]
+
+
+_Format = tuple[int, int]
+"""A Data's type id, and the schema id of a Compact record (else 0)."""
+UNSUPPORTED = "can't be read: put the records as Compact or JSON values"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +77,7 @@ class Scorer:
         self._nan: NanPolicy = nan
         self._inline_rows_max = inline_rows_max
         self._executor = executor
-        self._bindings: dict[int, Binding | Mismatch] = {}
+        self._bindings: dict[_Format, Binding | JsonBinding | Mismatch] = {}
         self.model_s = 0.0
         """Seconds spent in the model."""
         self.batches = 0
@@ -84,15 +91,12 @@ class Scorer:
         removed, gone_from = rows.keys.take(~present), partitions[~present]
         if len(removed):
             rows, partitions = rows.take(present), partitions[present]
-        parts = [await self._of_schema(rows.values, where, schema) for where, schema in _by_schema(rows.values)]
+        parts = [await self._of_format(rows.values, where, kind) for where, kind in _by_format(rows.values)]
         predictions = _predictions(parts, rows, partitions, epoch_of)
         return Outcome(predictions, _dead_letters(parts, rows, partitions), removed, gone_from)
 
-    async def _of_schema(self, values: Blobs, where: NDArray[np.int64], schema_id: int | None) -> _Part:
-        if schema_id is None:
-            message = "the value is not a Compact record"
-            return _all_failed(where, "UNSUPPORTED_FORMAT", message)
-        binding = await self._binding(schema_id)
+    async def _of_format(self, values: Blobs, where: NDArray[np.int64], kind: _Format) -> _Part:
+        binding = await self._binding(kind)
         if isinstance(binding, Mismatch):
             return _all_failed(where, binding.cause, binding.message)
         values = values.take(where) if where.size < len(values) else values
@@ -101,18 +105,25 @@ class Scorer:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._apply, binding, values, where)
 
-    async def _binding(self, schema_id: int) -> Binding | Mismatch:
-        """How a schema's fields become the model's inputs, found at the schema's first record."""
-        known = self._bindings.get(schema_id)
+    async def _binding(self, kind: _Format) -> Binding | JsonBinding | Mismatch:
+        """How records of one format become the model's inputs, found at the first of them."""
+        known = self._bindings.get(kind)
         if known is None:
             try:
-                known = bind(self._signature, await self._link.schema(schema_id))
+                known = await self._bound(*kind)
             except DecodeError as error:
                 return Mismatch("UNKNOWN_SCHEMA", str(error))
-            self._bindings[schema_id] = known
+            self._bindings[kind] = known
         return known
 
-    def _apply(self, binding: Binding, values: Blobs, where: NDArray[np.int64]) -> _Part:
+    async def _bound(self, type_id: int, schema_id: int) -> Binding | JsonBinding | Mismatch:
+        if type_id == layout.TYPE_COMPACT:
+            return bind(self._signature, await self._link.schema(schema_id))
+        if type_id == layout.TYPE_JSON:
+            return JsonBinding(self._signature)
+        return Mismatch("UNSUPPORTED_FORMAT", f"{layout.described(type_id)} {UNSUPPORTED}")
+
+    def _apply(self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64]) -> _Part:
         """Decode to the model's inputs and score them; may run beside the loop."""
         try:
             inputs, misfits = binding.inputs(values)
@@ -128,7 +139,9 @@ class Scorer:
         failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
         return _Part(where[good], scores, failures)
 
-    def _one_by_one(self, binding: Binding, values: Blobs, where: NDArray[np.int64], error: DecodeError) -> _Part:
+    def _one_by_one(
+        self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64], error: DecodeError
+    ) -> _Part:
         """A damaged record spoils the decoding of all: find it by halves."""
         if where.size == 1:
             return _all_failed(where, "UNDECODABLE", str(error))
@@ -140,19 +153,21 @@ class Scorer:
         return _Part(good, _join(scores), first.failures + second.failures)
 
 
-def _by_schema(values: Blobs) -> list[tuple[NDArray[np.int64], int | None]]:
-    """Rows by schema id; None for rows that are no Compact records."""
+def _by_format(values: Blobs) -> list[tuple[NDArray[np.int64], _Format]]:
+    """Rows by type id and schema id."""
     if not len(values):
         return []
     compact, ids = schema_ids(values)
     if bool(compact.all()) and bool((ids == ids[0]).all()):
-        return [(np.arange(len(values)), int(ids[0]))]
-    groups: list[tuple[NDArray[np.int64], int | None]] = [
-        (np.flatnonzero(compact & (ids == one)), int(one)) for one in np.unique(ids[compact]).tolist()
-    ]
-    if not bool(compact.all()):
-        groups.append((np.flatnonzero(~compact), None))
-    return groups
+        return [(np.arange(len(values)), (layout.TYPE_COMPACT, int(ids[0])))]
+    types = np.full(len(values), layout.TYPE_COMPACT, np.int64)
+    long_enough = ~compact & (values.lengths >= layout.DATA_HEADER_BYTES)
+    types[~compact] = layout.TYPE_NULL
+    types[long_enough] = values.take(long_enough).read(layout.TYPE_OFFSET, ">i4")
+    # What claims to be Compact and is too short for a schema's id is nothing at all.
+    types[long_enough & (types == layout.TYPE_COMPACT)] = layout.TYPE_NULL
+    pairs = sorted(set(zip(types.tolist(), ids.tolist(), strict=True)))
+    return [(np.flatnonzero((types == kind) & (ids == one)), (kind, one)) for kind, one in pairs]
 
 
 def _all_failed(where: NDArray[np.int64], cause: str, message: str) -> _Part:

@@ -46,6 +46,8 @@ from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, DecodeError, GridError, RemoteError
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import nested_schema_ids
 from grid_inference.wire.schema import FieldKind, Schema
 
 __all__ = ["Link"]
@@ -364,10 +366,18 @@ class Link:
         except Exception as error:
             raise _translate(error) from error
 
-    async def listen(self, name: str, on_message: Callable[[f.Message], None], *, where: str | None, flags: int) -> str:
-        """Register an entry listener with values on all members; returns its id. Events come as raw messages."""
+    async def listen(
+        self,
+        name: str,
+        on_message: Callable[[f.Message], None],
+        *,
+        where: str | None,
+        flags: int,
+        include_value: bool = True,
+    ) -> str:
+        """Register an entry listener on all members; returns its id. Events come as raw messages."""
         predicate = None if where is None else self.client._serialization_service.to_data(sql(where)).buffer
-        payload = messages.add_entry_listener_request(name, flags, predicate, include_value=True)
+        payload = messages.add_entry_listener_request(name, flags, predicate, include_value=include_value)
 
         def handle(stock: InboundMessage) -> None:
             on_message(_raw_message(stock))
@@ -382,6 +392,12 @@ class Link:
             return await asyncio.wait_for(registering, START_TIMEOUT_S)
         except Exception as error:
             raise _translate(error) from error
+
+    def heard_on(self, listener: str) -> set[int]:
+        """The connections on which a listener is registered now: another set means that events may be missing."""
+        registration = self.client._listener_service._active_registrations.get(listener)
+        found = registration.connection_registrations if registration else {}
+        return {connection._id for connection in found if connection.live}
 
     async def unlisten(self, listener: str) -> None:
         """Take a listener off again."""
@@ -398,6 +414,14 @@ class Link:
                 raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
             fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields}
             known = self._schemas[schema_id] = Schema.of(stock.type_name, fields)
+        return known
+
+    async def nested_schemas(self, values: Blobs, schema: Schema) -> dict[int, Schema]:
+        """The schemas of all records that are nested in these ones, which are of one schema."""
+        known: dict[int, Schema] = {}
+        while missing := nested_schema_ids(values, schema, None, known) - known.keys():
+            for schema_id in missing:
+                known[schema_id] = await self.schema(schema_id)
         return known
 
     async def send_schema(self, schema: Schema) -> None:

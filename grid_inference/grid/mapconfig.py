@@ -47,7 +47,8 @@ async def ensure_journal(link: Link, name: str) -> None:
     anew = " and create the map anew: an existing map keeps what it has" if exists else ""
     raise DeploymentError(
         f"map {name!r} has no event journal, so new records could be missed{refusal}",
-        remedy=f"configure `event-journal` for it on the members (hazelcast/hazelcast.yaml shows how){anew}",
+        remedy=f"configure `event-journal` for it on the members (hazelcast/hazelcast.yaml shows how){anew}, "
+        'or deploy with trigger = "listener", which may score a record late',
     )
 
 

@@ -37,7 +37,7 @@ FRAME_KINDS = SCALARS | {FieldKind.STRING, FieldKind.DECIMAL, *DATES}
 class Mismatch:
     """Records of this schema can't feed the model."""
 
-    cause: Literal["MISSING_FEATURE", "WRONG_TYPE", "UNKNOWN_SCHEMA"]
+    cause: Literal["MISSING_FEATURE", "WRONG_TYPE", "UNKNOWN_SCHEMA", "UNSUPPORTED_FORMAT", "UNDECODABLE"]
     """The dead letters' cause."""
     message: str
     """Names the field."""

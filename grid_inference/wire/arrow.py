@@ -47,17 +47,23 @@ _TEXT = layout.DATA_HEADER_BYTES + layout.LENGTH_BYTES
 _LONG_KEY_BYTES = layout.DATA_HEADER_BYTES + 8
 
 
-def arrow_columns(values: Blobs, schema: Schema, wanted: Iterable[str] | None = None) -> dict[str, Any]:
+def arrow_columns(
+    values: Blobs,
+    schema: Schema,
+    wanted: Iterable[str] | None = None,
+    schemas: Mapping[int, Schema] = MappingProxyType({}),
+) -> dict[str, Any]:
     """The wanted fields (or all) as Arrow arrays of n values; `values` are whole Data, all of this schema.
 
-    Raises DecodeError for bytes that are no such record, for nested records, and for a decimal beyond 76 digits.
+    `schemas` are those of nested records, which become structs. Raises DecodeError for bytes that are no such record,
+    and for a decimal beyond 76 digits.
     """
     names = list(schema.slots if wanted is None else wanted)
     strings = [name for name in names if name in schema.slots and schema.slots[name].kind is FieldKind.STRING]
     found = {name: arrow_texts(texts) for name, texts in decode_text_blobs(values, schema, strings).items()}
     lengths = _array_lengths(values, schema, names)
     others = [name for name in names if name not in found]
-    for name, column in decode_columns(values, schema, others, lengths).items():
+    for name, column in decode_columns(values, schema, others, lengths, schemas).items():
         kind = schema.slots[name].kind
         if name in lengths and not _full(column):  # the arrays differ in length, or some are null
             column = decode_columns(values, schema, [name])[name]  # noqa: PLW2901

@@ -14,16 +14,19 @@ A record is a Data:
 
 A nullable number is itself, a nullable boolean a byte, a string or array has an int32 length before it, booleans in an
 array are bits. Dates and times: `compact_temporal.py`; decimals: `compact_decimal.py`. An array with nullable items,
-and one of strings, dates, times or decimals, is like a record: int32 bytes of data, int32 count, data, table.
+and one of strings, dates, times, decimals or records, is like a record: int32 bytes of data, int32 count, data, table.
+A nested record is all of the above from the schema id on; its table points into itself.
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema
 from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
 from grid_inference.wire.compact_encode import encode_columns
-from grid_inference.wire.compact_record import decode_record, encode_record
+from grid_inference.wire.compact_nested import nested_schema_ids
+from grid_inference.wire.compact_record import NESTING_MAX, decode_record, encode_record
 from grid_inference.wire.schema import Field, FieldKind, Schema
 
 __all__ = [
+    "NESTING_MAX",
     "Column",
     "ColumnLike",
     "Field",
@@ -38,5 +41,6 @@ __all__ = [
     "encode_record",
     "infer_record_schema",
     "infer_schema",
+    "nested_schema_ids",
     "schema_ids",
 ]

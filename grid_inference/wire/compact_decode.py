@@ -18,12 +18,11 @@ from numpy.typing import DTypeLike, NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column
-from grid_inference.wire.compact_record import decode_value
-from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal_column
-from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES, TYPE_COMPACT, TYPE_OFFSET
+from grid_inference.wire.compact_nested import has_field, join_columns, nested_ids, split_wanted
+from grid_inference.wire.compact_record import NO_SCHEMAS, Nesting
+from grid_inference.wire.compact_var import VarReader, native
+from grid_inference.wire.layout import DATA_HEADER_BYTES, TYPE_COMPACT, TYPE_OFFSET
 from grid_inference.wire.schema import (
-    ARRAY_OF,
-    ITEMS_OF,
     NULLABLE_OF,
     NUMBER_DTYPES,
     SCHEMA_ID_BYTES,
@@ -31,7 +30,6 @@ from grid_inference.wire.schema import (
     Schema,
     Slot,
 )
-from grid_inference.wire.texts import decode_texts
 
 __all__ = ["decode_columns", "decode_matrix", "decode_text_blobs", "schema_ids"]
 
@@ -165,6 +163,7 @@ def decode_columns(
     schema: Schema,
     wanted: Iterable[str] | None = None,
     array_lengths: Mapping[str, int] = _NO_LENGTHS,
+    schemas: Mapping[int, Schema] = NO_SCHEMAS,
 ) -> dict[str, Column]:
     """The wanted fields (or all) as columns; `values` are whole Data, all of this schema.
 
@@ -172,14 +171,54 @@ def decode_columns(
     other arrays, strings and decimals become Python objects. DATE is datetime64[D], TIME timedelta64[us] since
     midnight, TIMESTAMP datetime64[us], TIMESTAMP_WITH_TIMEZONE the same in UTC. `valid` is None for fields that can't
     be null.
+
+    A nested record is a dict; its schema has to be in `schemas` (`nested_schema_ids` tells which). `a.b` is the field
+    b of the record nested in a, and null where a is null or its schema has no b.
     """
-    slots = [_slot(schema, name) for name in (schema.slots if wanted is None else wanted)]
+    return _decode_columns(values, schema, wanted, array_lengths, Nesting(schemas))
+
+
+def _decode_columns(
+    values: Blobs, schema: Schema, wanted: Iterable[str] | None, array_lengths: Mapping[str, int], nesting: Nesting
+) -> dict[str, Column]:
+    names = list(schema.slots if wanted is None else wanted)
+    plain, paths = split_wanted(schema, names)
+    slots = [_slot(schema, name) for name in plain]
     columns = _fixed_columns(values, schema, [slot for slot in slots if slot.index < 0])
     var = [slot for slot in slots if slot.index >= 0]
-    if var:
-        reader = _VarReader(values, schema)
+    if var or paths:
+        reader = VarReader(values, schema, nesting)
         columns.update((slot.name, reader.column(slot, array_lengths.get(slot.name))) for slot in var)
-    return {slot.name: columns[slot.name] for slot in slots}
+        for head, rest in paths.items():
+            columns.update(_nested_columns(reader, schema, schema.slots[head], rest, array_lengths, nesting))
+    return {name: columns[name] for name in names}
+
+
+def _nested_columns(
+    reader: VarReader,
+    schema: Schema,
+    slot: Slot,
+    paths: Mapping[str, str],
+    array_lengths: Mapping[str, int],
+    nesting: Nesting,
+) -> dict[str, Column]:
+    """Fields of the records nested in one field, by wanted name; `paths` says how the nested record calls each."""
+    lengths = {path: array_lengths[name] for name, path in paths.items() if name in array_lengths}
+    parts: list[tuple[NDArray[np.intp], dict[str, Column]]] = []
+    try:
+        deeper = nesting.deeper()
+        rows, records = reader.nested(slot)
+        ids = nested_ids(records)
+        for schema_id in np.unique(ids).tolist():
+            inner, mine = nesting.schema(schema_id), np.flatnonzero(ids == schema_id)
+            there = [path for path in paths.values() if has_field(inner, path)]
+            parts.append((rows[mine], _decode_columns(records.take(mine), inner, there, lengths, deeper)))
+        found = {
+            name: [(at, columns[path]) for at, columns in parts if path in columns] for name, path in paths.items()
+        }
+        return {name: join_columns(reader.rows, each) for name, each in found.items()}
+    except DecodeError as error:
+        raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {schema.type_name}: {error}") from None
 
 
 def decode_text_blobs(values: Blobs, schema: Schema, wanted: Iterable[str]) -> dict[str, Blobs]:
@@ -187,7 +226,7 @@ def decode_text_blobs(values: Blobs, schema: Schema, wanted: Iterable[str]) -> d
     slots = [_slot(schema, name) for name in wanted]
     if not slots:  # the schema may have no variable part at all
         return {}
-    reader = _VarReader(values, schema)
+    reader = VarReader(values, schema)
     return {slot.name: reader.texts(slot) for slot in slots}
 
 
@@ -195,136 +234,9 @@ def _fixed_columns(values: Blobs, schema: Schema, slots: list[Slot]) -> dict[str
     """Each run of neighbours of one kind becomes one matrix, whose columns the fields' columns are."""
     fixed = sorted(slots, key=lambda slot: (slot.offset, slot.bit))
     runs = _runs(fixed)
-    matrices = [np.empty((len(values), run.count), _native(run.first.kind)) for run in runs]
+    matrices = [np.empty((len(values), run.count), native(run.first.kind)) for run in runs]
     for rows, block, start in _fixed_blocks(values, schema, runs):
         for run, matrix in zip(runs, matrices, strict=True):
             matrix[rows] = run.view(block, start)
     each = (matrix[:, i] for matrix in matrices for i in range(matrix.shape[1]))
     return {slot.name: Column(column) for slot, column in zip(fixed, each, strict=True)}
-
-
-def _native(kind: FieldKind) -> np.dtype[Any]:
-    return np.dtype(np.bool_) if kind is FieldKind.BOOLEAN else NUMBER_DTYPES[kind].newbyteorder("=")
-
-
-class _VarReader:
-    """The variable-size fields of some records: sizes and offsets as vectors, checked before anything is read."""
-
-    def __init__(self, values: Blobs, schema: Schema) -> None:
-        self._values = values
-        self._type_name = schema.type_name
-        self._fixed_bytes = schema.fixed_bytes
-        self._start = schema.data_start
-        self._sizes = values.read(self._start - LENGTH_BYTES, ">i4").astype(np.int64)
-        self._widths = np.where(self._sizes < 0xFF, 1, np.where(self._sizes < 0xFFFF, 2, 4))
-        ends = self._start + self._sizes + self._widths * schema.var_count
-        if bool(((self._sizes < schema.fixed_bytes) | (ends > values.lengths)).any()):
-            raise DecodeError(f"a record of {schema.type_name} claims another size than it has")
-
-    def column(self, slot: Slot, length: int | None) -> Column:
-        """One field's values, by its kind."""
-        offsets = self._offsets(slot)
-        try:
-            return self._by_kind(slot.kind, length, offsets, offsets >= 0)
-        except DecodeError as error:
-            raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
-
-    def texts(self, slot: Slot) -> Blobs:
-        """The bytes of one STRING field's values."""
-        offsets = self._offsets(slot)
-        try:
-            return self._texts(offsets, offsets >= 0)
-        except DecodeError as error:
-            raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
-
-    def _by_kind(
-        self, kind: FieldKind, length: int | None, offsets: NDArray[np.int64], valid: NDArray[np.bool_]
-    ) -> Column:
-        if kind in NULLABLE_OF:
-            return self._scalars(NULLABLE_OF[kind], offsets, valid)
-        if kind in TEMPORAL_DTYPES:
-            return self._temporals(kind, offsets, valid)
-        if kind in ARRAY_OF and length is not None:
-            return self._arrays(ARRAY_OF[kind], length, offsets, valid)
-        if kind is FieldKind.STRING:
-            return Column(decode_texts(self._texts(offsets, valid)), valid)
-        if kind is FieldKind.DECIMAL or kind in ARRAY_OF or kind in ITEMS_OF:
-            return self._objects(kind, offsets, valid)
-        raise DecodeError("values of this kind can't be read")
-
-    def _offsets(self, slot: Slot) -> NDArray[np.int64]:
-        """Where the field begins in each record's data; -1 for a null."""
-        offsets = np.empty(len(self._values), np.int64)
-        for width in (1, 2, 4):
-            rows = np.flatnonzero(self._widths == width)
-            if rows.size:
-                where = self._start + self._sizes[rows] + slot.index * width
-                found = self._values.take(rows).read(where, f">u{width}").astype(np.int64)
-                found[found == (1 << 8 * width) - 1] = -1
-                offsets[rows] = found
-        there = offsets >= 0
-        if bool((there & ((offsets < self._fixed_bytes) | (offsets > self._sizes))).any()):
-            raise DecodeError(f"field {slot.name!r} of {self._type_name} lies outside its record")
-        return offsets
-
-    def _read(self, rows: NDArray[np.intp], offsets: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """One value of `dtype` in each of the rows, at an offset into its data."""
-        if bool((offsets + dtype.itemsize > self._sizes[rows]).any()):
-            raise DecodeError("a value reaches outside its record")
-        return self._values.take(rows).read(self._start + offsets, dtype)
-
-    def _scalars(self, kind: FieldKind, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
-        dtype = np.dtype(np.uint8) if kind is FieldKind.BOOLEAN else NUMBER_DTYPES[kind]
-        rows = np.flatnonzero(valid)
-        values = np.zeros(valid.size, _native(kind))
-        found = self._read(rows, offsets[rows], dtype)
-        values[rows] = found != 0 if kind is FieldKind.BOOLEAN else found
-        return Column(values, valid)
-
-    def _temporals(self, kind: FieldKind, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
-        rows = np.flatnonzero(valid)
-        found = decode_temporal_column(kind, self._read(rows, offsets[rows], TEMPORAL_DTYPES[kind]))
-        values = np.full(valid.size, "NaT", found.dtype)
-        values[rows] = found
-        return Column(values, valid)
-
-    def _arrays(self, kind: FieldKind, length: int, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
-        boolean = kind is FieldKind.BOOLEAN
-        rows = np.flatnonzero(valid)
-        counts = self._read(rows, offsets[rows], np.dtype(">i4")).astype(np.int64)
-        item_bytes = (counts + 7) // 8 if boolean else counts * NUMBER_DTYPES[kind].itemsize
-        if bool(((counts < 0) | (offsets[rows] + LENGTH_BYTES + item_bytes > self._sizes[rows])).any()):
-            raise DecodeError("an array reaches outside its record")
-        fitting = rows[counts == length]
-        values = np.zeros((valid.size, length), _native(kind))
-        width = (length + 7) // 8 if boolean else length * NUMBER_DTYPES[kind].itemsize
-        if fitting.size and width:
-            raw = self._read(fitting, offsets[fitting] + LENGTH_BYTES, np.dtype((np.void, width)))
-            raw = raw.view(np.uint8).reshape(fitting.size, width)
-            if boolean:
-                values[fitting] = np.unpackbits(raw, axis=1, count=length, bitorder="little")
-            else:
-                values[fitting] = raw.view(NUMBER_DTYPES[kind])
-        matching = np.zeros(valid.size, np.bool_)
-        matching[fitting] = True
-        return Column(values, matching)
-
-    def _texts(self, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Blobs:
-        rows = np.flatnonzero(valid)
-        sizes = self._read(rows, offsets[rows], np.dtype(">i4")).astype(np.int64)
-        if bool(((sizes < 0) | (offsets[rows] + LENGTH_BYTES + sizes > self._sizes[rows])).any()):
-            raise DecodeError("a string reaches outside its record")
-        starts, lengths = np.zeros(valid.size, np.int64), np.full(valid.size, -1, np.int64)
-        starts[rows] = self._values.starts[rows] + self._start + offsets[rows] + LENGTH_BYTES
-        lengths[rows] = sizes
-        return Blobs(self._values.buffer, starts, lengths)
-
-    def _objects(self, kind: FieldKind, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
-        values = np.full(valid.size, None, np.object_)
-        rows = np.flatnonzero(valid)
-        starts = (self._values.starts[rows] + self._start).tolist()
-        where = zip(rows.tolist(), starts, offsets[rows].tolist(), self._sizes[rows].tolist(), strict=True)
-        whole = self._values.buffer.data
-        for row, start, offset, size in where:
-            values[row] = decode_value(kind, bytes(whole[start : start + size]), offset, size)
-        return Column(values, valid)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -14,17 +17,62 @@ from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_tempora
 from grid_inference.wire.layout import TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
-__all__ = ["decode_record", "decode_value", "encode_record", "encode_value", "offset_bytes"]
+__all__ = [
+    "NESTING_MAX",
+    "NO_SCHEMAS",
+    "TOP",
+    "Nesting",
+    "decode_record",
+    "decode_value",
+    "encode_record",
+    "encode_value",
+    "item_places",
+    "offset_bytes",
+]
+
+NESTING_MAX = 8
+"""So many records may lie one in the other, the outermost not counted."""
 
 _STRUCTS = {kind: struct.Struct(f">{code}") for kind, code in zip(NUMBER_DTYPES, "bhiqfd", strict=True)}
 _BYTE = struct.Struct("B")
 _INT = struct.Struct(">i")
 _TWO_INTS = struct.Struct(">ii")
+_TYPE = struct.Struct(">ii")
+_ID = struct.Struct(">q")
 _HEAD = struct.Struct(">iiq")
 _INTEGERS = (FieldKind.INT8, FieldKind.INT16, FieldKind.INT32, FieldKind.INT64)
 _OFFSETS = {1: struct.Struct(">B"), 2: struct.Struct(">H"), 4: struct.Struct(">i")}
 _NULL_OFFSET = {1: 0xFF, 2: 0xFFFF, 4: -1}
 
+
+_NESTED_KINDS = (FieldKind.COMPACT, FieldKind.ARRAY_OF_COMPACT)
+NO_SCHEMAS: Mapping[int, Schema] = MappingProxyType({})
+_NO_NESTED: Mapping[str, Schema] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Nesting:
+    """How deep in other records a record lies, and what those nested in it may be."""
+
+    schemas: Mapping[int, Schema]
+    depth: int = 0
+
+    def deeper(self) -> Nesting:
+        """One record further in; DecodeError beyond NESTING_MAX."""
+        if self.depth == NESTING_MAX:
+            raise DecodeError(f"records are nested more than {NESTING_MAX} deep (NESTING_MAX)")
+        return Nesting(self.schemas, self.depth + 1)
+
+    def schema(self, schema_id: int) -> Schema:
+        """The schema of a nested record."""
+        schema = self.schemas.get(schema_id)
+        if schema is None:
+            raise DecodeError(f"the schema {schema_id} of a nested record is not known")
+        return schema
+
+
+TOP = Nesting(NO_SCHEMAS)
+"""A record in no other, in which nested ones can't be read."""
 
 VALUE_ERRORS = (EncodeError, TypeError, ValueError, OverflowError, struct.error)
 """What `encode_value` raises; only its callers know the field's name."""
@@ -38,25 +86,53 @@ def offset_bytes(data_bytes: int) -> int:
 # ---- encode
 
 
-def encode_record(schema: Schema, record: Mapping[str, Any]) -> bytes:
-    """A whole Data from a dict; a field that can be null may be left out."""
+def encode_record(schema: Schema, record: Mapping[str, Any], nested: Mapping[str, Schema] = _NO_NESTED) -> bytes:
+    """A whole Data from a dict; a field that can be null may be left out.
+
+    `nested` has the schema of the dicts in each COMPACT and ARRAY_OF_COMPACT field: `a`, and `a.b` for b in a.
+    """
+    return _TYPE.pack(0, TYPE_COMPACT) + _encode_content(schema, record, nested, ())
+
+
+def _encode_content(
+    schema: Schema, record: Mapping[str, Any], nested: Mapping[str, Schema], path: tuple[str, ...]
+) -> bytes:
+    """A record from its schema id on; `path` are the fields it is nested in."""
     unknown = record.keys() - schema.slots.keys()
     if unknown:
         raise EncodeError(f"{schema.type_name} has no field {min(unknown)!r}")
     fixed, parts = bytearray(schema.fixed_bytes), list[bytes | None]()
     for slot in schema.slots.values():
+        value = record.get(slot.name)
         try:
             if slot.index < 0:
-                _put_fixed(fixed, slot, record.get(slot.name))
+                _put_fixed(fixed, slot, value)
+            elif slot.kind in _NESTED_KINDS:
+                parts.append(_encode_nested(slot.kind, value, nested, (*path, slot.name)))
             else:
-                parts.append(encode_value(slot.kind, record.get(slot.name)))
+                parts.append(encode_value(slot.kind, value))
         except VALUE_ERRORS as error:
             raise EncodeError(f"field {slot.name!r} ({slot.kind.name}) of {schema.type_name}: {error}") from None
-    head = _HEAD.pack(0, TYPE_COMPACT, schema.schema_id)
+    head = _ID.pack(schema.schema_id)
     if not schema.var_count:
         return head + fixed
     data, table = _with_offsets(bytes(fixed), parts)
     return b"".join((head, _INT.pack(len(data)), data, table))
+
+
+def _encode_nested(kind: FieldKind, value: Any, nested: Mapping[str, Schema], path: tuple[str, ...]) -> bytes | None:
+    if value is None:
+        return None
+    if kind is FieldKind.ARRAY_OF_COMPACT:
+        return _items(_encode_nested(FieldKind.COMPACT, each, nested, path) for each in _sequence(value))
+    schema = nested.get(".".join(path))
+    if schema is None:
+        raise EncodeError("the schema of the nested record is not given")
+    if len(path) > NESTING_MAX:
+        raise EncodeError(f"records are nested more than {NESTING_MAX} deep (NESTING_MAX)")
+    if not isinstance(value, Mapping):
+        raise EncodeError(f"{value!r} is no dict")
+    return _encode_content(schema, cast("Mapping[str, Any]", value), nested, path)
 
 
 def _put_fixed(fixed: bytearray, slot: Slot, value: Any) -> None:
@@ -75,10 +151,14 @@ def encode_value(kind: FieldKind, value: Any) -> bytes | None:
     if kind in ARRAY_OF:
         return _array(ARRAY_OF[kind], value)
     if kind in ITEMS_OF:
-        items = [encode_value(ITEMS_OF[kind], each) for each in _sequence(value)]
-        data, table = _with_offsets(b"", items)
-        return b"".join((_TWO_INTS.pack(len(data), len(items)), data, table))
+        return _items(encode_value(ITEMS_OF[kind], each) for each in _sequence(value))
     return _item(NULLABLE_OF.get(kind, kind), value)
+
+
+def _items(parts: Iterable[bytes | None]) -> bytes:
+    items = list(parts)
+    data, table = _with_offsets(b"", items)
+    return b"".join((_TWO_INTS.pack(len(data), len(items)), data, table))
 
 
 def _item(kind: FieldKind, value: Any) -> bytes:
@@ -162,28 +242,37 @@ def _array(kind: FieldKind, value: Any) -> bytes:
 # ---- decode
 
 
-def decode_record(schema: Schema, data: bytes) -> dict[str, Any]:
-    """A dict of every field from a whole Data."""
+def decode_record(schema: Schema, data: bytes, schemas: Mapping[int, Schema] = NO_SCHEMAS) -> dict[str, Any]:
+    """A dict of every field from a whole Data; nested records are dicts too, their schemas are in `schemas` by id."""
     if len(data) < schema.data_start + schema.fixed_bytes:
         raise DecodeError(f"{len(data)} bytes are too few for a record of {schema.type_name}")
     _, type_id, schema_id = _HEAD.unpack_from(data)
     if type_id != TYPE_COMPACT or schema_id != schema.schema_id:
         raise DecodeError(f"this is no record of the schema {schema.type_name!r} ({schema.schema_id})")
-    start, end = schema.data_start, len(data)
+    return _decode_content(schema, data, _HEAD.size, len(data), Nesting(schemas))
+
+
+def _decode_content(schema: Schema, data: bytes, at: int, end: int, nesting: Nesting) -> dict[str, Any]:
+    """The fields of a record whose schema id ends at `at`."""
+    start, size = at + (_INT.size if schema.var_count else 0), schema.fixed_bytes
+    if start + size > end:
+        raise DecodeError(f"{end - at} bytes are too few for a record of {schema.type_name}")
     offsets: list[int | None] = []
     if schema.var_count:
-        size = _INT.unpack_from(data, start - _INT.size)[0]
+        size = _INT.unpack_from(data, at)[0]
         if size < schema.fixed_bytes:
             raise DecodeError(f"a record of {schema.type_name} claims {size} bytes")
         offsets = _offsets(data, start, size, schema.var_count, end)
         if any(offset is not None and offset < schema.fixed_bytes for offset in offsets):
             raise DecodeError(f"a variable-size field of {schema.type_name} lies in the fixed part")
-        end = start + size
+    # Fields that share bytes, level upon level, would multiply what a few bytes cost.
+    limits = _limits(offsets, size) if nesting.depth else {}
     record: dict[str, Any] = {}
     for slot in schema.slots.values():
         offset = slot.offset if slot.index < 0 else offsets[slot.index]
+        limit = size if offset is None else limits.get(offset, size)
         try:
-            record[slot.name] = None if offset is None else _field(slot, data, start + offset, end)
+            record[slot.name] = None if offset is None else _field(slot, data, start + offset, start + limit, nesting)
         except DecodeError as error:
             raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {schema.type_name}: {error}") from None
     return record
@@ -199,20 +288,25 @@ def value_offset(schema: Schema, data: bytes, name: str) -> int | None:
     return None if offset is None else start + offset
 
 
-def _field(slot: Slot, data: bytes, at: int, end: int) -> Any:
+def _field(slot: Slot, data: bytes, at: int, end: int, nesting: Nesting) -> Any:
     if slot.kind is FieldKind.BOOLEAN:
         return bool(data[at] >> slot.bit & 1)
     if slot.index < 0:
         return _STRUCTS[slot.kind].unpack_from(data, at)[0]
-    return decode_value(slot.kind, data, at, end)
+    return decode_value(slot.kind, data, at, end, nesting)
 
 
-def decode_value(kind: FieldKind, data: bytes, at: int, end: int) -> Any:
+def decode_value(kind: FieldKind, data: bytes, at: int, end: int, nesting: Nesting = TOP) -> Any:
     """The value whose bytes begin at `at` and lie before `end`."""
     if kind in ARRAY_OF:
         return _read_array(ARRAY_OF[kind], data, at, end)
     if kind in ITEMS_OF:
-        return _read_items(ITEMS_OF[kind], data, at, end)
+        item, places = ITEMS_OF[kind], item_places(data, at, end)
+        return [None if place is None else decode_value(item, data, *place, nesting) for place in places]
+    if kind is FieldKind.COMPACT:
+        inner = nesting.deeper()
+        schema = nesting.schema(_unpack(_ID, data, at, end))
+        return _decode_content(schema, data, at + _ID.size, end, inner)
     return _read_item(NULLABLE_OF.get(kind, kind), data, at, end)
 
 
@@ -251,14 +345,25 @@ def _read_array(kind: FieldKind, data: bytes, at: int, end: int) -> list[Any]:
     return np.frombuffer(data, NUMBER_DTYPES[kind], count, at).tolist()
 
 
-def _read_items(kind: FieldKind, data: bytes, at: int, end: int) -> list[Any]:
+def item_places(data: bytes, at: int, end: int) -> list[tuple[int, int] | None]:
+    """Where each item of an array with nullable items begins and must have ended; None for a null."""
     size = _unpack(_INT, data, at, end)
     count = _unpack(_INT, data, at + _INT.size, end)
     at += _TWO_INTS.size
     if size < 0 or count < 0:
         raise DecodeError(f"an array claims {count} items in {size} bytes")
-    places = _offsets(data, at, size, count, end)
-    return [None if place is None else _read_item(kind, data, at + place, at + size) for place in places]
+    offsets = _offsets(data, at, size, count, end)
+    limits = _limits(offsets, size)
+    return [None if offset is None else (at + offset, at + limits[offset]) for offset in offsets]
+
+
+def _limits(offsets: list[int | None], size: int) -> dict[int, int]:
+    """Offset → the next larger one, up to which its value may reach; `size` for the last one."""
+    ordered = sorted(offset for offset in offsets if offset is not None)
+    limits = dict(pairwise([*ordered, size]))
+    if len(limits) < len(ordered):
+        raise DecodeError("two values begin at the same place")
+    return limits
 
 
 def _read_item(kind: FieldKind, data: bytes, at: int, end: int) -> Any:

@@ -35,6 +35,22 @@ TYPE_UUID = -21
 TYPE_COMPACT = -55
 TYPE_JSON = -130
 
+TYPE_NAMES = {
+    TYPE_NULL: "an empty value",
+    -1: "a Portable value",
+    -2: "an IdentifiedDataSerializable value",
+    TYPE_STRING: "a string",
+    TYPE_BYTE_ARRAY: "a byte array",
+    -100: "a java.io.Serializable value",
+    -101: "a java.io.Externalizable value",
+}
+
+
+def described(type_id: int) -> str:
+    """What a Data of this type id is, in words."""
+    return TYPE_NAMES.get(type_id, f"a value of the serialization type {type_id}")
+
+
 INT32_MIN = -(2**31)
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1

@@ -94,6 +94,7 @@ _OBJECTS = (
     FieldKind.DATE,
     FieldKind.TIMESTAMP,
     FieldKind.TIMESTAMP_WITH_TIMEZONE,
+    FieldKind.COMPACT,
 )
 ITEMS_OF: Mapping[FieldKind, FieldKind] = MappingProxyType(
     {FieldKind[f"ARRAY_OF_NULLABLE_{k.name}"]: k for k in _SCALARS}

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+import hazelcast
 import numpy as np
 import pandas as pd
+from hazelcast.config import IntType
+from hazelcast.core import HazelcastJsonValue
+from hazelcast.serialization.api import CompactReader, CompactSerializer, CompactWriter
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -48,3 +54,103 @@ def test_a_column_transformer_scores_strings_and_gaps_as_by_itself(local_grid: g
     expected = table.fillna({"city": np.nan})
     np.testing.assert_allclose(found["scores"], model.predict_proba(expected), rtol=0, atol=1e-12)
     assert found["label"].tolist() == model.predict(expected).tolist()
+
+
+def test_json_values_score_as_the_same_compact_records(local_grid: gi.Grid, names: Names) -> None:
+    table = orders()
+    table["items"] = table["items"].astype(float)
+    numbers = table[["amount", "items"]]
+    target = numbers["items"] > 4
+    model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(numbers, target)
+    local_grid.deploy(names.deployment, model, features=names.features, nan="score")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    client = hazelcast.HazelcastClient(
+        cluster_name=local_grid.cluster_name,
+        cluster_members=[local_grid.address],
+        default_int_type=IntType.LONG,
+        statistics_enabled=False,
+    )
+    try:
+        values = client.get_map(names.features).blocking()
+        values.put_all({key: HazelcastJsonValue(json.dumps(row)) for key, row in enumerate(rows)})
+        values.put(ROWS, HazelcastJsonValue('{"amount": "much", "items": 1}'))
+        values.put(ROWS + 1, HazelcastJsonValue('{"amount": 1'))
+        values.put(ROWS + 2, "no record")
+    finally:
+        client.shutdown()
+    verdict = local_grid.verify(names.deployment, 30.0)
+    assert verdict.complete, verdict
+    assert (verdict.predictions, verdict.dead_letters) == (ROWS, 3)
+    found = local_grid.predictions(names.deployment).get_batch(np.arange(ROWS))
+    np.testing.assert_allclose(found["scores"], model.predict_proba(numbers), rtol=0, atol=1e-12)
+    letters = {letter.key: letter for letter in local_grid.dead_letters(names.deployment)}
+    assert {key: letter.cause for key, letter in letters.items()} == {
+        ROWS: "WRONG_TYPE",
+        ROWS + 1: "UNDECODABLE",
+        ROWS + 2: "UNSUPPORTED_FORMAT",
+    }
+    assert letters[ROWS].message == "amount is a string, the model needs a number"
+    assert letters[ROWS + 2].message == "a string can't be read: put the records as Compact or JSON values"
+    assert local_grid.features(names.features).get(3) == rows[3]
+
+
+class Address:
+    """What a class of the application looks like to the stock client."""
+
+    def __init__(self, city: str) -> None:
+        self.city = city
+
+
+class Customer:
+    def __init__(self, name: str, address: Address | None) -> None:
+        self.name = name
+        self.address = address
+
+
+class AddressSerializer(CompactSerializer[Address]):
+    def read(self, reader: CompactReader) -> Address:
+        return Address(reader.read_string("city") or "")
+
+    def write(self, writer: CompactWriter, obj: Address) -> None:
+        writer.write_string("city", obj.city)
+
+    def get_type_name(self) -> str:
+        return "Address"
+
+    def get_class(self) -> type[Address]:
+        return Address
+
+
+class CustomerSerializer(CompactSerializer[Customer]):
+    def read(self, reader: CompactReader) -> Customer:
+        return Customer(reader.read_string("name") or "", reader.read_compact("address"))
+
+    def write(self, writer: CompactWriter, obj: Customer) -> None:
+        writer.write_string("name", obj.name)
+        writer.write_compact("address", obj.address)
+
+    def get_type_name(self) -> str:
+        return "Customer"
+
+    def get_class(self) -> type[Customer]:
+        return Customer
+
+
+def test_a_record_within_a_record_is_read_as_a_dict(local_grid: gi.Grid, names: Names) -> None:
+    client = hazelcast.HazelcastClient(
+        cluster_name=local_grid.cluster_name,
+        cluster_members=[local_grid.address],
+        default_int_type=IntType.LONG,
+        statistics_enabled=False,
+        compact_serializers=[AddressSerializer(), CustomerSerializer()],
+    )
+    try:
+        values = client.get_map(names.features).blocking()
+        values.put(1, Customer("Ann", Address("Ghent")))
+        values.put(2, Customer("Bo", None))
+    finally:
+        client.shutdown()
+    features = local_grid.features(names.features)
+    assert features.get(1) == {"name": "Ann", "address": {"city": "Ghent"}}
+    assert features.get(2) == {"name": "Bo", "address": None}
+    assert features.get_batch([1, 2])["address"].tolist() == [{"city": "Ghent"}, None]

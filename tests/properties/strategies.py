@@ -54,7 +54,7 @@ VALUES: dict[FieldKind, st.SearchStrategy[Any]] = {
     **{FieldKind[f"ARRAY_OF_{k.name}"]: st.none() | st.lists(st.none() | v, max_size=40) for k, v in OBJECTS.items()},
     FieldKind.STRING: st.none() | text | st.integers(200, 70_000).map(lambda size: "x" * size),
 }
-UNREADABLE = sorted(set(FieldKind) - VALUES.keys())
+NESTED = sorted(set(FieldKind) - VALUES.keys())
 
 
 def schemas(kinds: Any = tuple(VALUES), fields_max: int = 12) -> st.SearchStrategy[Schema]:

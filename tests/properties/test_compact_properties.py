@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stock_client import StockRecords, stock_schema
-from strategies import SCALARS, TEMPORAL, UNREADABLE, VALUES, damaged, records, same, scattered, schemas
+from strategies import NESTED, SCALARS, TEMPORAL, VALUES, damaged, records, same, scattered, schemas
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
@@ -161,7 +161,7 @@ def test_matrix_is_the_columns_in_any_order(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_damaged_records_give_values_or_a_decode_error(data: st.DataObject) -> None:
-    schema = data.draw(schemas((*VALUES, UNREADABLE[0])))
+    schema = data.draw(schemas((*VALUES, *NESTED)))
     record = data.draw(records(Schema.of("t", {f.name: f.kind for f in schema.fields if f.kind in VALUES})))
     whole = encode_record(schema, record)
     items = [data.draw(damaged(whole) | st.binary(max_size=40)) for _ in range(data.draw(st.integers(1, 4)))]
@@ -210,12 +210,3 @@ def test_columns_and_records_agree_on_what_is_damaged(data: st.DataObject) -> No
         else:
             assert there == (value is not None)
         assert not there or same(column.values[0:1].tolist()[0], in_column(schema.slots[name].kind, value))
-
-
-@pytest.mark.parametrize("kind", UNREADABLE)
-def test_unreadable_kinds_are_named_and_hinder_nobody_else(kind: FieldKind) -> None:
-    schema = Schema.of("t", {"amount": FieldKind.FLOAT64, "odd": kind})
-    blobs = Blobs.of([encode_record(schema, {"amount": 1.5})])
-    assert decode_columns(blobs, schema, ["amount"])["amount"].values.tolist() == [1.5]
-    with pytest.raises(DecodeError, match=rf"'odd' \({kind.name}\)"):
-        decode_columns(blobs, schema)

@@ -143,3 +143,17 @@ def test_a_record_table_of_two_schemas_keeps_whole_numbers_whole():
     np.testing.assert_array_equal(table["s"], [1.0, np.nan])
     mixed = RecordTable.of([1, 2], [parts[0], (np.array([1]), {"n": Column(np.array(["x"], object))})])
     assert mixed["n"].tolist() == [2**62 + 1, "x"]
+
+
+def test_nested_records_are_structs():
+    inner = Schema.of("inner", {"n": K.INT16, "s": K.STRING})
+    outer = Schema.of("outer", {"a": K.COMPACT, "each": K.ARRAY_OF_COMPACT})
+    one, nested = {"n": 1, "s": "x"}, {"a": inner, "each": inner}
+    rows = [{"a": one, "each": [one, None]}, {"a": None, "each": None}]
+    values = Blobs.of([encode_record(outer, row, nested) for row in rows])
+    found = arrow_columns(values, outer, schemas={inner.schema_id: inner})
+    assert {name: array.to_pylist() for name, array in found.items()} == {
+        "a": [one, None],
+        "each": [[one, None], None],
+    }
+    assert found["a"].type.num_fields == 2

@@ -9,8 +9,9 @@ import numpy as np
 
 from grid_inference.config import WorkerConfig
 from grid_inference.flow.events import Events
+from grid_inference.flow.feeds import Feed
 from grid_inference.flow.positions import Position
-from grid_inference.flow.read import Feed, Reader
+from grid_inference.flow.read import JournalReader
 from grid_inference.wire.keys import encode_keys
 
 
@@ -35,7 +36,7 @@ def test_a_chunk_that_was_not_written_is_scanned_again() -> None:
             await reader.settled(feed)
             return Position(1, None)
 
-        reader = Reader(Silent(), "features", WorkerConfig(), scan)  # type: ignore[arg-type]
+        reader = JournalReader(Silent(), "features", WorkerConfig(), scan)  # type: ignore[arg-type]
         reader.own(3, 1, None)
         async for arrivals in reader:
             if len(taken) == 1:

@@ -1,0 +1,292 @@
+"""Feeds: one per owned partition brings what is to be scored, in order, and a scan what a gap has left out.
+
+Out: `Arrivals`, all that has come since the last one was taken, within the limits of rows and bytes. Invariants: of one
+partition only one batch is under way; of one key a batch holds only the newest event. How events come is not known
+here: `read.py` reads the event journal, `listen.py` listens to entries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.config import WorkerConfig
+from grid_inference.errors import GridError
+from grid_inference.flow.events import Events
+from grid_inference.flow.positions import Position
+from grid_inference.grid.link import Link
+from grid_inference.wire import journal
+
+__all__ = ["ERROR_PAUSE_S", "Arrivals", "Brought", "Feed", "Feeds", "ScanFeed"]
+
+_log = logging.getLogger(__name__)
+
+ERROR_PAUSE_S = 0.5
+"""Pause of a partition after an error before it is read again."""
+
+ScanFeed = Callable[["Feed", str], Awaitable[Position | None]]
+"""Scores what differs in a feed's partition, through `Feeds.offer`, and returns where to go on reading."""
+Brought = tuple[Events, NDArray[np.int32], list["Feed"], list[Position | None]]
+"""Rows, the partition of each, the feeds that brought them and where each of these stands then."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrivals:
+    """What has arrived: n rows, of each key only the newest, and the feeds that they came from."""
+
+    rows: Events
+    partitions: NDArray[np.int32]
+    feeds: list[Feed]
+    positions: list[Position | None]
+    """Where each feed stands once these rows are written; None for a scan, which moves no position."""
+    superseded: int
+    """Events that were left out because a newer one of their key is here."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Feed:
+    """What is known of one owned partition."""
+
+    __slots__ = (
+        "asked",
+        "busy",
+        "closed",
+        "epoch",
+        "page",
+        "partition",
+        "pending",
+        "position",
+        "room",
+        "scan",
+        "start",
+    )
+
+    def __init__(self, partition: int, epoch: int) -> None:
+        self.partition = partition
+        self.epoch = epoch
+        self.position: Position | None = None
+        """Of the last item read; where the next read starts. None while scanning."""
+        self.page: journal.JournalPage | Events | None = None
+        """What has arrived and waits to be taken."""
+        self.busy = False
+        """A batch with rows of this partition is being scored or written."""
+        self.asked = 0
+        """Number of the newest read; answers to older ones are dropped."""
+        self.start = 0
+        self.closed = False
+        self.scan: asyncio.Task[None] | None = None
+        self.room = asyncio.Event()
+        """Set while nothing waits and nothing is under way."""
+        self.room.set()
+        self.pending: dict[bytes, None] = {}
+        """Keys that a listener has named and nobody has fetched yet, in the order of their events."""
+
+
+class Feeds(ABC):
+    """The feeds of one deployment's owned partitions. `async for` gives batches; several loops may share them."""
+
+    def __init__(self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed) -> None:
+        self._link = link
+        self._features = features
+        self._config = config
+        self._scan = scan
+        self.feeds: dict[int, Feed] = {}
+        self._ready: deque[Feed] = deque()
+        self._arrived = asyncio.Event()
+        self._stopped = False
+        self.gaps: Counter[str] = Counter()
+        """Declared gaps by cause."""
+        self.events = 0
+        """Events that have come, those of scans left out."""
+        self.failure: GridError | None = None
+        """Why nothing can be read at all, for example a map without a journal."""
+
+    # ---- how events come
+
+    @abstractmethod
+    def _go_on(self, feed: Feed) -> None:
+        """Bring what comes behind the feed's position, or from now on."""
+
+    def _has_room(self, feed: Feed) -> None:  # noqa: B027  # a parked read needs no word
+        """Nothing of this feed waits or is under way any more."""
+
+    def _read(self, pages: list[tuple[Feed, journal.JournalPage]]) -> Brought:
+        """Rows of pages of the journal."""
+        raise NotImplementedError
+
+    async def open(self) -> None:  # noqa: B027  # the journal is there
+        """Register for the events, before the first partition is owned."""
+
+    async def watch(self) -> None:  # noqa: B027  # nothing to look for is an answer
+        """Look for what no event tells, a few times a second."""
+
+    async def close(self) -> None:  # noqa: B027  # nor anything to let go
+        """Let go what was registered for the events."""
+
+    # ---- ownership
+
+    def own(self, partition: int, epoch: int, position: Position | None, cause: str = "cold start") -> None:
+        """Begin to feed a partition, from a stored position or, without one, by a scan."""
+        feed = self.feeds[partition] = Feed(partition, epoch)
+        feed.position = position
+        if position is None:
+            self._start_scan(feed, cause)
+        else:
+            self._go_on(feed)
+
+    async def disown(self, partition: int) -> None:
+        """Stop feeding a partition; returns when its last batch is written."""
+        feed = self.feeds.pop(partition, None)
+        if feed is None:
+            return
+        feed.closed = True
+        if feed.scan:
+            feed.scan.cancel()
+        feed.page = None
+        while feed.busy:
+            feed.room.clear()
+            await feed.room.wait()
+
+    def reconcile(self, partition: int, cause: str) -> None:
+        """Send one partition through a scan, as a gap would."""
+        feed = self.feeds.get(partition)
+        if feed and not feed.scan:
+            self._gap(feed, cause)
+
+    def stop(self) -> None:
+        """End the iteration after what is under way."""
+        self._stopped = True
+        self._arrived.set()
+        for feed in self.feeds.values():
+            if feed.scan:
+                feed.scan.cancel()
+
+    @property
+    def scanning(self) -> int:
+        """Partitions that are being reconciled at the moment."""
+        return sum(feed.scan is not None for feed in self.feeds.values())
+
+    # ---- batches
+
+    async def __aiter__(self) -> AsyncIterator[Arrivals]:
+        """All that has arrived, again and again, until `stop`."""
+        while not self._stopped:
+            await self._arrived.wait()
+            if self._config.batch_wait_ms > 0:
+                await asyncio.sleep(self._config.batch_wait_ms / 1000)
+            arrivals = self._take()
+            if arrivals is not None:
+                yield arrivals
+
+    def resume(self, arrivals: Arrivals) -> None:
+        """The rows are written, or given up: their feeds may bring more."""
+        for feed in arrivals.feeds:
+            feed.busy = False
+            if feed.page is None:
+                feed.room.set()
+                self._has_room(feed)
+            else:
+                self._offer(feed)
+
+    async def retry(self, arrivals: Arrivals, cause: str) -> None:
+        """The rows could not be written: bring them again after a pause, by a scan of their partitions."""
+        await asyncio.sleep(ERROR_PAUSE_S)
+        for feed in arrivals.feeds:
+            feed.busy = False
+            feed.room.set()
+            if not feed.closed:
+                self._gap(feed, cause)
+
+    def _offer(self, feed: Feed) -> None:
+        self._ready.append(feed)
+        self._arrived.set()
+
+    def _take(self) -> Arrivals | None:
+        """Whole pages of feeds that are not under way, up to the limits of rows and bytes."""
+        taken, rows, size = list[Feed](), 0, 0
+        while self._ready and rows < self._config.batch_rows_max and size < self._config.batch_bytes_max:
+            feed = self._ready.popleft()
+            page = feed.page
+            if feed.closed or feed.busy or page is None:
+                continue
+            taken.append(feed)
+            feed.busy = True
+            feed.room.clear()
+            rows += page.count if isinstance(page, journal.JournalPage) else len(page)
+            size += len(page.message.data) if isinstance(page, journal.JournalPage) else page.nbytes
+        if not self._ready:
+            self._arrived.clear()
+        if self._stopped:
+            self._arrived.set()
+        return self._arrivals(taken) if taken else None
+
+    def _arrivals(self, taken: list[Feed]) -> Arrivals | None:
+        """Everything that these feeds brought, of each key only the newest."""
+        pages = [(feed, feed.page) for feed in taken if isinstance(feed.page, journal.JournalPage)]
+        whole = [(feed, feed.page) for feed in taken if isinstance(feed.page, Events)]
+        for feed in taken:
+            feed.page = None
+        brought = [self._read(pages)] if pages else []
+        for feed, rows in whole:
+            brought.append((rows, np.full(len(rows), feed.partition, np.int32), [feed], [None]))
+        feeds = [feed for _, _, some, _ in brought for feed in some]
+        if not feeds:
+            return None
+        rows = Events.concat([each[0] for each in brought])
+        partitions = np.concatenate([each[1] for each in brought])
+        newest = rows.newest_rows()
+        superseded = len(rows) - newest.size
+        if superseded:
+            rows, partitions = rows.take(newest), partitions[newest]
+        return Arrivals(rows, partitions, feeds, [one for each in brought for one in each[3]], superseded)
+
+    # ---- gaps
+
+    def _gap(self, feed: Feed, cause: str) -> None:
+        if feed.closed:
+            return
+        self.gaps[cause] += 1
+        _log.info("partition %d of %s: %s; it is reconciled", feed.partition, self._features, cause)
+        self._start_scan(feed, cause)
+
+    def _start_scan(self, feed: Feed, cause: str) -> None:
+        """Scan from the beginning; one that is under way may have brought what was not written, so it starts anew."""
+        feed.asked += 1
+        feed.position, feed.page = None, None
+        if not feed.busy:
+            feed.room.set()
+        if feed.scan:
+            feed.scan.cancel()
+        feed.scan = asyncio.create_task(self._run_scan(feed, cause))
+
+    async def _run_scan(self, feed: Feed, cause: str) -> None:
+        while not (feed.closed or self._stopped):
+            try:
+                feed.position = await self._scan(feed, cause)
+            except Exception:  # whatever it is, the partition must not stay unread for it  # noqa: BLE001
+                _log.exception("reconciling partition %d of %s failed; trying again", feed.partition, self._features)
+                await asyncio.sleep(ERROR_PAUSE_S)
+            else:
+                feed.scan = None
+                self._go_on(feed)
+                return
+
+    async def offer(self, feed: Feed, rows: Events) -> None:
+        """Bring rows of a scan into the feed's ordered path; waits until the ones before are written."""
+        await feed.room.wait()
+        feed.room.clear()
+        feed.page = rows
+        self._offer(feed)
+
+    async def settled(self, feed: Feed) -> None:
+        """Wait until all that was offered is written."""
+        await feed.room.wait()

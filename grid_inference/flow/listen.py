@@ -1,0 +1,161 @@
+"""Listening to entries, for maps without a journal: events name keys, and the values that stand now are fetched.
+
+The listener is registered before anything is scanned; keys that it names meanwhile wait, and are fetched once the scan
+is done. Members may lose events when one of them fails or a connection breaks, and nothing tells. So every partition is
+scanned whenever the listener was registered on another connection, and again each `reconcile_s` seconds: a write is
+scored at once as a rule, and after so long in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import numpy as np
+
+from grid_inference.config import WorkerConfig
+from grid_inference.errors import DecodeError, GridError
+from grid_inference.flow.events import Events
+from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.frames import Message
+from grid_inference.wire.journal import ADDED, EVICTED, EXPIRED, LOADED, MERGED, REMOVED, UPDATED
+from grid_inference.wire.keys import partition_ids
+
+__all__ = ["ListenerReader"]
+
+_log = logging.getLogger(__name__)
+
+EVENTS = ADDED | UPDATED | REMOVED | EVICTED | EXPIRED | MERGED | LOADED
+FETCH_KEYS_MAX = 4096
+"""Values fetched at once for one partition."""
+PENDING_KEYS_MAX = 1 << 20
+"""So many keys may wait; beyond, they are forgotten and their partitions are scanned, which finds them too."""
+
+
+class ListenerReader(Feeds):
+    """Feeds from an entry listener: quick, and complete after each scan."""
+
+    def __init__(self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, *, reconcile_s: float) -> None:
+        super().__init__(link, features, config, scan)
+        self._map = GridMap(link, features)
+        self._reconcile_s = reconcile_s
+        self._named: list[bytes] = []
+        """Keys of events that have come in this turn of the loop."""
+        self._listener = ""
+        self._heard_on: set[int] = set()
+        """Connections that the listener is registered on."""
+        self._due_s = time.monotonic() + reconcile_s
+        self._fetches: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Register the listener, before the first partition is owned."""
+        await self._link.create_map(self._features)
+        self._listener = await self._link.listen(
+            self._features, self._note, where=None, flags=EVENTS, include_value=False
+        )
+        self._heard_on = self._link.heard_on(self._listener)
+
+    async def close(self) -> None:
+        """Take the listener off."""
+        for fetch in self._fetches:
+            fetch.cancel()
+        if self._listener:
+            await self._link.unlisten(self._listener)
+
+    async def watch(self) -> None:
+        """Scan what may have been missed: after each change of connections, and when it is time."""
+        heard_on = self._link.heard_on(self._listener)
+        if heard_on and heard_on != self._heard_on:
+            self._heard_on = heard_on
+            self._reconcile_all("listener registered anew")
+        elif time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + self._reconcile_s
+            for feed in self.feeds.values():
+                if not feed.scan:  # no gap is known: what this finds, no event has told
+                    self._start_scan(feed, "lost event")
+
+    def _reconcile_all(self, cause: str) -> None:
+        self._due_s = time.monotonic() + self._reconcile_s
+        for feed in self.feeds.values():
+            self._gap(feed, cause)  # a scan that is under way has passed by what has been missed since it began
+
+    # ---- events
+
+    def _note(self, message: Message) -> None:
+        """An event has come; those of one turn of the loop are looked at together."""
+        key = messages.decode_entry_event(message)[1]
+        if key is None:  # the whole map was cleared or evicted: no key is named
+            self._reconcile_all("map cleared")
+            return
+        if not self._named:
+            asyncio.get_running_loop().call_soon(self._sort)
+        self._named.append(key)
+
+    def _sort(self) -> None:
+        """Give every key to the feed of its partition; other workers have the rest."""
+        keys, self._named = self._named, []
+        for key, partition in zip(
+            keys, partition_ids(Blobs.of(keys), self._link.partition_count).tolist(), strict=True
+        ):
+            feed = self.feeds.get(partition)
+            if feed:
+                self.events += 1
+                feed.pending[key] = None
+        for feed in self.feeds.values():
+            if len(feed.pending) * len(self.feeds) > PENDING_KEYS_MAX:
+                feed.pending.clear()
+                self._gap(feed, "too many events")
+            self._go_on(feed)
+
+    def _go_on(self, feed: Feed) -> None:
+        if feed.pending and not (feed.scan or feed.busy or feed.closed or self._stopped) and feed.page is None:
+            self._fetch(feed)
+
+    def _has_room(self, feed: Feed) -> None:
+        self._go_on(feed)
+
+    # ---- values
+
+    def _fetch(self, feed: Feed) -> None:
+        """Fetch what stands now under the pending keys; one fetch at a time, as one batch is under way at a time."""
+        if not feed.room.is_set():
+            return
+        feed.room.clear()
+        keys = list(feed.pending)[:FETCH_KEYS_MAX]
+        for key in keys:
+            del feed.pending[key]
+        fetch = asyncio.create_task(self._fetched(feed, keys, feed.asked))
+        self._fetches.add(fetch)
+        fetch.add_done_callback(self._fetches.discard)
+
+    async def _fetched(self, feed: Feed, keys: list[bytes], asked: int) -> None:
+        try:
+            rows = await self._values_now(feed, Blobs.of(keys))
+        except (GridError, DecodeError) as error:
+            _log.warning("fetching %d records of %s failed: %s", len(keys), self._features, error)
+            await asyncio.sleep(ERROR_PAUSE_S)
+            feed.pending = dict.fromkeys(keys) | feed.pending
+            rows = None
+        if feed.closed or asked != feed.asked or self._stopped:
+            return  # a scan has begun meanwhile, which finds these keys too
+        if rows is None:
+            feed.room.set()
+            self._go_on(feed)
+            return
+        feed.page = rows
+        self._offer(feed)
+
+    async def _values_now(self, feed: Feed, keys: Blobs) -> Events:
+        """The records under these keys; a key without one was removed."""
+        request = messages.get_all_request(self._features, keys)
+        found, values = messages.decode_entries(await self._link.call(request, feed.partition))
+        rows = rows_of(keys, found)
+        there = rows >= 0
+        gone = keys.take(~there)
+        nothing = Blobs(gone.buffer, gone.starts, np.full(len(gone), -1, np.int64))
+        return Events.concat([Events.of(keys.take(there), values.take(rows[there])), Events.of(gone, nothing)])

@@ -1,0 +1,146 @@
+"""The trigger for maps without a journal: events name keys, scans find what no event told."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import grid_inference as gi
+from grid_inference.grid.member import free_port
+from grid_inference.node import Workers
+from tests.integration.conftest import FEATURES, Names, batch, until
+from tests.integration.proxy import Proxy
+
+RECONCILE_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def plain_grid() -> Iterator[gi.Grid]:
+    """A member that keeps no journals, with two workers."""
+    member = gi.MemberConfig(cluster_name=f"plain-{uuid.uuid4().hex[:8]}", heap_mb=512, journal=False)
+    with gi.local(workers=2, member=member) as grid:
+        yield grid
+
+
+@pytest.fixture
+def listening(plain_grid: gi.Grid, model: Any, names: Names) -> Iterator[gi.Predictions]:
+    """The model at work, by events and by a scan each two seconds."""
+    settings = {"trigger": "listener", "reconcile_s": RECONCILE_S}
+    plain_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, **settings)
+    yield plain_grid.predictions(names.deployment)
+    plain_grid.undeploy(names.deployment)
+
+
+def status_of(grid: gi.Grid, names: Names) -> Any:
+    return next(one for one in grid.status().deployments if one.name == names.deployment)
+
+
+def complete(grid: gi.Grid, names: Names) -> gi.Verdict:
+    verdict = grid.verify(names.deployment, 30.0)
+    assert verdict.complete, verdict
+    return verdict
+
+
+def test_puts_updates_and_removals_are_followed(
+    plain_grid: gi.Grid, listening: gi.Predictions, names: Names, model: Any
+) -> None:
+    features = plain_grid.features(names.features)
+    features.put_batch(batch(3_000), key="key")
+    features.put_batch(batch(1_000, seed=1), key="key")
+    for key in range(1_000, 1_100):
+        features.remove(key)
+    features.put(5_000, {"a": 1.0, "b": 2.0})
+    until(lambda: listening.size() == 2_900, "a prediction for every record and none for the removed ones")
+    verdict = complete(plain_grid, names)
+    assert (verdict.records, verdict.predictions, verdict.dead_letters) == (2_901, 2_900, 1)
+    columns = batch(1_000, seed=1)
+    found = listening.get_batch(columns["key"])
+    expected = model.predict_proba(np.column_stack([columns[name] for name in FEATURES]))
+    np.testing.assert_allclose(found["scores"], expected, rtol=0, atol=1e-12)
+
+
+def test_records_that_were_there_before_are_scored(plain_grid: gi.Grid, model: Any, names: Names) -> None:
+    plain_grid.features(names.features).put_batch(batch(2_000), key="key")
+    plain_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, trigger="listener")
+    until(lambda: plain_grid.predictions(names.deployment).size() == 2_000, "the scan at the start")
+    complete(plain_grid, names)
+    plain_grid.undeploy(names.deployment)
+
+
+def test_a_single_put_is_scored_at_once_and_not_by_the_next_scan(plain_grid: gi.Grid, model: Any, names: Names) -> None:
+    plain_grid.deploy(
+        names.deployment, model, features=names.features, columns=FEATURES, trigger="listener", reconcile_s=600.0
+    )
+    predictions = plain_grid.predictions(names.deployment)
+    until(lambda: status_of(plain_grid, names).owned == 31, "the workers' start")
+    until(lambda: status_of(plain_grid, names).scanning == 0, "the first scans")
+    for key in range(20):
+        assert predictions.predict(key, {"a": 0.5, "b": 0.1, "c": float(key)}, timeout=10.0).key == key
+    assert "lost event" not in status_of(plain_grid, names).repairs
+    plain_grid.undeploy(names.deployment)
+
+
+def test_a_prediction_that_no_event_speaks_of_is_made_good_by_the_next_scan(
+    plain_grid: gi.Grid, listening: gi.Predictions, names: Names
+) -> None:
+    plain_grid.features(names.features).put_batch(batch(500), key="key")
+    until(lambda: listening.size() == 500, "the predictions")
+    plain_grid.features(f"{names.deployment}.predictions").clear()
+    until(lambda: listening.size() == 500, "the repair", 30.0)
+    until(lambda: status_of(plain_grid, names).repairs.get("lost event", 0) > 0, "the count of the repair")
+    complete(plain_grid, names)
+
+
+def test_clearing_the_map_removes_all_predictions(plain_grid: gi.Grid, listening: gi.Predictions, names: Names) -> None:
+    features = plain_grid.features(names.features)
+    features.put_batch(batch(500), key="key")
+    until(lambda: listening.size() == 500, "the predictions")
+    features.clear()
+    until(lambda: listening.size() == 0, "the removal of all predictions")
+
+
+def test_without_a_journal_the_other_trigger_is_the_remedy(plain_grid: gi.Grid, model: Any, names: Names) -> None:
+    plain_grid.features(names.features).put(1, {"a": 1.0, "b": 1.0, "c": 1.0})
+    with pytest.raises(gi.DeploymentError) as caught:
+        plain_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES)
+    assert 'trigger = "listener"' in caught.value.remedy
+
+
+def test_what_a_broken_connection_has_missed_is_scanned(model: Any, names: Names) -> None:
+    port = free_port("127.0.0.1")
+    with Proxy(port) as proxy:
+        config = gi.MemberConfig(
+            cluster_name=f"cut-{uuid.uuid4().hex[:8]}",
+            heap_mb=512,
+            journal=False,
+            port=port,
+            public_address=f"127.0.0.1:{proxy.port}",
+        )
+        address = f"127.0.0.1:{proxy.port}"
+        with (
+            gi.Member.start(config) as member,
+            Workers(address, member.cluster_name, 1),
+            gi.connect(address, cluster_name=member.cluster_name) as grid,
+        ):
+            grid.deploy(
+                names.deployment,
+                model,
+                features=names.features,
+                columns=FEATURES,
+                trigger="listener",
+                reconcile_s=600.0,
+            )
+            predictions = grid.predictions(names.deployment)
+            features = grid.features(names.features)
+            features.put_batch(batch(1_000), key="key")
+            until(lambda: predictions.size() == 1_000, "the first predictions")
+            for seed in range(1, 4):
+                proxy.cut()
+                features.put_batch(batch(1_000, seed=seed, first_key=500 * seed), key="key")
+            until(lambda: predictions.size() == 2_500, "a prediction for every record")
+            complete(grid, names)
+            until(lambda: "listener registered anew" in status_of(grid, names).gaps, "the declared gap")

@@ -1,0 +1,140 @@
+"""Records in records: against the stock client, against themselves as columns, and under damage."""
+
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from stock_client import StockRecords
+from strategies import SCALARS, VALUES, damaged, records, same, scattered, schemas
+
+from grid_inference.errors import DecodeError
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import (
+    FieldKind,
+    Schema,
+    decode_columns,
+    decode_record,
+    encode_record,
+    nested_schema_ids,
+)
+
+PLAIN = sorted({*SCALARS, FieldKind.STRING, FieldKind.DECIMAL, FieldKind.DATE, FieldKind.ARRAY_OF_INT16})
+
+
+def kinds_of(schema: Schema) -> dict[str, FieldKind]:
+    return {each.name: each.kind for each in schema.fields}
+
+
+@st.composite
+def nested_schemas(draw: st.DrawFn) -> tuple[Schema, Schema, Schema]:
+    """Outer, middle and inner; each has one of the next in `to N` and several of it in `all N`."""
+    inner = Schema.of("inner", kinds_of(draw(schemas(PLAIN, 4))))
+    middle = {"to 2": FieldKind.COMPACT, "all 2": FieldKind.ARRAY_OF_COMPACT}
+    middle_schema = Schema.of("middle", kinds_of(draw(schemas(PLAIN, 3))) | middle)
+    outer = {"to 1": FieldKind.COMPACT, "all 1": FieldKind.ARRAY_OF_COMPACT}
+    return Schema.of("outer", kinds_of(draw(schemas(PLAIN, 3))) | outer), middle_schema, inner
+
+
+def nested_records(chain: tuple[Schema, ...], depth: int = 1) -> st.SearchStrategy[dict[str, Any]]:
+    plain = {each.name: VALUES[each.kind] for each in chain[0].fields if each.kind in VALUES}
+    if len(chain) > 1:
+        inner = st.none() | nested_records(chain[1:], depth + 1)
+        plain |= {f"to {depth}": inner, f"all {depth}": st.none() | st.lists(inner, max_size=3)}
+    return st.fixed_dictionaries(plain)
+
+
+def by_path(middle: Schema, inner: Schema) -> dict[str, Schema]:
+    outside = ("to 1", "all 1")
+    return dict.fromkeys(outside, middle) | {f"{a}.{b}": inner for a in outside for b in ("to 2", "all 2")}
+
+
+@given(st.data())
+def test_nested_records_are_the_stock_clients(data: st.DataObject) -> None:
+    outer, middle, inner = chain = data.draw(nested_schemas())
+    record = data.draw(nested_records(chain))
+    stock = StockRecords(outer, {"to 1": middle, "all 1": middle, "to 2": inner, "all 2": inner})
+    theirs = stock.encode(record)
+    assert encode_record(outer, record, by_path(middle, inner)) == theirs
+    assert same(stock.decode(theirs), record)
+    assert same(decode_record(outer, theirs, {each.schema_id: each for each in chain}), record)
+
+
+@given(st.data())
+def test_nested_columns_are_the_fields_of_the_records(data: st.DataObject) -> None:
+    outer, middle, inner = chain = data.draw(nested_schemas())
+    rows = data.draw(st.lists(nested_records(chain), min_size=1, max_size=5))
+    known = {each.schema_id: each for each in chain}
+    blobs = data.draw(scattered([encode_record(outer, row, by_path(middle, inner)) for row in rows]))
+    whole = decode_columns(blobs, outer, ["to 1", "all 1"], schemas=known)
+    for name, column in whole.items():
+        assert same(column.values.tolist(), [row[name] for row in rows])
+    paths = [f"to 1.{name}" for name in middle.slots] + [f"to 1.to 2.{name}" for name in inner.slots]
+    columns = decode_columns(blobs, outer, paths, schemas=known)
+    assert list(columns) == paths
+    for path, column in columns.items():
+        assert column.valid is not None
+        found = [value if there else None for value, there in zip(column.values.tolist(), column.valid, strict=True)]
+        assert same(found, [field(row, path) for row in rows])
+
+
+def field(record: Any, path: str) -> Any:
+    """The value at `to 1.name` or `to 1.to 2.name`; a name may have dots itself."""
+    for head in ("to 1", "to 2"):
+        if record is not None and path.startswith(f"{head}."):
+            record, path = record[head], path[len(head) + 1 :]
+    return None if record is None else record[path]
+
+
+@given(st.data())
+def test_ids_of_nested_schemas_lead_to_all_that_is_needed(data: st.DataObject) -> None:
+    outer, middle, inner = chain = data.draw(nested_schemas())
+    rows = data.draw(st.lists(nested_records(chain), max_size=4))
+    encoded = [encode_record(outer, row, by_path(middle, inner)) for row in rows]
+    blobs = data.draw(scattered(encoded))
+    all_schemas, known = {each.schema_id: each for each in chain}, dict[int, Schema]()
+    while missing := nested_schema_ids(blobs, outer, None, known) - known.keys():
+        known |= {schema_id: all_schemas[schema_id] for schema_id in missing}
+    for row, item in zip(rows, encoded, strict=True):
+        assert same(decode_record(outer, item, known), row)
+    assert known.keys() == {each.schema_id for each in (middle, inner) if appears(rows, deep=each is inner)}
+
+
+def appears(rows: list[dict[str, Any]], *, deep: bool) -> bool:
+    for depth in (1, 2) if deep else (1,):
+        found = [[row[f"to {depth}"], *(row[f"all {depth}"] or [])] for row in rows]
+        rows = [each for several in found for each in several if each is not None]
+    return bool(rows)
+
+
+@given(st.data())
+def test_damaged_nested_records_give_values_or_a_decode_error(data: st.DataObject) -> None:
+    outer, middle, inner = chain = data.draw(nested_schemas())
+    # Every schema is known under every id: the worst that a record can be led to.
+    known = {each.schema_id: each for each in chain}
+    record = data.draw(nested_records(chain))
+    whole = encode_record(outer, record, by_path(middle, inner))
+    items = [whole[:16] + data.draw(damaged(whole[16:])) for _ in range(data.draw(st.integers(1, 3)))]
+    blobs = data.draw(scattered(items))
+    with suppress(DecodeError):
+        nested_schema_ids(blobs, outer, None, known)
+    for path in [*outer.slots, *(f"to 1.{name}" for name in middle.slots)]:
+        with suppress(DecodeError):
+            decode_columns(blobs, outer, [path], {path: 2}, known)
+    for item in items:
+        try:
+            expected = decode_record(outer, item, known)
+        except DecodeError:
+            continue
+        found = decode_columns(Blobs.of([item]), outer, schemas=known)
+        assert same(found["to 1"].values.tolist(), [expected["to 1"]])
+
+
+@given(st.data())
+def test_records_of_any_kind_lie_in_others_of_any_kind(data: st.DataObject) -> None:
+    inner = Schema.of("inner", kinds_of(data.draw(schemas())))
+    record = data.draw(records(inner))
+    outer = Schema.of("outer", {"it": FieldKind.COMPACT})
+    theirs = StockRecords(outer, {"it": inner}).encode({"it": record})
+    assert encode_record(outer, {"it": record}, {"it": inner}) == theirs
+    assert same(decode_record(outer, theirs, {inner.schema_id: inner}), {"it": record})
