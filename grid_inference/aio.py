@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.display import grid_html
 from grid_inference.errors import (
     DeadLetterError,
     DecodeError,
@@ -39,7 +40,8 @@ from grid_inference.model.signature import Signature
 from grid_inference.model.trust import Trust
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
-from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable
+from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable, pandas_module
+from grid_inference.tables import Scan, predictions_to_arrow, to_pandas
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
@@ -92,6 +94,9 @@ class Grid:
     async def close(self) -> None:
         """Disconnect; closing twice is the same as once."""
         await self.link.close()
+
+    def _repr_html_(self) -> str:
+        return grid_html(self.config.address, self.config.cluster_name, self.link.members().values())
 
     def features(self, name: str) -> Features:
         """A feature map by its name."""
@@ -264,6 +269,28 @@ class Features:
         there = rows >= 0
         return await self._table(_python_keys(keys, data, there), values.take(rows[there]))
 
+    def scan(self, where: str | None = None, columns: Sequence[str] | None = None) -> AsyncGenerator[RecordTable]:
+        """The records as they are now, in chunks of some thousand rows; in no order, and memory stays flat.
+
+        `where` is Hazelcast's SQL-predicate syntax over the fields and `__key`; `columns` names the fields wanted. A
+        field that only some records have is null elsewhere. Raises ConfigError for a field that no record has,
+        DecodeError for a value that is no Compact record.
+        """
+        return Scan(self._link, self.name, where, columns).tables()
+
+    async def to_arrow(self, where: str | None = None, columns: Sequence[str] | None = None) -> Any:
+        """The records as one pyarrow.Table: the keys as `key` (`__key` beside a field `key`), then the fields.
+
+        A null is an Arrow null. Parameters and errors are those of `scan`; DecodeError also if no Arrow type holds all
+        values of a field.
+        """
+        return await Scan(self._link, self.name, where, columns).to_arrow()
+
+    async def to_pandas(self, where: str | None = None, columns: Sequence[str] | None = None) -> Any:
+        """The same as `to_arrow` as a DataFrame, indexed by key; ImportError without pandas."""
+        pandas_module()
+        return to_pandas(await self.to_arrow(where, columns))
+
     async def remove(self, key: Any) -> None:
         """Remove one record; its prediction goes too, unless the deployment keeps it."""
         await self._map.delete(encode_keys([key])[0])
@@ -379,6 +406,21 @@ class Predictions:
             f"no prediction of {key!r} by {self.deployment!r} within {timeout} s",
             remedy="`grid-inference status` shows the lag",
         )
+
+    async def to_arrow(self, *, join: bool = False) -> Any:
+        """All predictions as a pyarrow.Table: key, score, label, scores, model, version, input_digest, scored_at (UTC).
+
+        With `join` the records' fields stand beside them, `record_<name>` where a name is taken, and `current` says
+        whether the prediction is of the record as it is now; it is false where the record is gone. Raises DecodeError
+        for a record that can't be read.
+        """
+        config = (await self._resolved()).config
+        return await predictions_to_arrow(self._link, config.predictions, config.features if join else None)
+
+    async def to_pandas(self, *, join: bool = False) -> Any:
+        """The same as `to_arrow` as a DataFrame, indexed by key; ImportError without pandas."""
+        pandas_module()
+        return to_pandas(await self.to_arrow(join=join))
 
     async def subscribe(self, where: str | None = None) -> Subscription:
         """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.

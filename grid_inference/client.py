@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from grid_inference import aio
 from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.display import grid_html
 from grid_inference.errors import GridError
 from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.model.registry import Deployed
@@ -77,11 +78,31 @@ class _Loop:
             future.cancel()
             raise
 
+    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
+        """What an asynchronous generator gives, one by one; it is closed with this one."""
+
+        async def following() -> T:
+            return await anext(items)
+
+        try:
+            with suppress(StopAsyncIteration):
+                while True:
+                    yield self.run(following())
+        finally:
+            # Not waited for: this may run as garbage is collected, in the loop's own thread.
+            with suppress(RuntimeError):  # the loop is closed, and the generator with it
+                self._loop.call_soon_threadsafe(lambda: self._loop.create_task(_closed(items)))
+
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CLOSE_TIMEOUT_S)
             self._loop.close()
+
+
+async def _closed(items: AsyncGenerator[Any]) -> None:
+    with suppress(RuntimeError):  # it is running still: what it waits for was cancelled, which ends it too
+        await items.aclose()
 
 
 class Grid:
@@ -137,6 +158,9 @@ class Grid:
             self._loop.stop()
             if self.member:
                 self.member.stop()
+
+    def _repr_html_(self) -> str:
+        return grid_html(self.address, self.cluster_name, self._grid.link.members().values() if self._open else ())
 
     def features(self, name: str) -> Features:
         """A feature map by its name."""
@@ -233,6 +257,27 @@ class Features:
         """Those records of the keys that are there, as columns, in the keys' order."""
         return self._loop.run(self._features.get_batch(keys, key_type))
 
+    def scan(self, where: str | None = None, columns: Sequence[str] | None = None) -> Iterator[RecordTable]:
+        """The records as they are now, in chunks of some thousand rows; in no order, and memory stays flat.
+
+        `where` is Hazelcast's SQL-predicate syntax over the fields and `__key`; `columns` names the fields wanted. A
+        field that only some records have is null elsewhere. Raises ConfigError for a field that no record has,
+        DecodeError for a value that is no Compact record.
+        """
+        return self._loop.iterate(self._features.scan(where, columns))
+
+    def to_arrow(self, where: str | None = None, columns: Sequence[str] | None = None) -> Any:
+        """The records as one pyarrow.Table: the keys as `key` (`__key` beside a field `key`), then the fields.
+
+        A null is an Arrow null. Parameters and errors are those of `scan`; DecodeError also if no Arrow type holds all
+        values of a field.
+        """
+        return self._loop.run(self._features.to_arrow(where, columns))
+
+    def to_pandas(self, where: str | None = None, columns: Sequence[str] | None = None) -> Any:
+        """The same as `to_arrow` as a DataFrame, indexed by key; ImportError without pandas."""
+        return self._loop.run(self._features.to_pandas(where, columns))
+
     def remove(self, key: Any) -> None:
         """Remove one record; its prediction goes too, unless the deployment keeps it."""
         self._loop.run(self._features.remove(key))
@@ -281,6 +326,19 @@ class Predictions:
     def size(self) -> int:
         """How many predictions there are."""
         return self._loop.run(self._predictions.size())
+
+    def to_arrow(self, *, join: bool = False) -> Any:
+        """All predictions as a pyarrow.Table: key, score, label, scores, model, version, input_digest, scored_at (UTC).
+
+        With `join` the records' fields stand beside them, `record_<name>` where a name is taken, and `current` says
+        whether the prediction is of the record as it is now; it is false where the record is gone. Raises DecodeError
+        for a record that can't be read.
+        """
+        return self._loop.run(self._predictions.to_arrow(join=join))
+
+    def to_pandas(self, *, join: bool = False) -> Any:
+        """The same as `to_arrow` as a DataFrame, indexed by key; ImportError without pandas."""
+        return self._loop.run(self._predictions.to_pandas(join=join))
 
     def subscribe(self, where: str | None = None, timeout: float | None = None) -> Subscription:
         """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.

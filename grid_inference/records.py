@@ -7,11 +7,13 @@ Names, kinds and meaning of the fields are a contract; they change only with a v
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.display import ROWS_SHOWN_MAX, table_html
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Column, decode_record
 from grid_inference.wire.keys import decode_keys
@@ -26,6 +28,7 @@ __all__ = [
     "Prediction",
     "PredictionBatch",
     "RecordTable",
+    "pandas_module",
 ]
 
 _PREDICTION_FIELDS = {
@@ -133,16 +136,11 @@ class RecordTable:
         """Put columns of several schemas together; a field that a record does not have is null there."""
         if len(parts) == 1 and parts[0][0].size == len(keys):
             return cls(keys, {name: _with_nulls(column) for name, column in parts[0][1].items()})
-        columns: dict[str, NDArray[Any]] = {}
+        found: dict[str, list[tuple[NDArray[np.int64], NDArray[Any]]]] = {}
         for rows, fields in parts:
             for name, column in fields.items():
-                values = _with_nulls(column)
-                if name not in columns:
-                    columns[name] = _nulls((len(keys), *values.shape[1:]), values.dtype)
-                elif columns[name].dtype.kind in "mM" and columns[name].dtype != values.dtype:
-                    columns[name], values = columns[name].astype(object), values.astype(object)
-                columns[name][rows] = values
-        return cls(keys, columns)
+                found.setdefault(name, []).append((rows, _with_nulls(column)))
+        return cls(keys, {name: _joined(len(keys), each) for name, each in found.items()})
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -153,16 +151,41 @@ class RecordTable:
 
     def to_pandas(self) -> Any:
         """A DataFrame with the keys as its index; array fields become columns of lists. Needs pandas."""
-        import pandas as pd  # noqa: PLC0415  # an optional dependency
-
+        pd = pandas_module()
         flat = {name: list(values) if values.ndim > 1 else values for name, values in self.columns.items()}
         return pd.DataFrame(flat, index=pd.Index(self.keys, name="key"))
 
+    def _repr_html_(self) -> str:
+        """The first rows as a notebook shows them."""
+        shown = [values[:ROWS_SHOWN_MAX].tolist() for values in self.columns.values()]
+        rows = list(zip(self.keys[:ROWS_SHOWN_MAX], *shown, strict=True))
+        return table_html(["key", *self.columns], rows, f"{len(self):,} rows x {len(self.columns)} columns")
 
-def _nulls(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind in "mM":
-        return np.full(shape, "NaT", dtype)
-    return np.full(shape, np.nan) if dtype.kind in "iufb" else np.full(shape, None, object)
+
+def pandas_module() -> Any:
+    """The pandas package, or ImportError with what to install: it is an optional dependency."""
+    try:
+        return import_module("pandas")
+    except ImportError as error:
+        raise ImportError("DataFrames need pandas: pip install 'grid-inference[pandas]'", name="pandas") from error
+
+
+def _joined(count: int, parts: list[tuple[NDArray[np.int64], NDArray[Any]]]) -> NDArray[Any]:
+    """One column of `count` rows from the rows that its parts are of; null elsewhere, as `RecordTable` has nulls."""
+    complete = sum(rows.size for rows, _ in parts) == count
+    kinds = {values.dtype.kind for _, values in parts}
+    shape = (count, *parts[0][1].shape[1:])
+    if complete and (kinds <= {"i", "u", "f"} or kinds == {"b"}):
+        column = np.empty(shape, np.result_type(*(values.dtype for _, values in parts)))
+    elif kinds <= set("iufb"):
+        column = np.full(shape, np.nan)
+    elif kinds <= set("mM") and len({values.dtype for _, values in parts}) == 1:
+        column = np.full(shape, "NaT", parts[0][1].dtype)
+    else:
+        column = np.full(shape, None, object)
+    for rows, values in parts:
+        column[rows] = values.astype(object) if column.dtype == np.object_ else values
+    return column
 
 
 def _with_nulls(column: Column) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -221,8 +222,10 @@ def _converted(literal: str, values: NDArray[Any], field: str) -> Any:
             return int(literal)
         if kind == "f":
             return values.dtype.type(literal) if sample is None else float(literal)
-    except (KeyError, ValueError, OverflowError):
-        wanted = {"b": "true or false", "f": "a number"}.get(kind, "a whole number")
+        if isinstance(sample, Decimal):
+            return Decimal(literal)
+    except (KeyError, ValueError, OverflowError, InvalidOperation):
+        wanted = {"b": "true or false", "f": "a number", "O": "a number"}.get(kind, "a whole number")
         raise ConfigError(f"{field} is compared with {literal!r}, which is not {wanted}") from None
     return literal
 

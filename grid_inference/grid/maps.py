@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ __all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
 
 SCAN_ENTRIES = 4096
 """Entries asked for with one FetchEntries."""
+PAGES_AHEAD = 8
+"""So many pages of a whole map's scan are under way or wait to be taken."""
 
 _TYPE_MIX = np.int64(-7046029254386353131)
 
@@ -95,10 +100,41 @@ class GridMap:
         """Every entry of one partition, page by page; an entry that nobody touches meanwhile comes exactly once."""
         position: messages.ScanPosition | None = messages.SCAN_START
         while position is not None:
-            request = messages.fetch_entries_request(self.name, position, entries_max)
-            page = messages.decode_scan_page(await self.link.call(request, partition))
+            page = await self.page(partition, position, entries_max)
             yield page
             position = page.next
+
+    async def page(self, partition: int, position: messages.ScanPosition, entries_max: int) -> messages.ScanPage:
+        """One page of a partition's scan, from `position` on; its `next` is where the following one begins."""
+        request = messages.fetch_entries_request(self.name, position, entries_max)
+        return messages.decode_scan_page(await self.link.call(request, partition))
+
+    async def scan_all(self, entries_max: int = SCAN_ENTRIES) -> AsyncGenerator[messages.ScanPage]:
+        """Every entry of the map, page by page; `PAGES_AHEAD` pages at the most are asked for before they are wanted.
+
+        The partitions take turns, in the same order at every scan. An entry that nobody touches meanwhile comes once.
+        """
+        partitions = iter(range(self.link.partition_count))
+        ahead: deque[tuple[int, asyncio.Task[messages.ScanPage]]] = deque()
+
+        def ask(partition: int, position: messages.ScanPosition) -> None:
+            ahead.append((partition, asyncio.create_task(self.page(partition, position, entries_max))))
+
+        try:
+            for partition in islice(partitions, PAGES_AHEAD):
+                ask(partition, messages.SCAN_START)
+            while ahead:
+                page = await ahead[0][1]
+                partition, _ = ahead.popleft()
+                if page.next is not None:
+                    ask(partition, page.next)
+                elif (following := next(partitions, None)) is not None:
+                    ask(following, messages.SCAN_START)
+                yield page
+        finally:
+            for _, task in ahead:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
 
     def _partition(self, key: bytes) -> int:
         return int(partition_ids(Blobs.of([key]), self.link.partition_count)[0])

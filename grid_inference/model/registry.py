@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from grid_inference.config import DeploymentConfig
+from grid_inference.display import facts_html
 from grid_inference.errors import ArtifactError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
@@ -40,6 +41,18 @@ class Deployed:
     manifest: Manifest
     state: State
     deployed_at_us: int
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        config, names = self.config, self.signature.names
+        facts = {
+            "model": f"{self.model} version {self.version}: {self.manifest.class_name}",
+            "state": self.state,
+            "features": config.features,
+            "predictions": config.predictions,
+            "inputs": ", ".join(names) if names else self.signature.inputs_count,
+        }
+        return facts_html(f"deployment {config.name}", facts)
 
     def to_mapping(self) -> dict[str, Any]:
         """As plain values for JSON."""

@@ -31,7 +31,7 @@ from grid_inference.wire.schema import (
     Slot,
 )
 
-__all__ = ["decode_columns", "decode_matrix", "schema_ids"]
+__all__ = ["decode_columns", "decode_matrix", "decode_text_blobs", "schema_ids"]
 
 _BLOCK_BYTES = 1 << 19
 """What is decoded at a time stays in a core's cache."""
@@ -219,6 +219,15 @@ def _nested_columns(
         return {name: join_columns(reader.rows, each) for name, each in found.items()}
     except DecodeError as error:
         raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {schema.type_name}: {error}") from None
+
+
+def decode_text_blobs(values: Blobs, schema: Schema, wanted: Iterable[str]) -> dict[str, Blobs]:
+    """The UTF-8 bytes of STRING fields where they lie, a null's length -1; not checked to be UTF-8."""
+    slots = [_slot(schema, name) for name in wanted]
+    if not slots:  # the schema may have no variable part at all
+        return {}
+    reader = VarReader(values, schema)
+    return {slot.name: reader.texts(slot) for slot in slots}
 
 
 def _fixed_columns(values: Blobs, schema: Schema, slots: list[Slot]) -> dict[str, Column]:

@@ -56,6 +56,14 @@ class VarReader:
         except DecodeError as error:
             raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
 
+    def texts(self, slot: Slot) -> Blobs:
+        """The bytes of one STRING field's values where they lie; a null's length is -1."""
+        offsets = self._offsets(slot)
+        try:
+            return self._texts(offsets, offsets >= 0)
+        except DecodeError as error:
+            raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
+
     def _by_kind(
         self, kind: FieldKind, length: int | None, offsets: NDArray[np.int64], valid: NDArray[np.bool_]
     ) -> Column:
@@ -66,7 +74,7 @@ class VarReader:
         if kind in ARRAY_OF and length is not None:
             return self._arrays(ARRAY_OF[kind], length, offsets, valid)
         if kind is FieldKind.STRING:
-            return self._strings(offsets, valid)
+            return Column(decode_texts(self._texts(offsets, valid)), valid)
         return self._objects(kind, offsets, valid)
 
     def nested(self, slot: Slot) -> tuple[NDArray[np.intp], Blobs]:
@@ -154,15 +162,15 @@ class VarReader:
         matching[fitting] = True
         return Column(values, matching)
 
-    def _strings(self, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
+    def _texts(self, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Blobs:
         rows = np.flatnonzero(valid)
         sizes = self._read(rows, offsets[rows], np.dtype(">i4")).astype(np.int64)
         if bool(((sizes < 0) | (offsets[rows] + LENGTH_BYTES + sizes > self._sizes[rows])).any()):
             raise DecodeError("a string reaches outside its record")
-        starts = self._values.starts[rows] + self._start + offsets[rows] + LENGTH_BYTES
-        found = np.full(valid.size, None, np.object_)
-        found[rows] = decode_texts(Blobs(self._values.buffer, starts, sizes))
-        return Column(found, valid)
+        starts, lengths = np.zeros(valid.size, np.int64), np.full(valid.size, -1, np.int64)
+        starts[rows] = self._values.starts[rows] + self._start + offsets[rows] + LENGTH_BYTES
+        lengths[rows] = sizes
+        return Blobs(self._values.buffer, starts, lengths)
 
     def _objects(self, kind: FieldKind, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
         values = np.full(valid.size, None, np.object_)

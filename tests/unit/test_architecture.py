@@ -17,6 +17,7 @@ FUNCTION_LINES_MAX = 60
 # Each line imports only from itself and from the lines above it (ARCHITECTURE.md).
 LAYERS = (
     ("errors",),
+    ("display",),
     ("config",),
     ("wire",),
     ("records",),
@@ -26,6 +27,7 @@ LAYERS = (
     ("worker",),
     ("node",),
     ("observe",),
+    ("tables",),
     ("aio", "client"),
     ("gateway", "connectors"),
     ("demo",),

@@ -1,5 +1,7 @@
 """Filters in Hazelcast's SQL-predicate language: a table of texts and the rows they match."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -176,3 +178,11 @@ def test_any_text_is_read_or_refused(text):
     except ConfigError:
         return
     assert where.text == text
+
+
+def test_decimals_compare_as_numbers() -> None:
+    columns = {"price": np.array([Decimal("9.5"), None, Decimal(10)], object)}
+    assert Where.parse("price >= 9.75").mask(columns).tolist() == [False, False, True]
+    assert Where.parse("price = 10.0").mask(columns).tolist() == [False, False, True]
+    with pytest.raises(ConfigError, match="not a number"):
+        Where.parse("price > cheap").mask(columns)

@@ -1,0 +1,211 @@
+"""Keys and Compact records → Arrow arrays: strings and numbers from their bytes, with no Python object for each.
+
+A null is an Arrow null, a NaN stays one. DATE is date32, TIME time64[us], TIMESTAMP timestamp[us],
+TIMESTAMP_WITH_TIMEZONE the same in UTC, an array a list; decimals take the narrowest type that holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from grid_inference.errors import DecodeError
+from grid_inference.wire import layout
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.columns import Column
+from grid_inference.wire.compact_decode import decode_columns, decode_text_blobs
+from grid_inference.wire.keys import decode_keys, key_texts
+from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NULLABLE_OF, FieldKind, Schema
+from grid_inference.wire.texts import arrow_texts
+
+__all__ = ["ArrowParts", "arrow_columns", "arrow_keys"]
+
+_TYPES: Mapping[FieldKind, Any] = MappingProxyType(
+    {
+        FieldKind.BOOLEAN: pa.bool_(),
+        FieldKind.INT8: pa.int8(),
+        FieldKind.INT16: pa.int16(),
+        FieldKind.INT32: pa.int32(),
+        FieldKind.INT64: pa.int64(),
+        FieldKind.FLOAT32: pa.float32(),
+        FieldKind.FLOAT64: pa.float64(),
+        FieldKind.STRING: pa.large_string(),
+        FieldKind.DATE: pa.date32(),
+        FieldKind.TIME: pa.time64("us"),
+        FieldKind.TIMESTAMP: pa.timestamp("us"),
+        FieldKind.TIMESTAMP_WITH_TIMEZONE: pa.timestamp("us", tz="UTC"),
+    }
+)
+"""Of one value. A DECIMAL's type follows from its digits."""
+_TEXT = layout.DATA_HEADER_BYTES + layout.LENGTH_BYTES
+_LONG_KEY_BYTES = layout.DATA_HEADER_BYTES + 8
+
+
+def arrow_columns(
+    values: Blobs,
+    schema: Schema,
+    wanted: Iterable[str] | None = None,
+    schemas: Mapping[int, Schema] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The wanted fields (or all) as Arrow arrays of n values; `values` are whole Data, all of this schema.
+
+    `schemas` are those of nested records, which become structs. Raises DecodeError for bytes that are no such record,
+    and for a decimal beyond 76 digits.
+    """
+    names = list(schema.slots if wanted is None else wanted)
+    strings = [name for name in names if name in schema.slots and schema.slots[name].kind is FieldKind.STRING]
+    found = {name: arrow_texts(texts) for name, texts in decode_text_blobs(values, schema, strings).items()}
+    lengths = _array_lengths(values, schema, names)
+    others = [name for name in names if name not in found]
+    for name, column in decode_columns(values, schema, others, lengths, schemas).items():
+        kind = schema.slots[name].kind
+        if name in lengths and not _full(column):  # the arrays differ in length, or some are null
+            column = decode_columns(values, schema, [name])[name]  # noqa: PLW2901
+        found[name] = _array(name, kind, column)
+    return {name: found[name] for name in names}
+
+
+def _array_lengths(values: Blobs, schema: Schema, names: Sequence[str]) -> dict[str, int]:
+    """The lengths of the first record's arrays of numbers: mostly all records' arrays are as long."""
+    arrays = [name for name in names if name in schema.slots and schema.slots[name].kind in ARRAY_OF]
+    if not arrays or not len(values):
+        return {}
+    first = decode_columns(values.take(np.arange(1)), schema, arrays)
+    return {name: len(column.values[0]) for name, column in first.items() if _full(column)}
+
+
+def _full(column: Column) -> bool:
+    return column.valid is None or bool(column.valid.all())
+
+
+def _array(name: str, kind: FieldKind, column: Column) -> Any:
+    item = ARRAY_OF.get(kind, ITEMS_OF.get(kind, kind))
+    if item in NULLABLE_OF:
+        item = NULLABLE_OF[item]
+    wanted = _TYPES.get(item)
+    if column.values.ndim == 2:
+        return _lists(column, wanted)
+    mask = None if column.valid is None else ~column.valid
+    if column.values.dtype.kind == "m":
+        return pa.array(column.values.astype(np.int64), mask=mask).cast(wanted)
+    if column.values.dtype.kind != "O":
+        return pa.array(column.values, mask=mask, from_pandas=False).cast(wanted)
+    of_objects = wanted if kind not in ARRAY_OF and kind not in ITEMS_OF else wanted and pa.list_(wanted)
+    try:
+        return pa.array(column.values, of_objects, mask=mask, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DecodeError(f"field {name!r} ({kind.name}) does not fit into Arrow: {error}") from None
+
+
+def _lists(column: Column, item: Any) -> Any:
+    """A matrix with no null as Arrow lists of its rows; shape (n, k)."""
+    count, length = column.values.shape
+    offsets = np.arange(count + 1, dtype=np.int64) * length
+    flat = pa.array(column.values.reshape(-1), from_pandas=False).cast(item)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), flat).cast(pa.list_(item))
+
+
+class ArrowParts:
+    """Columns of the same names, gathered part by part; a part may lack some, which are null there."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._found: dict[str, list[tuple[int, Any]]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """All names so far, in the order in which they first came."""
+        return list(self._found)
+
+    def add(self, rows: int, columns: Mapping[str, Any]) -> None:
+        """Append a part of so many rows."""
+        for name, array in columns.items():
+            self._found.setdefault(name, []).append((self.rows, array))
+        self.rows += rows
+
+    def column(self, name: str) -> Any:
+        """One column as a ChunkedArray of `rows` values; all null for a name that never came.
+
+        Parts of several types take the narrowest that holds them all; raises DecodeError if there is none.
+        """
+        found = self._found.get(name, [])
+        try:
+            schemas = [pa.schema([(name, array.type)]) for _, array in found]
+            kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type if schemas else pa.null()
+            return pa.chunked_array(self._chunks(found, kind), kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            kinds = ", ".join(dict.fromkeys(str(array.type) for _, array in found))
+            raise DecodeError(
+                f"field {name!r} differs from record to record and fits no one column: {kinds}",
+                remedy="name the columns that you want, without this one",
+            ) from None
+
+    def _chunks(self, found: list[tuple[int, Any]], kind: Any) -> list[Any]:
+        chunks: list[Any] = []
+        end = 0
+        for start, array in found:
+            if start > end:
+                chunks.append(pa.nulls(start - end, kind))
+            chunks.append(array.cast(kind))
+            end = start + len(array)
+        return [*chunks, pa.nulls(self.rows - end, kind)]
+
+
+def arrow_keys(parts: Sequence[Blobs]) -> Any:
+    """Keys as a ChunkedArray, one chunk a part: whole numbers as int64, fractions as double, texts as large_string.
+
+    Byte arrays become large_binary. UUIDs, keys of several types or of an unknown one become text, as in `key_texts`.
+    """
+    kinds = {kind for part in parts for kind in np.unique(_key_types(part)).tolist()}
+    if not kinds:
+        return pa.chunked_array([], pa.null())
+    for chosen, convert in _KEY_COLUMNS:
+        if kinds <= chosen:
+            # One key that is not what its type says must not keep the others from being read.
+            with suppress(DecodeError, pa.ArrowInvalid, pa.ArrowTypeError):
+                return pa.chunked_array([convert(part) for part in parts])
+    return pa.chunked_array([arrow_texts(key_texts(part)) for part in parts])
+
+
+def _key_types(keys: Blobs) -> NDArray[np.int32]:
+    types = np.zeros(len(keys), np.int32)
+    there = keys.lengths >= layout.DATA_HEADER_BYTES
+    types[there] = keys.take(there).read(layout.TYPE_OFFSET, ">i4")
+    return types
+
+
+def _whole(keys: Blobs) -> Any:
+    longs = bool((keys.lengths == _LONG_KEY_BYTES).all()) and bool((_key_types(keys) == layout.TYPE_LONG).all())
+    if longs:
+        return pa.array(keys.read(layout.DATA_HEADER_BYTES, ">i8").astype(np.int64))
+    return pa.array(decode_keys(keys), pa.int64())
+
+
+def _fractions(keys: Blobs) -> Any:
+    return pa.array(decode_keys(keys), pa.float64(), from_pandas=False)
+
+
+def _strings(keys: Blobs) -> Any:
+    sizes = keys.read(layout.DATA_HEADER_BYTES, ">i4").astype(np.int64)
+    if bool((sizes != keys.lengths - _TEXT).any()):
+        raise DecodeError("a key of type string claims another length than it has")
+    return arrow_texts(Blobs(keys.buffer, keys.starts + _TEXT, sizes))
+
+
+def _binary(keys: Blobs) -> Any:
+    return pa.array([bytes(key) for key in decode_keys(keys)], pa.large_binary())
+
+
+_WHOLE = frozenset({layout.TYPE_BYTE, layout.TYPE_SHORT, layout.TYPE_INT, layout.TYPE_LONG})
+_KEY_COLUMNS = (
+    (_WHOLE, _whole),
+    (frozenset({layout.TYPE_FLOAT, layout.TYPE_DOUBLE}), _fractions),
+    (frozenset({layout.TYPE_STRING}), _strings),
+    (frozenset({layout.TYPE_BYTE_ARRAY}), _binary),
+)
