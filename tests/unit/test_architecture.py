@@ -28,6 +28,7 @@ LAYERS = (
     ("node",),
     ("observe",),
     ("tables",),
+    ("features", "predictions"),
     ("aio", "client"),
     ("gateway", "connectors"),
     ("demo",),

@@ -1,0 +1,198 @@
+"""The predictions of a deployment: read, waited for, subscribed to. Keys: `aio.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from grid_inference.errors import DeadLetterError, NoWorkersError, PredictionTimeoutError
+from grid_inference.features import Features, python_keys
+from grid_inference.flow.where import Where
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.model.registry import Deployed, Registry
+from grid_inference.observe.status import status
+from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable, pandas_module
+from grid_inference.tables import predictions_to_arrow, to_pandas
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import decode_columns
+from grid_inference.wire.digest import input_digest
+from grid_inference.wire.frames import Message
+from grid_inference.wire.journal import ADDED, UPDATED
+from grid_inference.wire.keys import encode_keys
+
+__all__ = ["Predictions", "Subscription"]
+
+POLL_S_MIN, POLL_S_MAX = 0.0005, 0.02
+"""How often `predict` looks for its prediction: often at first, then less."""
+WORKERS_GRACE_S = 5.0
+"""After so long without a prediction `predict` asks whether anybody scores at all."""
+
+
+class Predictions:
+    """The predictions of one deployment."""
+
+    def __init__(self, link: Link, deployment: str) -> None:
+        self.deployment = deployment
+        self._link = link
+        self._deployed: Deployed | None = None
+
+    async def get(self, key: Any) -> Prediction | None:
+        """The prediction that stands for a key, or None. It may be of an older value: see `get_current`."""
+        data = encode_keys([key])[0]
+        value = await (await self._map()).get(data)
+        return None if value is None else Prediction.decode(data, value)
+
+    async def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
+        """Those predictions of the keys that are there, as columns, in the keys' order."""
+        data = encode_keys(keys, key_type)
+        found, values = await (await self._map()).get_batch(data)
+        rows = rows_of(data, found)
+        there = rows >= 0
+        mine = python_keys(keys, data, there)
+        classes = len((await self._resolved()).signature.classes)
+        columns = decode_columns(values.take(rows[there]), PREDICTION, None, {"scores": classes})
+        return RecordTable.of(mine, [(np.arange(len(mine)), columns)])
+
+    async def get_current(self, key: Any) -> Prediction | None:
+        """The prediction of the record as it is now; None if there is none yet."""
+        features = GridMap(self._link, (await self._resolved()).config.features)
+        record = await features.get(encode_keys([key])[0])
+        if record is None:
+            return None
+        found = await self.get(key)
+        digest = int(input_digest(Blobs.of([record]))[0])
+        return found if found and found.input_digest == digest else None
+
+    async def predict(self, key: Any, record: Mapping[str, Any], timeout: float = 10.0) -> Prediction:  # noqa: ASYNC109
+        """Put a record and wait for the first prediction of just this record.
+
+        Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after
+        `timeout` seconds.
+        """
+        config = (await self._resolved()).config
+        digest = await Features(self._link, config.features).put(key, record)
+        started, pause = time.monotonic(), POLL_S_MIN
+        asked_for_workers = False
+        data = encode_keys([key])[0]
+        dead_letters = GridMap(self._link, config.dead_letters)
+        while time.monotonic() < started + timeout:
+            found = await self.get(key)
+            if found and found.input_digest == digest:
+                return found
+            letter = await dead_letters.get(data)
+            if letter is not None:
+                _raise_if_of(DeadLetter.decode(data, letter), digest)
+            if not asked_for_workers and time.monotonic() > started + WORKERS_GRACE_S:
+                asked_for_workers = True
+                await self._check_workers()
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, POLL_S_MAX)
+        raise PredictionTimeoutError(
+            f"no prediction of {key!r} by {self.deployment!r} within {timeout} s",
+            remedy="`grid-inference status` shows the lag",
+        )
+
+    async def to_arrow(self, *, join: bool = False) -> Any:
+        """All predictions as a pyarrow.Table: key, score, label, scores, model, version, input_digest, scored_at (UTC).
+
+        With `join` the records' fields stand beside them, `record_<name>` where a name is taken, and `current` says
+        whether the prediction is of the record as it is now; it is false where the record is gone. Raises DecodeError
+        for a record that can't be read.
+        """
+        config = (await self._resolved()).config
+        return await predictions_to_arrow(self._link, config.predictions, config.features if join else None)
+
+    async def to_pandas(self, *, join: bool = False) -> Any:
+        """The same as `to_arrow` as a DataFrame, indexed by key; ImportError without pandas."""
+        pandas_module()
+        return to_pandas(await self.to_arrow(join=join))
+
+    async def subscribe(self, where: str | None = None) -> Subscription:
+        """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.
+
+        Best effort, as entry listeners are: after a lost connection some may be missed; the map is the truth.
+        """
+        if where:
+            Where.parse(where).check((*PREDICTION.slots, "__key"))  # the member filters, and it knows the key
+        subscription = Subscription(self._link)
+        await subscription.open((await self._resolved()).config.predictions, where)
+        return subscription
+
+    async def size(self) -> int:
+        """How many predictions there are."""
+        return await (await self._map()).size()
+
+    async def _check_workers(self) -> None:
+        now = await status(self._link)
+        if not now.workers:
+            raise NoWorkersError(
+                "no worker is running on this cluster",
+                remedy="start one: `grid-inference node` or `grid-inference worker`",
+            )
+        for one in now.deployments:
+            if one.name == self.deployment and one.state != "running":
+                raise NoWorkersError(
+                    f"deployment {self.deployment!r} is {one.state}",
+                    remedy=f"`grid-inference resume {self.deployment}`",
+                )
+            if one.name == self.deployment and one.failures:
+                raise NoWorkersError(f"deployment {self.deployment!r} does not run: {one.failures[0]}")
+
+    async def _resolved(self) -> Deployed:
+        if self._deployed is None:
+            self._deployed = await Registry(self._link).deployment(self.deployment)
+        return self._deployed
+
+    async def _map(self) -> GridMap:
+        return GridMap(self._link, (await self._resolved()).config.predictions)
+
+
+class Subscription:
+    """New predictions as they come; `async for` over it, `close()` at the end."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._arrived: asyncio.Queue[Prediction | None] = asyncio.Queue()
+        self._listener: str | None = None
+
+    async def open(self, name: str, where: str | None) -> None:
+        """Begin to listen to a predictions map."""
+        self._listener = await self._link.listen(name, self._take, where=where, flags=ADDED | UPDATED)
+
+    def _take(self, message: Message) -> None:
+        _, key, value, _ = messages.decode_entry_event(message)
+        if key is not None and value is not None:
+            self._arrived.put_nowait(Prediction.decode(key, value))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Prediction:
+        prediction = await self._arrived.get()
+        if prediction is None:
+            raise StopAsyncIteration
+        return prediction
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop listening; the iteration ends after what has arrived."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._arrived.put_nowait(None)
+            await self._link.unlisten(listener)
+
+
+def _raise_if_of(letter: DeadLetter, digest: int) -> None:
+    if letter.input_digest == digest:
+        raise DeadLetterError(f"the record was refused: {letter.cause}: {letter.message}", dead_letter=letter)
