@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import hazelcast
@@ -17,6 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import grid_inference as gi
+from grid_inference import aio
+from grid_inference.grid.maps import GridMap
+from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import Names
 
 ROWS = 2_000
@@ -154,3 +158,25 @@ def test_a_record_within_a_record_is_read_as_a_dict(local_grid: gi.Grid, names: 
     assert features.get(1) == {"name": "Ann", "address": {"city": "Ghent"}}
     assert features.get(2) == {"name": "Bo", "address": None}
     assert features.get_batch([1, 2])["address"].tolist() == [{"city": "Ghent"}, None]
+
+
+def test_bytes_that_are_no_record_become_dead_letters(
+    local_grid: gi.Grid, deployed: gi.Predictions, names: Names
+) -> None:
+    features = local_grid.features(names.features)
+    features.put(1, {"a": 1.0, "b": 2.0, "c": 3.0})
+
+    async def spoil() -> None:
+        async with await aio.connect(local_grid._grid.config) as grid:
+            records = GridMap(grid.link, names.features)
+            one, two, three = encode_keys([1, 2, 3]).tolist()
+            right = await records.get(one)
+            assert right is not None
+            await records.set(two, right[:8] + bytes(7) + b"\x01" + right[16:])
+            await records.set(three, right[:-1])
+
+    asyncio.run(spoil())
+    verdict = local_grid.verify(names.deployment, 30.0)
+    assert (verdict.complete, verdict.predictions, verdict.dead_letters) == (True, 1, 2)
+    letters = {letter.key: letter.cause for letter in local_grid.dead_letters(names.deployment)}
+    assert letters == {2: "UNKNOWN_SCHEMA", 3: "UNDECODABLE"}
