@@ -130,11 +130,11 @@ class Grid:
         return await self._stopped(await self._registry.set_state(name, "paused"))
 
     async def _stopped(self, deployed: Deployed) -> Deployed:
-        """Wait until no live worker says that it scores this deployment; a worker that hangs is not waited for long."""
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        """Wait until every live worker says that it follows; a worker that hangs is not waited for long."""
+        name, deadline = deployed.config.name, time.monotonic() + STOP_TIMEOUT_S
         while time.monotonic() < deadline:
-            counts = await self.worker_counts(deployed.config.name)
-            if not any(one["owned"] for one in counts.values()):
+            said = (await live_workers(self.link)).values()
+            if all(one["states"].get(name) == deployed.state for one in said):
                 break
             await asyncio.sleep(POLL_S)
         return deployed

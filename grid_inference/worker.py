@@ -55,6 +55,8 @@ class Worker:
         self._failures: dict[str, str] = {}
         self._refused: dict[str, int] = {}
         self._beat = 0
+        self._states: dict[str, str] = {}
+        """State of each deployment as this worker last followed it."""
         self._started_us = time.time_ns() // 1000
 
     def stop(self) -> None:
@@ -144,6 +146,7 @@ class Worker:
             "started_at_us": self._started_us,
             "said_at_us": time.time_ns() // 1000,
             "deployments": counts,
+            "states": self._states,
         }
 
     # ---- partitions
@@ -160,9 +163,11 @@ class Worker:
 
     async def _follow_deployments(self, link: Link, leases: Leases) -> None:
         """Make what runs here match what stands in the grid."""
-        known = await Registry(link).deployments()
+        known = await Registry(link).ever_deployed()
         wanted = {name: one for name, one in known.items() if one.state == "running"}
-        for unused in self._models.keys() - {one.manifest.sha256 for one in known.values()}:
+        for unused in self._models.keys() - {
+            one.manifest.sha256 for one in known.values() if one.state != "undeployed"
+        }:
             del self._models[unused]
         for name in [name for name in self._running if self._outdated(wanted.get(name), self._running[name])]:
             await self._running.pop(name).stop()
@@ -170,6 +175,7 @@ class Worker:
         for name, deployed in wanted.items():
             if name not in self._running and self._refused.get(name) != deployed.version:
                 await self._start(link, leases, deployed)
+        self._states = {name: one.state for name, one in known.items()}
 
     @staticmethod
     def _outdated(wanted: Deployed | None, running: RunningDeployment) -> bool:

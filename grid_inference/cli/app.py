@@ -113,12 +113,23 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the last place that can make a readable end of it
+        if _interrupted(error):
+            return 130
         ending = ending_of(error)
         if debug:
             traceback.print_exc()
         ending.say()
         return ending.code
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: a library whose import it breaks off may raise ImportError from it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _set_up_logging() -> bool:

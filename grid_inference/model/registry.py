@@ -122,10 +122,13 @@ class Registry:
     # ---- deployments
 
     async def deployments(self) -> dict[str, Deployed]:
-        """All deployments by name."""
+        """All deployments by name, without those that were undeployed."""
+        return {name: one for name, one in (await self.ever_deployed()).items() if one.state != "undeployed"}
+
+    async def ever_deployed(self) -> dict[str, Deployed]:
+        """All deployments by name, whatever their state."""
         every = [Deployed.from_mapping(decode_json(value)) for value in await self._deployments.values()]
-        found = {one.config.name: one for one in every if one.state != "undeployed"}
-        return dict(sorted(found.items()))
+        return {one.config.name: one for one in sorted(every, key=lambda one: one.config.name)}
 
     async def deployment(self, name: str) -> Deployed:
         """One deployment; raise DeploymentError if there is none of that name."""
