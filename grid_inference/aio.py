@@ -134,7 +134,7 @@ class Grid:
         name, deadline = deployed.config.name, time.monotonic() + STOP_TIMEOUT_S
         while time.monotonic() < deadline:
             said = (await live_workers(self.link)).values()
-            if all(one["states"].get(name) == deployed.state for one in said):
+            if all(one.get("states", {}).get(name) == deployed.state for one in said):
                 break
             await asyncio.sleep(POLL_S)
         return deployed

@@ -19,7 +19,7 @@ from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
 from grid_inference.grid.link import Link
-from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.grid.maps import rows_of
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.frames import Message
@@ -42,7 +42,6 @@ class ListenerReader(Feeds):
 
     def __init__(self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, *, reconcile_s: float) -> None:
         super().__init__(link, features, config, scan)
-        self._map = GridMap(link, features)
         self._reconcile_s = reconcile_s
         self._named: list[bytes] = []
         """Keys of events that have come in this turn of the loop."""
@@ -99,14 +98,13 @@ class ListenerReader(Feeds):
     def _sort(self) -> None:
         """Give every key to the feed of its partition; other workers have the rest."""
         keys, self._named = self._named, []
-        for key, partition in zip(
-            keys, partition_ids(Blobs.of(keys), self._link.partition_count).tolist(), strict=True
-        ):
+        partitions = partition_ids(Blobs.of(keys), self._link.partition_count).tolist()
+        for key, partition in zip(keys, partitions, strict=True):
             feed = self.feeds.get(partition)
             if feed:
                 self.events += 1
                 feed.pending[key] = None
-        for feed in self.feeds.values():
+        for feed in [self.feeds[partition] for partition in set(partitions) & self.feeds.keys()]:
             if len(feed.pending) * len(self.feeds) > PENDING_KEYS_MAX:
                 feed.pending.clear()
                 self._gap(feed, "too many events")
