@@ -23,10 +23,11 @@ from grid_inference.grid.mapconfig import ensure_journal
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
-from grid_inference.model.binding import Mismatch, bind, resolve
+from grid_inference.model.binding import bind, resolve
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.model.trust import Trust
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
@@ -110,14 +111,15 @@ class Grid:
     async def _checked(self, signature: Signature, config: DeploymentConfig) -> Signature:
         """Hold the signature against the records that are there already."""
         schema = await self.features(config.features).any_schema()
-        if schema is None:
-            return resolve(signature, None)
         signature = resolve(signature, schema)
-        binding = bind(signature, schema)
+        Sources(signature, config.inputs)
+        if schema is None:
+            return signature
+        binding = bind(signature, schema, config.inputs)
         if isinstance(binding, Mismatch):
             raise SignatureError(
                 f"the records of {config.features!r} can't feed this model: {binding.cause}: {binding.message}",
-                remedy="put records with these fields, or name the fields in `columns`",
+                remedy="put records with these fields, or say in `inputs` where to find them",
             )
         return signature
 

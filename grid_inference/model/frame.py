@@ -50,19 +50,15 @@ class Frame:
         return pd.DataFrame(dict(self.columns), copy=copy)
 
 
-def frame_column(column: Column, *, nullable: bool, decimal: bool = False) -> NDArray[Any]:
-    """A decoded column as a model sees it, shape (n,).
-
-    `nullable` tells whether the field can be null at all; a `decimal` one becomes doubles, as a model has no other
-    fractions.
-    """
+def frame_column(column: Column) -> NDArray[Any]:
+    """A decoded column as a model sees it, shape (n,); one whose `valid` is None can't be null at all."""
     values, kind = column.values, column.values.dtype.kind
     if kind == "O":
-        plain = [np.nan if value is None else value for value in values.tolist()]
-        found = np.empty(len(plain), np.float64 if decimal else np.object_)
-        found[:] = plain
+        found = np.full(len(column), np.nan, np.object_)
+        present = column.present()
+        found[present] = values[present]
         return found
-    if kind == "f" or (kind in "iub" and nullable):
+    if kind == "f" or (kind in "iub" and column.valid is not None):
         found = values.astype(np.float64)
         return found if column.valid is None else np.where(column.valid, found, np.nan)
     if kind in "iu":

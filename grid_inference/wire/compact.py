@@ -21,12 +21,13 @@ A nested record is all of the above from the schema id on; its table points into
 from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema
 from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
 from grid_inference.wire.compact_encode import encode_columns
-from grid_inference.wire.compact_nested import nested_schema_ids
-from grid_inference.wire.compact_record import NESTING_MAX, decode_record, encode_record
+from grid_inference.wire.compact_nested import element_of, is_nested, join_columns, nested_schema_ids
+from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, decode_record, encode_record
 from grid_inference.wire.schema import Field, FieldKind, Schema
 
 __all__ = [
     "NESTING_MAX",
+    "NO_SCHEMAS",
     "Column",
     "ColumnLike",
     "Field",
@@ -37,10 +38,13 @@ __all__ = [
     "decode_matrix",
     "decode_record",
     "decode_text_blobs",
+    "element_of",
     "encode_columns",
     "encode_record",
     "infer_record_schema",
     "infer_schema",
+    "is_nested",
+    "join_columns",
     "nested_schema_ids",
     "schema_ids",
 ]

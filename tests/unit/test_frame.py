@@ -14,10 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from grid_inference.model.binding import Binding, Mismatch, bind
+from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.frame import Frame
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Mismatch
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 
