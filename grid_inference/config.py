@@ -69,13 +69,9 @@ class InputConfig:
 
     def __post_init__(self) -> None:
         _check(self)
-        others = [
-            key for key in ("field", "cast", "default", "one_of", "equals") if getattr(self, key) not in (None, ())
-        ]
-        if self.constant is not None and others:
-            raise ConfigError(
-                f"an input with a constant has no {others[0]}", remedy="leave out the constant or everything else"
-            )
+        rest = (self.field, self.cast, self.default, self.one_of, self.equals)
+        if self.constant is not None and rest != ((), None, None, (), None):
+            raise ConfigError("a constant is all that its input has", remedy="leave out the constant or the rest")
 
     @property
     def fields(self) -> tuple[str, ...]:

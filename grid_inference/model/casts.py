@@ -185,6 +185,6 @@ def kind_of(value: object) -> str:
 
 
 def value_of(value: object) -> str:
-    """The value itself, shortened."""
-    text = repr(value)
+    """The value itself, shortened; a whole number without a point, as JSON values know no other numbers."""
+    text = repr(int(value) if isinstance(value, float) and value.is_integer() else value)
     return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}…"
