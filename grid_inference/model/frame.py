@@ -49,6 +49,18 @@ class Frame:
 
         return pd.DataFrame(dict(self.columns), copy=copy)
 
+    def to_polars(self) -> Any:
+        """The same as a polars DataFrame, where NaN, NaT and missing strings are null."""
+        import polars as pl  # noqa: PLC0415  # only models that were fitted on its frames need it
+
+        columns = {
+            name: [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  # NaN alone differs
+            if values.dtype.kind == "O"
+            else values
+            for name, values in self.columns.items()
+        }
+        return pl.DataFrame(columns, nan_to_null=True)
+
 
 def frame_column(column: Column) -> NDArray[Any]:
     """A decoded column as a model sees it, shape (n,); one whose `valid` is None can't be null at all."""
