@@ -228,7 +228,7 @@ def test_a_model_fitted_on_polars_frames_gets_polars_frames():
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_a_library_that_is_not_installed_is_named(library, monkeypatch):
     signature = replace(Signature.of(_model()), frame_type=library)
-    monkeypatch.setattr("grid_inference.model.engines.sklearn.find_spec", lambda name: None)
+    monkeypatch.setattr("grid_inference.model.engines.sklearn.find_spec", lambda _name: None)
     with pytest.raises(SignatureError, match=f"a DataFrame of {library}, which is not installed here") as refused:
         SklearnEngine(_model(), signature)
     assert refused.value.remedy == f"pip install 'grid-inference[{library}]'"
