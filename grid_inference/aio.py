@@ -19,7 +19,7 @@ from grid_inference.features import Features
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
-from grid_inference.grid.mapconfig import ensure_journal
+from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
@@ -92,7 +92,8 @@ class Grid:
         """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
 
         Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
-        if the model's inputs can't be found in the records, ArtifactError for a file that is no model.
+        if the model's inputs can't be found in the records, ArtifactError for a file that is no model, DeploymentError
+        for a map without a journal; with `trigger="listener"` that is a NoJournalWarning.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -105,6 +106,8 @@ class Grid:
         SklearnEngine(estimator, signature).check_outputs()
         if config.trigger == "journal":
             await ensure_journal(self.link, config.features)
+        else:
+            await warn_without_journal(self.link, config.features, config.reconcile_s)
         signature = await self._checked(signature, config)
         return await self._registry.deploy(config.replace(model=None), signature, artifact)
 
