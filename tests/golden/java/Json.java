@@ -17,7 +17,7 @@ final class Json {
         return lines.toString();
     }
 
-    private static String of(Object value) {
+    static String of(Object value) {
         if (value instanceof Map<?, ?> map) {
             StringJoiner joined = new StringJoiner(", ", "{", "}");
             map.forEach((name, each) -> joined.add(of(name) + ": " + of(each)));
