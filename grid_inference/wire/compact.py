@@ -8,7 +8,8 @@ A record is a Data:
     8       int64 BE  schema id, see `schema.py`
     16      int32 BE  bytes of fixed and variable part; absent in a schema without variable-size fields
     then    bytes     fixed part: numbers, widest first, then booleans as bits, the lowest bit first
-    then    bytes     variable part: what each field that is not null holds
+    then    bytes     variable part: what each field that is not null holds; in order of name if we or a GenericRecord
+                      write it, in the order of its calls if an application's serializer does
     then    table     where each variable-size field begins, counted from the fixed part; uint8, uint16 or int32 BE as
                       the bytes of both parts are < 255, < 65535 or more; all ones for a null
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import hazelcast
 import numpy as np
@@ -20,12 +24,30 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import grid_inference as gi
 from grid_inference import aio
 from grid_inference.grid.maps import GridMap
+from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import Names
 
 ROWS = 2_000
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+@contextmanager
+def stock_client(grid: gi.Grid, *serializers: CompactSerializer[Any]) -> Iterator[hazelcast.HazelcastClient]:
+    """The ordinary Python client; whole numbers are LONG, as ours are."""
+    client = hazelcast.HazelcastClient(
+        cluster_name=grid.cluster_name,
+        cluster_members=[grid.address],
+        default_int_type=IntType.LONG,
+        statistics_enabled=False,
+        compact_serializers=list(serializers),
+    )
+    try:
+        yield client
+    finally:
+        client.shutdown()
 
 
 def orders(seed: int = 5) -> pd.DataFrame:
@@ -70,20 +92,12 @@ def test_json_values_score_as_the_same_compact_records(local_grid: gi.Grid, name
     model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(numbers, target)
     local_grid.deploy(names.deployment, model, features=names.features, nan="score")
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    client = hazelcast.HazelcastClient(
-        cluster_name=local_grid.cluster_name,
-        cluster_members=[local_grid.address],
-        default_int_type=IntType.LONG,
-        statistics_enabled=False,
-    )
-    try:
+    with stock_client(local_grid) as client:
         values = client.get_map(names.features).blocking()
         values.put_all({key: HazelcastJsonValue(json.dumps(row)) for key, row in enumerate(rows)})
         values.put(ROWS, HazelcastJsonValue('{"amount": "much", "items": 1}'))
         values.put(ROWS + 1, HazelcastJsonValue('{"amount": 1'))
         values.put(ROWS + 2, "no record")
-    finally:
-        client.shutdown()
     verdict = local_grid.verify(names.deployment, 30.0)
     assert verdict.complete, verdict
     assert (verdict.predictions, verdict.dead_letters) == (ROWS, 3)
@@ -98,6 +112,33 @@ def test_json_values_score_as_the_same_compact_records(local_grid: gi.Grid, name
     assert letters[ROWS].message == "amount is a string, the model needs a number"
     assert letters[ROWS + 2].message == "a string can't be read: put the records as Compact or JSON values"
     assert local_grid.features(names.features).get(3) == rows[3]
+
+
+def test_values_of_other_formats_become_dead_letters_that_name_them(
+    local_grid: gi.Grid, deployed: gi.Predictions, names: Names
+) -> None:
+    golden = [each for each in json.loads((GOLDEN / "values.json").read_text()) if each["format"] != "JSON"]
+    written = [bytes.fromhex(each["data"]) for each in golden]
+
+    async def put() -> None:
+        async with await aio.connect(local_grid._grid.config) as grid:
+            keys = encode_keys(np.arange(len(written)))
+            await GridMap(grid.link, names.features).put_batch(keys, Blobs.of(written))
+
+    asyncio.run(put())
+    with stock_client(local_grid) as client:
+        client.get_map(names.features).blocking().put(len(written), {"a": 1.0, "b": 2.0, "c": 3.0})
+    verdict = local_grid.verify(names.deployment, 30.0)
+    assert (verdict.complete, verdict.predictions, verdict.dead_letters) == (True, 0, len(written) + 1)
+    letters = sorted(local_grid.dead_letters(names.deployment), key=lambda letter: letter.key)
+    assert {letter.cause for letter in letters} == {"UNSUPPORTED_FORMAT"}
+    assert [letter.record for letter in letters[:-1]] == written
+    described = [layout.described(each["type_id"]) for each in golden]
+    assert described[:2] == ["a Portable value", "a java.io.Serializable value"]
+    assert [letter.message for letter in letters] == [
+        f"{each} can't be read: put the records as Compact or JSON values"
+        for each in (*described, "a pickled Python object")
+    ]
 
 
 class Address:
@@ -143,19 +184,10 @@ class CustomerSerializer(CompactSerializer[Customer]):
 
 
 def test_a_record_within_a_record_is_read_as_a_dict(local_grid: gi.Grid, names: Names) -> None:
-    client = hazelcast.HazelcastClient(
-        cluster_name=local_grid.cluster_name,
-        cluster_members=[local_grid.address],
-        default_int_type=IntType.LONG,
-        statistics_enabled=False,
-        compact_serializers=[AddressSerializer(), CustomerSerializer()],
-    )
-    try:
+    with stock_client(local_grid, AddressSerializer(), CustomerSerializer()) as client:
         values = client.get_map(names.features).blocking()
         values.put(1, Customer("Ann", Address("Ghent")))
         values.put(2, Customer("Bo", None))
-    finally:
-        client.shutdown()
     features = local_grid.features(names.features)
     assert features.get(1) == {"name": "Ann", "address": {"city": "Ghent"}}
     assert features.get(2) == {"name": "Bo", "address": None}
