@@ -22,26 +22,18 @@ from hazelcast.errors import (
     is_retryable_error,
 )
 from hazelcast.internal.asyncio_client import HazelcastClient
-from hazelcast.internal.asyncio_invocation import Invocation
 from hazelcast.internal.asyncio_proxy.manager import MAP_SERVICE
-from hazelcast.protocol.client_message import InboundMessage, OutboundMessage
-from hazelcast.protocol.codec import (
-    client_fetch_schema_codec,
-    client_get_distributed_objects_codec,
-    client_send_schema_codec,
-)
-from hazelcast.serialization.api import FieldKind as StockFieldKind
-from hazelcast.serialization.compact import FieldDescriptor
-from hazelcast.serialization.compact import Schema as StockSchema
+from hazelcast.protocol.codec import client_get_distributed_objects_codec
 
 from grid_inference.config import GridConfig
-from grid_inference.errors import ConnectError, ConnectionLostError, DecodeError, GridError
-from grid_inference.grid.link_stock import RawReader, client_config, reason, stock_message, translate
+from grid_inference.errors import ConnectError, ConnectionLostError, GridError
+from grid_inference.grid.link_schemas import Schemas
+from grid_inference.grid.link_stock import RawReader, client_config, invoke, reason, stock_message, translate
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import nested_schema_ids
-from grid_inference.wire.schema import FieldKind, Schema
+from grid_inference.wire.schema import Schema
 
 __all__ = ["Link"]
 
@@ -86,8 +78,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._call_timeout_s = config.call_timeout_s
-        self._schemas: dict[int, Schema] = {}
-        self._sent_schemas: set[int] = set()
+        self._schemas = Schemas(client, self.members)
         self._created: set[str] = set()
 
     @classmethod
@@ -182,7 +173,7 @@ class Link:
     async def map_names(self) -> set[str]:
         """Names of the maps that exist on the cluster."""
         request = client_get_distributed_objects_codec.encode_request()
-        found = await self._invoke(request, client_get_distributed_objects_codec.decode_response)
+        found = await invoke(self.client, request, client_get_distributed_objects_codec.decode_response)
         return {one.name for one in found if one.service_name == MAP_SERVICE}
 
     @property
@@ -310,16 +301,7 @@ class Link:
 
     async def schema(self, schema_id: int) -> Schema:
         """The Compact schema of an id, from the cluster at its first use; DecodeError if the cluster has none."""
-        known = self._schemas.get(schema_id)
-        if known is None:
-            stock = await self._invoke(
-                client_fetch_schema_codec.encode_request(schema_id), client_fetch_schema_codec.decode_response
-            )
-            if stock is None:
-                raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
-            fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields}
-            known = self._schemas[schema_id] = Schema.of(stock.type_name, fields)
-        return known
+        return await self._schemas.fetch(schema_id)
 
     async def nested_schemas(self, values: Blobs, schema: Schema) -> dict[int, Schema]:
         """The schemas of all records that are nested in these ones, which are of one schema."""
@@ -331,31 +313,7 @@ class Link:
 
     async def send_schema(self, schema: Schema) -> None:
         """Make a schema known to the whole cluster; due before the first record of it. Free after the first time."""
-        if schema.schema_id in self._sent_schemas:
-            return
-        stock = StockSchema(
-            schema.type_name, [FieldDescriptor(one.name, StockFieldKind(int(one.kind))) for one in schema.fields]
-        )
-        for _ in range(100):
-            request = client_send_schema_codec.encode_request(stock)
-            replicated = await self._invoke(request, client_send_schema_codec.decode_response)
-            if {str(member) for member in replicated} >= set(self.members()):
-                break
-            await asyncio.sleep(RETRY_PAUSE_S)
-        else:
-            raise GridError(f"the schema of {schema.type_name} does not reach all members", remedy="try again")
-        # The stock service sends the schemas it knows again to a cluster that was restarted.
-        self.client._compact_schema_service._has_replicated_schemas = True
-        self.client._compact_schema_service._compact_serializer.register_schema_to_id(stock)
-        self._schemas[schema.schema_id] = schema
-        self._sent_schemas.add(schema.schema_id)
-
-    async def _invoke(self, request: OutboundMessage, decode: Callable[[InboundMessage], Any]) -> Any:
-        invocation = Invocation(request, response_handler=decode)
-        try:
-            return await self.client._invocation_service.ainvoke(invocation)
-        except Exception as error:
-            raise translate(error) from error
+        await self._schemas.send(schema)
 
 
 def _settle(future: asyncio.Future[f.Message], answer: Answer) -> None:

@@ -1,6 +1,6 @@
 """The stock client's side of a link: its configuration, its messages and ours, its errors as ours.
 
-Nothing is sent from here: `link.py` has the requests, `link_listeners.py` and `link_topics.py` what else is used of it.
+What is used of it otherwise: connections in `link.py`, schemas, listeners and topics in `link_*.py`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from typing import Any
 
 from hazelcast.config import Config, ReconnectMode
 from hazelcast.errors import HazelcastClientNotActiveError, TargetDisconnectedError
-from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage
+from hazelcast.internal.asyncio_invocation import Invocation
+from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectionLostError, GridError, RemoteError
 from grid_inference.wire import frames as f
 
-__all__ = ["RawReader", "client_config", "raw_message", "reason", "stock_message", "translate"]
+__all__ = ["RawReader", "client_config", "invoke", "raw_message", "reason", "stock_message", "translate"]
 
 
 class RawReader:
@@ -63,6 +64,14 @@ def raw_message(stock: InboundMessage) -> f.Message:
         offset += len(parts[-1])
         frame = frame.next
     return f.Message(b"".join(parts), runs)
+
+
+async def invoke(client: Any, request: OutboundMessage, decode: Callable[[InboundMessage], Any]) -> Any:
+    """Send one of the stock client's own requests; raises RemoteError, ConnectionLostError."""
+    try:
+        return await client._invocation_service.ainvoke(Invocation(request, response_handler=decode))
+    except Exception as error:
+        raise translate(error) from error
 
 
 def client_config(config: GridConfig) -> Config:
