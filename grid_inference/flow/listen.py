@@ -19,6 +19,7 @@ from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.maps import rows_of
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
@@ -45,7 +46,7 @@ class ListenerReader(Feeds):
         self._reconcile_s = reconcile_s
         self._named: list[bytes] = []
         """Keys of events that have come in this turn of the loop."""
-        self._listener = ""
+        self._listener: Listener | None = None
         self._heard_on: set[int] = set()
         """Connections that the listener is registered on."""
         self._due_s = time.monotonic() + reconcile_s
@@ -54,21 +55,21 @@ class ListenerReader(Feeds):
     async def open(self) -> None:
         """Register the listener, before the first partition is owned."""
         await self._link.create_map(self._features)
-        self._listener = await self._link.listen(
-            self._features, self._note, where=None, flags=EVENTS, include_value=False
+        self._listener = await Listener.on_entries(
+            self._link, self._features, self._note, flags=EVENTS, include_value=False
         )
-        self._heard_on = self._link.heard_on(self._listener)
+        self._heard_on = self._listener.heard_on()
 
     async def close(self) -> None:
         """Take the listener off."""
         for fetch in self._fetches:
             fetch.cancel()
         if self._listener:
-            await self._link.unlisten(self._listener)
+            await self._listener.remove()
 
     async def watch(self) -> None:
         """Scan what may have been missed: after each change of connections, and when it is time."""
-        heard_on = self._link.heard_on(self._listener)
+        heard_on = self._listener.heard_on() if self._listener else set[int]()
         if heard_on and heard_on != self._heard_on:
             self._heard_on = heard_on
             self._reconcile_all("listener registered anew")
