@@ -28,7 +28,15 @@ from hazelcast.protocol.codec import client_get_distributed_objects_codec
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError
 from grid_inference.grid.link_schemas import Schemas
-from grid_inference.grid.link_stock import RawReader, client_config, invoke, reason, stock_message, translate
+from grid_inference.grid.link_stock import (
+    RawListener,
+    RawReader,
+    client_config,
+    invoke,
+    reason,
+    stock_message,
+    translate,
+)
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
@@ -111,7 +119,7 @@ class Link:
 
         def factory(*args: Any) -> Any:
             connection = stock_factory(*args)
-            connection._reader = RawReader(connection._builder, self._take)
+            connection._reader = RawReader(connection._builder, self._take, self._listener_of)
             return connection
 
         reactor.connection_factory = factory
@@ -263,6 +271,11 @@ class Link:
             if connection is not None and connection.live:
                 return connection
         return next((some for some in manager.active_connections.values() if some.live), None)
+
+    def _listener_of(self, correlation: int) -> RawListener | None:
+        """Who takes a registration's events raw; None if it is the stock client's."""
+        handler = self.client._listener_service._event_handlers.get(correlation)
+        return handler if isinstance(handler, RawListener) else None
 
     def _take(self, message: f.Message) -> bool:
         """Give a raw message to whoever asked for it; False if it is the stock client's."""

@@ -5,27 +5,51 @@ What is used of it otherwise: connections in `link.py`, schemas, listeners and t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from hazelcast.config import Config, ReconnectMode
 from hazelcast.errors import HazelcastClientNotActiveError, TargetDisconnectedError
 from hazelcast.internal.asyncio_invocation import Invocation
 from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
+from numpy.typing import NDArray
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectionLostError, GridError, RemoteError
 from grid_inference.wire import frames as f
 
-__all__ = ["RawReader", "client_config", "invoke", "raw_message", "reason", "stock_message", "translate"]
+__all__ = [
+    "OnEvents",
+    "RawListener",
+    "RawReader",
+    "client_config",
+    "invoke",
+    "reason",
+    "stock_message",
+    "translate",
+]
+
+
+_log = logging.getLogger(__name__)
+
+OnEvents = Callable[[f.Message, NDArray[np.uint8]], None]
+"""Gets an event and those behind it that are like it, shape (n, bytes of the event)."""
 
 
 class RawReader:
-    """Stands in for a stock connection's reader: raw answers to the link, everything else to the stock builder."""
+    """Stands in for a stock connection's reader: raw answers and events to the link, all else to the stock builder."""
 
-    def __init__(self, builder: ClientMessageBuilder, take: Callable[[f.Message], bool]) -> None:
+    def __init__(
+        self,
+        builder: ClientMessageBuilder,
+        take: Callable[[f.Message], bool],
+        listener_of: Callable[[int], RawListener | None],
+    ) -> None:
         self._builder = builder
         self._take = take
+        self._listener_of = listener_of
         self._scanner = f.Scanner()
 
     @property
@@ -40,8 +64,29 @@ class RawReader:
     def process(self) -> None:
         """Hand out every message that is whole."""
         while message := self._scanner.next_message():
-            if not self._take(message):
+            listener = self._listener_of(message.correlation) if message.flags & f.IS_EVENT else None
+            if listener is not None:
+                listener.take(message, self._scanner.next_like(message))
+            elif not self._take(message):
                 self._builder.on_message(stock_message(message))
+
+
+class RawListener:
+    """What the stock listener service holds for a listener of ours: events go by it, raw."""
+
+    def __init__(self, on_events: OnEvents) -> None:
+        self._on_events = on_events
+
+    def take(self, message: f.Message, like: NDArray[np.uint8]) -> None:
+        """Hand events over."""
+        try:
+            self._on_events(message, like)
+        except Exception:  # one taker's bug must not cost the connection, which all takers share  # noqa: BLE001
+            _log.exception("the taker of events failed")
+
+    def __call__(self, stock: InboundMessage) -> None:
+        """Events of ours don't come this way."""
+        raise GridError(f"an event took the stock client's way: {stock}")
 
 
 def stock_message(message: f.Message) -> InboundMessage:
@@ -52,18 +97,6 @@ def stock_message(message: f.Message) -> InboundMessage:
     for frame in frames[1:]:
         stock.add_frame(frame)
     return stock
-
-
-def raw_message(stock: InboundMessage) -> f.Message:
-    """The bytes of a message that the stock path has taken apart already: events are few and small."""
-    parts, runs, offset = list[bytes](), list[tuple[int, int, int, int]](), 0
-    frame = stock.start_frame
-    while frame is not None:
-        parts.append(f.HEADER.pack(f.FRAME_HEADER_BYTES + len(frame.buf), frame.flags) + bytes(frame.buf))
-        runs.append((offset, len(parts[-1]), 0, 1))
-        offset += len(parts[-1])
-        frame = frame.next
-    return f.Message(b"".join(parts), runs)
 
 
 async def invoke(client: Any, request: OutboundMessage, decode: Callable[[InboundMessage], Any]) -> Any:
