@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grid_inference.wire.compact import Column
 
-__all__ = ["Frame", "frame_column"]
+__all__ = ["Frame"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +29,11 @@ class Frame:
     """Where there is no value, or no finite one; shape (n, k)."""
 
     @classmethod
-    def of(cls, columns: Mapping[str, NDArray[Any]]) -> Frame:
-        """Columns as `frame_column` makes them."""
-        absent = [_absent(values) for values in columns.values()]
-        return cls(columns, np.stack(absent, axis=1) if absent else np.empty((0, 0), np.bool_))
+    def of(cls, columns: Mapping[str, Column]) -> Frame:
+        """Decoded columns as a model sees them; one whose `valid` is None can't be null at all."""
+        absent = [_absent(column) for column in columns.values()]
+        values = {name: _values(column) for name, column in columns.items()}
+        return cls(values, np.stack(absent, axis=1) if absent else np.empty((0, 0), np.bool_))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -62,29 +63,19 @@ class Frame:
         return pl.DataFrame(columns, nan_to_null=True)
 
 
-def frame_column(column: Column) -> NDArray[Any]:
-    """A decoded column as a model sees it, shape (n,); one whose `valid` is None can't be null at all."""
-    values, kind = column.values, column.values.dtype.kind
-    if kind == "O":
-        found = np.full(len(column), np.nan, np.object_)
-        present = column.present()
-        found[present] = values[present]
-        return found
-    if kind == "f" or (kind in "iub" and column.valid is not None):
-        found = values.astype(np.float64)
-        return found if column.valid is None else np.where(column.valid, found, np.nan)
-    if kind in "iu":
-        return values.astype(np.int64, copy=False)
-    if column.valid is not None and kind in "mM":
-        return np.where(column.valid, values, values.dtype.type("NaT"))
-    return values
+def _values(column: Column) -> NDArray[Any]:
+    values, kind, valid = column.values, column.values.dtype.kind, column.valid
+    if valid is None:
+        return values.astype({"f": np.float64, "i": np.int64, "u": np.int64}.get(kind, values.dtype), copy=False)
+    if kind in "fiub":
+        return np.where(valid, values.astype(np.float64), np.nan)
+    if bool(valid.all()):
+        return values
+    return np.where(valid, values, np.nan if kind == "O" else values.dtype.type("NaT"))
 
 
-def _absent(values: NDArray[Any]) -> NDArray[np.bool_]:
-    if values.dtype.kind == "f":
-        return ~np.isfinite(values)
-    if values.dtype.kind in "mM":
-        return np.isnat(values)
-    if values.dtype.kind == "O":
-        return np.array([value != value for value in values.tolist()], np.bool_)  # noqa: PLR0124  # NaN alone differs from itself
-    return np.zeros(values.size, np.bool_)
+def _absent(column: Column) -> NDArray[np.bool_]:
+    """Where there is no value, or no finite one."""
+    if column.values.dtype.kind == "f":
+        return ~(column.present() & np.isfinite(column.values))
+    return ~column.present()

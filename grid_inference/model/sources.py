@@ -17,7 +17,7 @@ from grid_inference.config import InputConfig, Scalar
 from grid_inference.errors import SignatureError
 from grid_inference.model.casts import CASTS, Refuse, as_numbers, kind_of, unheard, value_of
 from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.frame import Frame, frame_column
+from grid_inference.model.frame import Frame
 from grid_inference.model.signature import Input, Signature
 from grid_inference.wire.compact import Column, join_columns
 
@@ -91,7 +91,7 @@ class Sources:
         """
         found = {each.name: self._column(each, columns, count, misfits) for each in self.signature.inputs}
         if self.signature.frame:
-            return Frame.of({name: frame_column(column) for name, column in found.items()})
+            return Frame.of(found)
         matrix = np.empty((count, len(found)))
         for index, (name, column) in enumerate(found.items()):
             matrix[:, index] = as_numbers(column, _refusal(misfits, name, "{kind}, the model needs a number"))
