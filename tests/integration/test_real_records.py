@@ -51,9 +51,9 @@ class Table:
     """How it is deployed."""
 
 
-def of_frame(model: Any, inputs: pd.DataFrame, target: Any, **settings: Any) -> Table:
-    model.fit(inputs[::2], target[::2])
-    return Table(model, inputs, inputs, pa.Table.from_pandas(inputs, preserve_index=False), settings)
+def of_frame(model: Any, frame: pd.DataFrame, target: Any, fields: Any = None, **settings: Any) -> Table:
+    model.fit(frame[::2], target[::2])
+    return Table(model, frame, frame, pa.Table.from_pandas(frame, fields, preserve_index=False), settings)
 
 
 def wine() -> Table:
@@ -91,13 +91,13 @@ def orders() -> Table:
     late = frame["amount"] + 30 * (frame["city"] == "Porto, PT") + frame["placed"].dt.hour.fillna(12) > 60
     fields = {"city": pa.string(), "items": pa.int64(), "amount": pa.float64(), "express": pa.bool_()}
     fields |= {"due": pa.date32(), "placed": pa.timestamp("us")}
-    table = of_frame(orders_model(), frame, np.where(late, "late", "in time"), nan="score")
-    records = pa.Table.from_pandas(frame, pa.schema(fields), preserve_index=False)
-    return Table(table.model, frame, frame, records, table.settings)
+    casts = {name: {"cast": "datetime"} for name in ("due", "placed")}  # JSON has texts in their place
+    target = np.where(late, "late", "in time")
+    return of_frame(orders_model(), frame, target, pa.schema(fields), nan="score", inputs=casts)
 
 
 def orders_model() -> Pipeline:
-    """It takes dates as they are and as the texts that JSON has in their place, and no module of ours."""
+    """It takes strings and dates as they are, and needs no module of ours where it is loaded."""
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     parts = [
         ("city", OneHotEncoder(handle_unknown="ignore"), ["city"]),
@@ -111,8 +111,8 @@ def orders_model() -> Pipeline:
 
 def moment(part: str) -> Pipeline:
     """Some part of a date as a number."""
-    steps = [pd.to_datetime, attrgetter(part), methodcaller("to_frame")]
-    return make_pipeline(*map(FunctionTransformer, steps), SimpleImputer(), StandardScaler())
+    steps = map(FunctionTransformer, (attrgetter(part), methodcaller("to_frame")))
+    return make_pipeline(*steps, SimpleImputer(), StandardScaler())
 
 
 def digits_in_one_field() -> Table:
@@ -292,8 +292,6 @@ def way_of(
 
     def deployed(make: Callable[[], Table]) -> Way:
         table = table_of(make)
-        # The one place for `inputs={"due": {"cast": "datetime"}, ...}`, once a deployment can declare it: JSON's dates
-        # are texts, and until then this table's own model takes them as such.
         local_grid.deploy(names.deployment, table.model, features=names.features, **table.settings)
         return Way(table, make.__name__, local_grid, client, tmp_path, names.features)
 
