@@ -21,7 +21,7 @@ A nested record is all of the above from the schema id on; its table points into
 from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema
 from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
 from grid_inference.wire.compact_encode import encode_columns
-from grid_inference.wire.compact_nested import nested_schema_ids
+from grid_inference.wire.compact_nested import flat_names, has_field, nested_schema_ids
 from grid_inference.wire.compact_record import NESTING_MAX, decode_record, encode_record
 from grid_inference.wire.schema import Field, FieldKind, Schema
 
@@ -39,6 +39,8 @@ __all__ = [
     "decode_text_blobs",
     "encode_columns",
     "encode_record",
+    "flat_names",
+    "has_field",
     "infer_record_schema",
     "infer_schema",
     "nested_schema_ids",
