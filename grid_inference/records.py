@@ -118,7 +118,7 @@ class DeadLetter:
     def decode(cls, key: bytes, value: bytes) -> DeadLetter:
         """From the Data of a key and of a DeadLetter."""
         fields = decode_record(DEAD_LETTER, value)
-        record = np.asarray(fields.pop("record"), np.int8).tobytes()
+        record = np.asarray(fields.pop("record") or [], np.int8).tobytes()
         return cls(key=decode_keys(Blobs.of([key]))[0], record=record, **fields)
 
 
@@ -132,6 +132,7 @@ class RecordTable:
     """Field → values, shape (n,) or (n, length of the array); null numbers are NaN, moments NaT, others None."""
 
     @classmethod
+    @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
     def of(cls, keys: list[Any], parts: list[tuple[NDArray[np.int64], dict[str, Column]]]) -> RecordTable:
         """Put columns of several schemas together; a field that a record does not have is null there."""
         if len(parts) == 1 and parts[0][0].size == len(keys):
