@@ -123,6 +123,7 @@ class Scorer:
             return JsonBinding(self._signature)
         return Mismatch("UNSUPPORTED_FORMAT", f"{layout.described(type_id)} {UNSUPPORTED}")
 
+    @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
     def _apply(self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64]) -> _Part:
         """Decode to the model's inputs and score them; may run beside the loop."""
         try:
