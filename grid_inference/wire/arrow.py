@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -43,6 +44,8 @@ _TYPES: Mapping[FieldKind, Any] = MappingProxyType(
     }
 )
 """Of one value. A DECIMAL's type follows from its digits."""
+DECIMAL_DIGITS_MAX = 76
+"""Of a decimal256."""
 _TEXT = layout.DATA_HEADER_BYTES + layout.LENGTH_BYTES
 _LONG_KEY_BYTES = layout.DATA_HEADER_BYTES + 8
 
@@ -97,10 +100,23 @@ def _array(name: str, kind: FieldKind, column: Column) -> Any:
     if column.values.dtype.kind != "O":
         return pa.array(column.values, mask=mask, from_pandas=False).cast(wanted)
     of_objects = wanted if kind not in ARRAY_OF and kind not in ITEMS_OF else wanted and pa.list_(wanted)
+    if wanted is None and any(map(_holds_endless_decimal, column.values.tolist())):
+        raise DecodeError(f"field {name!r} ({kind.name}) holds a decimal of more than {DECIMAL_DIGITS_MAX} digits")
     try:
         return pa.array(column.values, of_objects, mask=mask, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DecodeError(f"field {name!r} ({kind.name}) does not fit into Arrow: {error}") from None
+
+
+def _holds_endless_decimal(value: Any) -> bool:
+    """Whether a decimal, or one in a list or a dict, is too far from 1 for Arrow.
+
+    pyarrow 26 adds the digits before the point to those behind it in 32 bits, and crashes where the sum overflows.
+    """
+    if isinstance(value, Decimal):
+        return abs(value.adjusted()) > DECIMAL_DIGITS_MAX
+    inner: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_holds_endless_decimal, inner))
 
 
 def _lists(column: Column, item: Any) -> Any:
