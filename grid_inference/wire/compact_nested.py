@@ -1,4 +1,4 @@
-"""Records nested in Compact records: which schemas occur, what `a.b` means, and columns put together from several.
+"""Records nested in Compact records: which schemas occur, what `a.b` and `a[3]` mean, columns joined from several.
 
 A nested record lies in the variable part like any other value: its schema id, then as in `compact.py` from there on. So
 it is read as if it were a Data that begins eight bytes earlier; no header of it is looked at.
@@ -6,6 +6,7 @@ it is read as if it were a Data that begins eight bytes earlier; no header of it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,9 +19,11 @@ from grid_inference.wire.columns import Column
 from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS
 from grid_inference.wire.compact_var import VarReader
 from grid_inference.wire.layout import DATA_HEADER_BYTES
-from grid_inference.wire.schema import SCHEMA_ID_BYTES, FieldKind, Schema
+from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, SCHEMA_ID_BYTES, FieldKind, Schema
 
-__all__ = ["has_field", "join_columns", "nested_ids", "nested_schema_ids", "split_wanted"]
+__all__ = ["element_of", "has_field", "is_nested", "join_columns", "nested_ids", "nested_schema_ids", "split_wanted"]
+
+_ELEMENT = re.compile(r"(?P<field>.*)\[(?P<index>[0-9]{1,9})\]", re.DOTALL)
 
 
 def nested_schema_ids(
@@ -75,7 +78,16 @@ def nested_ids(records: Blobs) -> NDArray[np.int64]:
     return records.read(DATA_HEADER_BYTES, ">i8").astype(np.int64)
 
 
-# ---- names with dots
+# ---- names with dots and indexes
+
+
+def element_of(schema: Schema, name: str) -> tuple[str, int] | None:
+    """The array field and the index that `a[3]` means; None where a field has just this name, or `a` is no array."""
+    found = None if name in schema.slots else _ELEMENT.fullmatch(name)
+    slot = schema.slots.get(found["field"]) if found else None
+    if found is None or slot is None or ITEMS_OF.get(slot.kind, ARRAY_OF.get(slot.kind)) in (None, FieldKind.COMPACT):
+        return None
+    return slot.name, int(found["index"])
 
 
 def split_wanted(schema: Schema, names: Sequence[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
@@ -94,13 +106,25 @@ def split_wanted(schema: Schema, names: Sequence[str]) -> tuple[list[str], dict[
 
 
 def has_field(schema: Schema, name: str) -> bool:
-    """Whether a name, which may lead into a nested record, begins with a field of the schema."""
-    return name in schema.slots or _head(schema, name) is not None
+    """Whether a name, which may lead into a nested record or an array, begins with a field of the schema."""
+    return name in schema.slots or element_of(schema, name) is not None or _head(schema, name) is not None
+
+
+def is_nested(schema: Schema, name: str) -> bool:
+    """Whether a name leads into a nested record; what is there, that record's own schema tells."""
+    if name in schema.slots or element_of(schema, name) is not None:
+        return False
+    return any(schema.slots[head].kind is FieldKind.COMPACT for head in _heads(schema, name))
+
+
+def _heads(schema: Schema, name: str) -> list[str]:
+    """The fields that a name with dots begins with, the shortest first."""
+    return [name[:i] for i, letter in enumerate(name) if letter == "." and name[:i] in schema.slots]
 
 
 def _head(schema: Schema, name: str) -> str | None:
     """The field into whose nested records a name leads; None if there is no such field."""
-    heads = [name[:i] for i, letter in enumerate(name) if letter == "." and name[:i] in schema.slots]
+    heads = _heads(schema, name)
     head = next((each for each in heads if schema.slots[each].kind is FieldKind.COMPACT), None)
     if heads and head is None:
         kind = schema.slots[heads[0]].kind.name

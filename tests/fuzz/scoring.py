@@ -78,6 +78,7 @@ class Subject:
             Answers((self.schema, *self.others)),
             self.engine,
             self.signature,
+            inputs={},
             nan=nan,
             inline_rows_max=1 << 30,
             executor=_no_threads(),
