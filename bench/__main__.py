@@ -21,6 +21,7 @@ from bench.data import train
 from bench.latency import latency
 from bench.measure import machine
 from bench.ours import Ours
+from bench.records import records
 from grid_inference.node import default_workers
 
 __all__ = ["main"]
@@ -30,6 +31,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "maps": compare.maps,
     "backlog": compare.backlogs,
     "reconcile": compare.reconcile,
+    "records": records,
     "latency": latency,
     "memory": compare.memory,
 }
@@ -41,6 +43,8 @@ QUICK: Final = Sizes(
     reconcile=60_000,
     put_ours=50_000,
     put_stock=4_000,
+    mixed=20_000,
+    listened=20_000,
     waiting=(20_000, 200_000),
     latency_s=1.0,
     repeats=1,
@@ -81,17 +85,17 @@ def measure(folder: Path, sizes: Sizes, options: argparse.Namespace, results: Re
             console.print(f"{name}: {time.monotonic() - started:.0f} s", style="dim")
 
 
-def scaled(sizes: Sizes, records: int | None, seconds: float | None) -> Sizes:
+def scaled(sizes: Sizes, lr: int | None, seconds: float | None) -> Sizes:
     """All amounts of records in proportion to that of the logistic regression's backlog."""
     if seconds is not None:
         sizes = replace(sizes, latency_s=seconds)
-    if records is None:
+    if lr is None:
         return sizes
-    factor = records / sizes.lr
+    factor = lr / sizes.lr
     amounts: dict[str, Any] = {
         name: max(1_000, int(value * factor))
         for name, value in asdict(sizes).items()
-        if name in {"lr", "hgb", "reconcile", "put_ours", "put_stock", "listener", "bare_hgb"}
+        if name in {"lr", "hgb", "reconcile", "put_ours", "put_stock", "listener", "bare_hgb", "mixed", "listened"}
     }
     few, many = (max(1_000, int(one * factor)) for one in sizes.waiting)
     return replace(sizes, **amounts, waiting=(few, many))

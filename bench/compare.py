@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,18 @@ from bench.ours import SMALL_JOURNAL, Backlog, BenchError, Ours
 from bench.peers import RECORD_TYPE, BarePredict, ListenerScorer, StockMaps
 from grid_inference.node import cores
 
-__all__ = ["Results", "Sizes", "backlogs", "maps", "memory", "reconcile"]
+__all__ = [
+    "Results",
+    "Sizes",
+    "backlogs",
+    "best_predict",
+    "described",
+    "listener_per_s",
+    "maps",
+    "memory",
+    "predict_per_s",
+    "reconcile",
+]
 
 PREDICT_BATCHES: Final = (4_096, 16_384, 65_536)
 MAP_BATCHES: Final = (500, 2_000, 8_000)
@@ -35,6 +46,8 @@ class Sizes:
     reconcile: int = 300_000
     put_ours: int = 200_000
     put_stock: int = 16_000
+    mixed: int = 200_000
+    listened: int = 300_000
     waiting: tuple[int, int] = (200_000, 2_000_000)
     latency_s: float = 4.0
     repeats: int = 3
@@ -112,13 +125,14 @@ def logistic_regression(ours: Ours, model: Path, sizes: Sizes, results: Results)
     results.details["backlog_lr"] = {**described(runs), "model_us_per_record": round(alone_us, 3)}
 
 
-def best_predict(helpers: list[Helper], rows: int) -> tuple[int, int, int, str]:
-    """Processes, threads in each, batch and type of the matrix: the fastest of what can be chosen."""
+def best_predict(
+    helpers: list[Helper], rows: int, dtypes: Sequence[str] = ("float32", "float64")
+) -> tuple[int, int, int, str]:
+    """Processes, threads in each, batch and type of the values: the fastest of what can be chosen."""
     ways = [(1, cores()), (cores(), 1)] if cores() > 1 else [(1, 1)]
-    choices = [(processes, threads, batch, "float32") for processes, threads in ways for batch in PREDICT_BATCHES]
+    choices = [(processes, threads, batch, dtypes[0]) for processes, threads in ways for batch in PREDICT_BATCHES]
     found = max(choices, key=lambda choice: predict_per_s(helpers, rows, *choice))
-    pair = [found, (*found[:3], "float64")]
-    return max(pair, key=lambda choice: predict_per_s(helpers, rows, *choice))
+    return max(((*found[:3], dtype) for dtype in dtypes), key=lambda choice: predict_per_s(helpers, rows, *choice))
 
 
 def predict_per_s(helpers: list[Helper], rows: int, processes: int, threads: int, batch: int, dtype: str) -> float:

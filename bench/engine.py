@@ -1,4 +1,4 @@
-"""The model's own share of a worker's CPU: the worker's call of it, alone in a process."""
+"""Parts of ours, each alone in a process: the worker's call of the model, records decoded to Arrow."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Final
 import joblib
 import numpy as np
 
-from bench.data import NAMES, matrix
+from bench.data import NAMES, matrix, table
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.signature import Signature
+from grid_inference.wire.arrow import arrow_columns
+from grid_inference.wire.compact import encode_columns, infer_schema
 
-__all__ = ["ENGINE_BATCH", "Engine"]
+__all__ = ["ENGINE_BATCH", "Engine", "Tables"]
 
 ENGINE_BATCH: Final = 16_384
 ROUNDS: Final = 40
@@ -35,3 +37,20 @@ class Engine:
         for _ in range(ROUNDS):
             self._engine.predict(self._records, finite=True)
         return (time.process_time() - started) / (ROUNDS * ENGINE_BATCH) * 1e6
+
+
+class Tables:
+    """Bytes of mixed records → columns of an Arrow table."""
+
+    def __init__(self, rows: int) -> None:
+        columns = {str(name): values.to_numpy() for name, values in table(rows).items()}
+        self._schema = infer_schema("bench.Mixed", columns)
+        self._records = encode_columns(self._schema, columns)
+
+    def decode(self) -> float:
+        """Seconds to decode all records, in batches of the worker's size."""
+        started = time.perf_counter()
+        for start in range(0, len(self._records), ENGINE_BATCH):
+            rows = np.arange(start, min(start + ENGINE_BATCH, len(self._records)))
+            arrow_columns(self._records.take(rows), self._schema)
+        return time.perf_counter() - started

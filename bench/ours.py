@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,21 +12,24 @@ from typing import Any, Final
 
 import numpy as np
 from hazelcast.client import HazelcastClient
+from hazelcast.core import HazelcastJsonValue
+from numpy.typing import NDArray
 
 import grid_inference as gi
-from bench.data import NAMES, columns, matrix
+from bench.data import NAMES, columns, matrix, table
 from bench.measure import Meter
 from bench.peers import stock_client
 from grid_inference.client import Grid
 from grid_inference.grid.jars import shipped_file
 from grid_inference.grid.member import MemberConfig
 
-__all__ = ["SMALL_JOURNAL", "Backlog", "BenchError", "Ours"]
+__all__ = ["JSON", "SMALL_JOURNAL", "TABLE", "Backlog", "BenchError", "Load", "Ours"]
 
 SMALL_JOURNAL: Final = "small-journal."
 """Maps whose names begin so have the small journal."""
 PUT_ROWS: Final = 50_000
 """Records put with one put_batch."""
+JSON_PUT_ROWS: Final = 5_000
 WARM_ROWS: Final = 4_000
 """Records scored before a backlog is put: code, connections and Java's compiler are warm then, as in a running grid."""
 POLL_S: Final = 0.01
@@ -56,6 +60,15 @@ class Backlog:
         return self.records / self.seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Records of one shape: how they are put, and what the deployment has to know of them."""
+
+    put: Callable[[Ours, str, int, int], float]
+    """Puts into a map, from a key on, so many records; gives the seconds it took, encoding included."""
+    settings: Mapping[str, Any]
+
+
 class Ours:
     """A local grid with its workers."""
 
@@ -83,19 +96,28 @@ class Ours:
             raise BenchError("this grid was not started here")
         return {"member": [self.grid.member.pid], "workers": self.grid.workers.pids}
 
-    def deploy(self, model: Path, prefix: str = "") -> str:
+    def deploy(self, model: Path, prefix: str = "", load: Load | None = None, **settings: Any) -> str:
         """Put a model to work on a new map and wait until it scores; returns the deployment's name."""
+        load = load or FLOATS
         self._count += 1
         name = f"bench-{self._count}"
-        self.put(features_of(name, prefix), 0, WARM_ROWS)
-        self.grid.deploy(name, model, features=features_of(name, prefix), columns=NAMES)
+        load.put(self, features_of(name, prefix), 0, WARM_ROWS)
+        self.grid.deploy(name, model, features=features_of(name, prefix), **load.settings, **settings)
         self.wait_for(name, WARM_ROWS)
         return name
 
     def put(self, features: str, first_key: int, count: int) -> float:
-        """Put records, PUT_ROWS at a time; seconds it took, encoding included."""
-        target, part = self.grid.features(features), columns(matrix(min(count, PUT_ROWS), seed=first_key))
-        seconds = 0.0
+        """Put records of 30 floats, PUT_ROWS at a time; seconds it took, encoding included."""
+        return self.put_columns(features, first_key, count, columns(matrix(min(count, PUT_ROWS), seed=first_key)))
+
+    def put_table(self, features: str, first_key: int, count: int) -> float:
+        """The same with records of ten numbers and five texts."""
+        part = table(min(count, PUT_ROWS), seed=first_key)
+        return self.put_columns(features, first_key, count, {name: part[name].to_numpy() for name in part})
+
+    def put_columns(self, features: str, first_key: int, count: int, part: Mapping[str, NDArray[Any]]) -> float:
+        """Put the records of `part`, again and again."""
+        target, seconds = self.grid.features(features), 0.0
         for start in range(0, count, PUT_ROWS):
             size = min(PUT_ROWS, count - start)
             keys = np.arange(first_key + start, first_key + start + size)
@@ -105,6 +127,16 @@ class Ours:
             seconds += time.perf_counter() - started
         return seconds
 
+    def put_json(self, features: str, first_key: int, count: int) -> float:
+        """Put the table's records as JSON values, by the ordinary client."""
+        target, started = self.client.get_map(features).blocking(), time.perf_counter()
+        rows = table(min(count, PUT_ROWS), seed=first_key).to_dict("records")
+        values = [HazelcastJsonValue(json.dumps(row)) for row in rows]
+        for start in range(0, count, JSON_PUT_ROWS):
+            size = min(JSON_PUT_ROWS, count - start)
+            target.put_all({first_key + row: values[row % len(values)] for row in range(start, start + size)})
+        return time.perf_counter() - started
+
     def wait_for(self, name: str, count: int) -> None:
         """Wait until so many predictions stand in the map."""
         predictions, deadline = self.grid.predictions(name), time.monotonic() + WAIT_TIMEOUT_S
@@ -113,12 +145,13 @@ class Ours:
                 raise BenchError(f"{size} of {count} predictions after {WAIT_TIMEOUT_S:.0f} s: {self.grid.status()}")
             time.sleep(POLL_S)
 
-    def backlog(self, model: Path, records: int, prefix: str = "") -> Backlog:
+    def backlog(self, model: Path, records: int, prefix: str = "", load: Load | None = None) -> Backlog:
         """Let records wait while the deployment is paused, resume it, and time it until nothing waits any more."""
-        name = self.deploy(model, prefix)
+        load = load or FLOATS
+        name = self.deploy(model, prefix, load)
         try:
             self.pause(name)
-            self.put(features_of(name, prefix), WARM_ROWS, records)
+            load.put(self, features_of(name, prefix), WARM_ROWS, records)
             with Meter(self.groups) as meter:
                 self.grid.resume(name)
                 self.wait_for(name, WARM_ROWS + records)
@@ -128,6 +161,19 @@ class Ours:
         finally:
             self.destroy(name, prefix)
         return done
+
+    def listened(self, model: Path, records: int) -> float:
+        """Records per second that a deployment with the listener trigger scores while they are put."""
+        name = self.deploy(model, trigger="listener")
+        try:
+            started = time.perf_counter()
+            self.put(features_of(name), WARM_ROWS, records)
+            self.wait_for(name, WARM_ROWS + records)
+            seconds = time.perf_counter() - started
+            self.prove(name, WARM_ROWS + records)
+        finally:
+            self.destroy(name)
+        return records / seconds
 
     def pause(self, name: str) -> None:
         """Pause, and wait until the workers have let go."""
@@ -163,6 +209,11 @@ class Ours:
         time.sleep(POLL_S)
         for each in (features_of(name, prefix), f"{name}.predictions", f"{name}.dead-letters"):
             self.client.get_map(each).blocking().destroy()
+
+
+FLOATS: Final = Load(Ours.put, {"columns": NAMES})
+TABLE: Final = Load(Ours.put_table, {})
+JSON: Final = Load(Ours.put_json, {"sample": table(100)})
 
 
 def features_of(name: str, prefix: str = "") -> str:

@@ -16,19 +16,33 @@ import joblib
 import numpy as np
 import sklearn
 from hazelcast.client import HazelcastClient
-from hazelcast.config import IntType
+from hazelcast.config import Config, IntType
 from hazelcast.predicate import sql
 from hazelcast.serialization.api import CompactReader, CompactSerializer, CompactWriter
+from hazelcast.serialization.compact import SchemaNotReplicatedError
+from hazelcast.serialization.service import SerializationServiceV1
 from threadpoolctl import threadpool_limits
 
-from bench.data import NAMES, matrix
+from bench.data import NAMES, NUMBERS, TEXTS, matrix, table
 
-__all__ = ["GLANCE_TYPE", "RECORD_TYPE", "BareListener", "BarePredict", "ListenerScorer", "StockMaps"]
+__all__ = [
+    "GLANCE_TYPE",
+    "MIXED_TYPE",
+    "RECORD_TYPE",
+    "BareFrame",
+    "BareListener",
+    "BarePredict",
+    "ListenerScorer",
+    "StockMaps",
+    "StockObjects",
+]
 
 RECORD_TYPE: Final = "bench.Record"
 """Compact type of the records that peers read; a map of this name gets it from put_batch too."""
 GLANCE_TYPE: Final = "bench.Glance"
 """The same for records that `put` writes, whose numbers are doubles."""
+MIXED_TYPE: Final = "bench.Mixed"
+"""The same for records of ten numbers and five texts."""
 WAIT_TIMEOUT_S: Final = 120.0
 
 
@@ -56,6 +70,35 @@ class RecordSerializer(CompactSerializer[Record]):
 
     def get_class(self) -> type[Record]:
         return Record
+
+
+class Mixed:
+    """Ten numbers and five texts."""
+
+    __slots__ = ("numbers", "texts")
+
+    def __init__(self, numbers: list[float], texts: list[str | None]) -> None:
+        self.numbers = numbers
+        self.texts = texts
+
+
+class MixedSerializer(CompactSerializer[Mixed]):
+    """Reads and writes all 15 fields."""
+
+    def read(self, reader: CompactReader) -> Mixed:
+        return Mixed([reader.read_float64(name) for name in NUMBERS], [reader.read_string(name) for name in TEXTS])
+
+    def write(self, writer: CompactWriter, obj: Mixed) -> None:
+        for name, value in zip(NUMBERS, obj.numbers, strict=True):
+            writer.write_float64(name, value)
+        for name, text in zip(TEXTS, obj.texts, strict=True):
+            writer.write_string(name, text)
+
+    def get_type_name(self) -> str:
+        return MIXED_TYPE
+
+    def get_class(self) -> type[Mixed]:
+        return Mixed
 
 
 class Glance:
@@ -135,6 +178,50 @@ class BarePredict:
             for start in range(0, len(records), batch):
                 self._model.predict_proba(records[start : start + batch])
             return time.perf_counter() - started, time.process_time() - cpu_started
+
+
+class BareFrame:
+    """`predict_proba` on a DataFrame in memory, its texts as Python's or pandas' own. Several may run at once."""
+
+    def __init__(self, model: Path, rows: int) -> None:
+        self._model = joblib.load(model)
+        objects = table(rows)
+        self._records = {"object": objects, "str": objects.astype(dict.fromkeys(TEXTS, "str"))}
+
+    def run(self, batch: int, threads: int, dtype: str) -> tuple[float, float]:
+        """Seconds, and CPU seconds, to score all rows once."""
+        records = self._records[dtype]
+        parts = [records.iloc[start : start + batch] for start in range(0, len(records), batch)]
+        with threadpool_limits(threads), sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+            self._model.predict_proba(parts[0])
+            started, cpu_started = time.perf_counter(), time.process_time()
+            for part in parts:
+                self._model.predict_proba(part)
+            return time.perf_counter() - started, time.process_time() - cpu_started
+
+
+class StockObjects:
+    """The ordinary client's objects from the bytes of records, as it makes them of what a cluster sends."""
+
+    def __init__(self, rows: int) -> None:
+        config = Config()
+        config.compact_serializers = [MixedSerializer()]
+        self._service = SerializationServiceV1(config)
+        records = table(rows)
+        numbers, texts = records[list(NUMBERS)].to_numpy().tolist(), records[list(TEXTS)].to_numpy().tolist()
+        objects = [Mixed(*both) for both in zip(numbers, texts, strict=True)]
+        try:
+            self._service.to_data(objects[0])
+        except SchemaNotReplicatedError as missing:  # with a cluster it would be sent there first
+            self._service.compact_stream_serializer.register_schema_to_type(missing.schema, missing.clazz)
+        self._bytes = [self._service.to_data(each) for each in objects]
+
+    def decode(self) -> float:
+        """Seconds to read all records."""
+        started = time.perf_counter()
+        for data in self._bytes:
+            self._service.to_object(data)
+        return time.perf_counter() - started
 
 
 class ListenerScorer:

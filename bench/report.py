@@ -39,6 +39,10 @@ AIMS: Final = (
     Aim("reconcile_of_journal", "backlog of ten journals (reconcile)", "the same through the journal", 0.5, 0.8),
     Aim("put_batch_of_put_all", "`put_batch`", "the client's `put_all`", 20, 40),
     Aim("get_batch_of_get_all", "`get_batch`", "the client's `get_all`", 15, 40),
+    Aim("decode_arrow_of_objects", "10 numbers and 5 texts → Arrow", "the client's objects", 10, 30),
+    Aim("backlog_transformer_of_bare", "backlog, ColumnTransformer", "bare `predict_proba` on a DataFrame", 0.5, 0.7),
+    Aim("backlog_json_of_compact", "the same as JSON values", "as Compact records", 0.3, 0.5),
+    Aim("listened_of_listener", '`trigger = "listener"`, logistic regression', "entry listener, row by row", 20, 40),
     Aim(
         "latency_p50_of_listener",
         "put → prediction seen, 500/s, p50",

@@ -19,14 +19,15 @@ from grid_inference.features import Features
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
-from grid_inference.grid.mapconfig import ensure_journal
+from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
-from grid_inference.model.binding import Mismatch, bind, resolve
+from grid_inference.model.binding import bind, resolve
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.model.trust import Trust
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
@@ -91,7 +92,8 @@ class Grid:
         """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
 
         Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
-        if the model's inputs can't be found in the records, ArtifactError for a file that is no model.
+        if the model's inputs can't be found in the records, ArtifactError for a file that is no model, DeploymentError
+        for a map without a journal; with `trigger="listener"` that is a NoJournalWarning.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -104,20 +106,23 @@ class Grid:
         SklearnEngine(estimator, signature).check_outputs()
         if config.trigger == "journal":
             await ensure_journal(self.link, config.features)
+        else:
+            await warn_without_journal(self.link, config.features, config.reconcile_s)
         signature = await self._checked(signature, config)
         return await self._registry.deploy(config.replace(model=None), signature, artifact)
 
     async def _checked(self, signature: Signature, config: DeploymentConfig) -> Signature:
         """Hold the signature against the records that are there already."""
         schema = await self.features(config.features).any_schema()
-        if schema is None:
-            return resolve(signature, None)
         signature = resolve(signature, schema)
-        binding = bind(signature, schema)
+        Sources(signature, config.inputs)
+        if schema is None:
+            return signature
+        binding = bind(signature, schema, config.inputs)
         if isinstance(binding, Mismatch):
             raise SignatureError(
                 f"the records of {config.features!r} can't feed this model: {binding.cause}: {binding.message}",
-                remedy="put records with these fields, or name the fields in `columns`",
+                remedy="put records with these fields, or say in `inputs` where to find them",
             )
         return signature
 

@@ -15,17 +15,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Self, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from grid_inference.errors import ConfigError
 
-__all__ = ["DeploymentConfig", "GridConfig", "TopicConfig", "WorkerConfig", "parse_address"]
+__all__ = ["DeploymentConfig", "GridConfig", "InputConfig", "Scalar", "TopicConfig", "WorkerConfig", "parse_address"]
 
 MEGABYTE = 1 << 20
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 ADDRESS_PATTERN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/]+))(?::(?P<port>\d{1,5}))?")
 INTERNAL_PREFIX = "grid_inference."
 T = TypeVar("T")
+Scalar = str | int | float | bool
+Cast = Literal["float", "int", "bool", "string", "datetime", "epoch_s", "epoch_ms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,40 @@ class TopicConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class InputConfig:
+    """The table `inputs.<input>` of a deployment: where an input of the model comes from, if not the field of its name.
+
+    What is said is done in the order of these lines. A text in place of the table is its `field`.
+    """
+
+    field: str | tuple[str, ...] = ()
+    """The record's field; of several the first that is there and not null. `a.b` is a field of a record within the
+    record, `a[3]` element 3 of an array. Without it the input's own name."""
+    constant: Scalar | None = None
+    """The same value for every record, which then needs no such field."""
+    cast: Cast | None = None
+    """Turn each value into a `float`, `int`, `bool`, `string`, or a `datetime` from ISO 8601 text; `epoch_s` and
+    `epoch_ms` make a date of the seconds or milliseconds since 1970. A value that can't be is a dead letter."""
+    default: Scalar | None = None
+    """What stands for a value that is null, NaN or missing, or none of `one_of`. Of a `datetime` its ISO 8601 text."""
+    one_of: tuple[Scalar, ...] = ()
+    """The values that the model knows; a record with another one is a dead letter if there is no `default`."""
+    equals: Scalar | None = None
+    """Make the input 1 where the value is just this one, else 0: a column as `pandas.get_dummies` makes it."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        rest = (self.field, self.cast, self.default, self.one_of, self.equals)
+        if self.constant is not None and rest != ((), None, None, (), None):
+            raise ConfigError("a constant is all that its input has", remedy="leave out the constant or the rest")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields as a tuple, none if it is the input's own name."""
+        return (self.field,) if isinstance(self.field, str) else self.field
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +98,9 @@ class DeploymentConfig:
     columns: tuple[str, ...] | None = None
     """The record's fields in the order the model was fitted with. Needed only if the model knows no feature names; the
     name of one array field stands for all of its values."""
+    inputs: Mapping[str, InputConfig] = field(default_factory=dict[str, InputConfig])
+    """For inputs that do not stand in the field of their name, each by its name: tables with `field`, `constant`,
+    `cast`, `default`, `one_of`, `equals`."""
     trigger: Literal["journal", "listener"] = "journal"
     """How a worker learns of a new record: `journal` reads the map's event journal, which loses nothing; `listener`,
     for maps without one, listens to entries and scans the map each `reconcile_s` and after every reconnect."""
@@ -76,6 +115,8 @@ class DeploymentConfig:
     most models can't take it; `score` hands it to the model, for those that were trained on missing values."""
 
     def __post_init__(self) -> None:
+        if isinstance(cast("Any", self.inputs), Mapping):
+            object.__setattr__(self, "inputs", {name: _input(name, said) for name, said in self.inputs.items()})
         _check(self)
         _check_name("name", self.name)
         if not self.features.strip() or self.features.startswith(INTERNAL_PREFIX):
@@ -290,6 +331,19 @@ def _known(cls: type[Any], mapping: Mapping[str, Any], where: str = "") -> dict[
     return dict(mapping)
 
 
+def _input(name: str, said: Any) -> InputConfig:
+    """One entry of `inputs`: a field's name, or a table."""
+    if isinstance(said, InputConfig):
+        return said
+    table = cast("Mapping[str, Any]", said) if isinstance(said, Mapping) else {"field": said}
+    values = _known(InputConfig, table, f"inputs.{name}.")
+    values |= {key: tuple(values[key]) for key in ("field", "one_of") if isinstance(values.get(key), list)}
+    try:
+        return InputConfig(**values)
+    except ConfigError as error:
+        raise ConfigError(f"inputs.{name}: {error}", remedy=error.remedy) from None
+
+
 def _check(config: Any) -> None:
     """Refuse a field whose value is not of its declared type or not among its choices."""
     prefix = "topic." if isinstance(config, TopicConfig) else ""
@@ -301,27 +355,29 @@ def _check(config: Any) -> None:
 
 def _fits(value: Any, hint: Any) -> bool:
     origin = get_origin(hint)
-    if origin is UnionType:
+    if origin in (UnionType, Union):
         return any(_fits(value, each) for each in get_args(hint))
     if origin is Literal:
         return isinstance(value, str) and value in get_args(hint)
     if origin is tuple:
-        return isinstance(value, tuple) and all(isinstance(each, str) for each in cast("tuple[Any, ...]", value))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+        item = get_args(hint)[0]
+        return isinstance(value, tuple) and all(_fits(each, item) for each in cast("tuple[Any, ...]", value))
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
 
 
 def _said(hint: Any) -> str:
     """A type in words, for an error."""
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (UnionType, Union):
         return " or ".join(_said(each) for each in get_args(hint) if each is not NoneType)
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(f'"{each}"' for each in get_args(hint))
+    if get_origin(hint) is tuple:
+        items = get_args(hint)[0]
+        return "a list of texts" if items is str else "a list of texts, numbers or booleans"
     words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", TopicConfig: "a table"}
-    return words.get(hint, "a list of texts")
+    return words.get(hint, "a table of inputs")
 
 
 def _check_positive(config: Any, but: set[str] | frozenset[str] = frozenset()) -> None:

@@ -126,6 +126,10 @@ class DeploymentError(GridInferenceError):
     """A deployment can't be made, found or changed."""
 
 
+class NoJournalWarning(UserWarning):
+    """A deployment with `trigger = "listener"` works on a map without an event journal: what that means, what to do."""
+
+
 class DeadLetterError(GridInferenceError):
     """The record was refused: `dead_letter` says why."""
 

@@ -13,6 +13,7 @@ from grid_inference.errors import DeadLetterError, NoWorkersError, PredictionTim
 from grid_inference.features import Features, python_keys
 from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.observe.status import status
@@ -159,11 +160,11 @@ class Subscription:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._arrived: asyncio.Queue[Prediction | None] = asyncio.Queue()
-        self._listener: str | None = None
+        self._listener: Listener | None = None
 
     async def open(self, name: str, where: str | None) -> None:
         """Begin to listen to a predictions map."""
-        self._listener = await self._link.listen(name, self._take, where=where, flags=ADDED | UPDATED)
+        self._listener = await Listener.on_entries(self._link, name, self._take, where=where, flags=ADDED | UPDATED)
 
     def _take(self, message: Message) -> None:
         _, key, value, _ = messages.decode_entry_event(message)
@@ -190,7 +191,7 @@ class Subscription:
         listener, self._listener = self._listener, None
         if listener is not None:
             self._arrived.put_nowait(None)
-            await self._link.unlisten(listener)
+            await listener.remove()
 
 
 def _raise_if_of(letter: DeadLetter, digest: int) -> None:

@@ -23,6 +23,7 @@ from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.errors import ConnectionLostError, GridError, GridInferenceError
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.topology import Beats, Leases, assign, now_s, read_workers
 from grid_inference.model.artifact import load
 from grid_inference.model.registry import DEPLOYMENTS_MAP, Deployed, Registry
@@ -84,7 +85,7 @@ class Worker:
     async def _listen(self, link: Link) -> None:
         """Wake up at once when deployments change; without it the next turn sees them."""
         try:
-            await link.listen(DEPLOYMENTS_MAP, lambda _: self._wake.set(), where=None, flags=ANY_CHANGE)
+            await Listener.on_entries(link, DEPLOYMENTS_MAP, lambda _: self._wake.set(), flags=ANY_CHANGE)
         except GridError as error:
             _log.warning("changes of deployments are seen only by the turn: %s", error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import DeploymentError
+from grid_inference.errors import DeploymentError, NoJournalWarning
 from grid_inference.model.registry import Deployed
 
 __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
@@ -49,11 +50,14 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     config = _config_of(name, options)
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model PATH, a joblib file of a fitted estimator")
-    with connected(address, cluster_name) as grid:
+    with connected(address, cluster_name) as grid, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", NoJournalWarning)
         try:
             deployed = grid.deploy(config)
         except DeploymentError as error:
             raise Ending(REFUSED, str(error), error.remedy) from None
+    for warning in said:
+        click.echo(f"warning: {warning.message}", err=True)
     if as_json:
         write_json(deployed.to_mapping())
         return

@@ -57,6 +57,7 @@ class RunningDeployment:
             link,
             engine,
             signature,
+            inputs=settings.inputs,
             nan=settings.nan,
             inline_rows_max=config.inline_rows_max,
             executor=self._executor,

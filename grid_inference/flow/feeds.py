@@ -63,7 +63,6 @@ class Feed:
         "epoch",
         "page",
         "partition",
-        "pending",
         "position",
         "room",
         "scan",
@@ -87,8 +86,6 @@ class Feed:
         self.room = asyncio.Event()
         """Set while nothing waits and nothing is under way."""
         self.room.set()
-        self.pending: dict[bytes, None] = {}
-        """Keys that a listener has named and nobody has fetched yet, in the order of their events."""
 
 
 class Feeds(ABC):

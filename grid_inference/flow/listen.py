@@ -19,10 +19,10 @@ from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
 from grid_inference.grid.link import Link
-from grid_inference.grid.maps import rows_of
+from grid_inference.grid.link_listeners import Listener
+from grid_inference.grid.maps import key_identities, last_rows, rows_of
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.frames import Message
 from grid_inference.wire.journal import ADDED, EVICTED, EXPIRED, LOADED, MERGED, REMOVED, UPDATED
 from grid_inference.wire.keys import partition_ids
 
@@ -43,9 +43,11 @@ class ListenerReader(Feeds):
     def __init__(self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, *, reconcile_s: float) -> None:
         super().__init__(link, features, config, scan)
         self._reconcile_s = reconcile_s
-        self._named: list[bytes] = []
+        self._named: list[Blobs] = []
         """Keys of events that have come in this turn of the loop."""
-        self._listener = ""
+        self._pending: dict[int, PendingKeys] = {}
+        """Keys by partition that were named and not fetched yet."""
+        self._listener: Listener | None = None
         self._heard_on: set[int] = set()
         """Connections that the listener is registered on."""
         self._due_s = time.monotonic() + reconcile_s
@@ -54,21 +56,19 @@ class ListenerReader(Feeds):
     async def open(self) -> None:
         """Register the listener, before the first partition is owned."""
         await self._link.create_map(self._features)
-        self._listener = await self._link.listen(
-            self._features, self._note, where=None, flags=EVENTS, include_value=False
-        )
-        self._heard_on = self._link.heard_on(self._listener)
+        self._listener = await Listener.on_keys(self._link, self._features, self._note, flags=EVENTS)
+        self._heard_on = self._listener.heard_on()
 
     async def close(self) -> None:
         """Take the listener off."""
         for fetch in self._fetches:
             fetch.cancel()
         if self._listener:
-            await self._link.unlisten(self._listener)
+            await self._listener.remove()
 
     async def watch(self) -> None:
         """Scan what may have been missed: after each change of connections, and when it is time."""
-        heard_on = self._link.heard_on(self._listener)
+        heard_on = self._listener.heard_on() if self._listener else set[int]()
         if heard_on and heard_on != self._heard_on:
             self._heard_on = heard_on
             self._reconcile_all("listener registered anew")
@@ -85,33 +85,42 @@ class ListenerReader(Feeds):
 
     # ---- events
 
-    def _note(self, message: Message) -> None:
-        """An event has come; those of one turn of the loop are looked at together."""
-        key = messages.decode_entry_event(message)[1]
-        if key is None:  # the whole map was cleared or evicted: no key is named
+    def _note(self, keys: Blobs | None) -> None:
+        """Events have come; those of one turn of the loop are looked at together."""
+        if keys is None:  # the whole map was cleared or evicted: no key is named
             self._reconcile_all("map cleared")
             return
         if not self._named:
             asyncio.get_running_loop().call_soon(self._sort)
-        self._named.append(key)
+        self._named.append(keys)
 
     def _sort(self) -> None:
         """Give every key to the feed of its partition; other workers have the rest."""
-        keys, self._named = self._named, []
-        partitions = partition_ids(Blobs.of(keys), self._link.partition_count).tolist()
-        for key, partition in zip(keys, partitions, strict=True):
+        keys, self._named = Blobs.concat(self._named), []
+        partitions = partition_ids(keys, self._link.partition_count)
+        order = np.argsort(partitions, kind="stable")
+        there, starts = np.unique(partitions[order], return_index=True)
+        for partition, rows in zip(there.tolist(), np.split(order, starts[1:]), strict=True):
             feed = self.feeds.get(partition)
             if feed:
-                self.events += 1
-                feed.pending[key] = None
-        for feed in [self.feeds[partition] for partition in set(partitions) & self.feeds.keys()]:
-            if len(feed.pending) * len(self.feeds) > PENDING_KEYS_MAX:
-                feed.pending.clear()
-                self._gap(feed, "too many events")
-            self._go_on(feed)
+                self.events += rows.size
+                self._add(feed, keys.take(rows))
+
+    def _add(self, feed: Feed, keys: Blobs) -> None:
+        pending = self._pending.setdefault(feed.partition, PendingKeys(PENDING_KEYS_MAX // len(self.feeds)))
+        if not pending.add(keys):
+            pending.take(PENDING_KEYS_MAX)
+            self._gap(feed, "too many events")
+        self._go_on(feed)
+
+    async def disown(self, partition: int) -> None:
+        """Stop feeding a partition; returns when its last batch is written."""
+        await super().disown(partition)
+        self._pending.pop(partition, None)
 
     def _go_on(self, feed: Feed) -> None:
-        if feed.pending and not (feed.scan or feed.busy or feed.closed or self._stopped) and feed.page is None:
+        waits = feed.scan or feed.busy or feed.closed or self._stopped or feed.page is not None
+        if not waits and self._pending.get(feed.partition):
             self._fetch(feed)
 
     def _has_room(self, feed: Feed) -> None:
@@ -124,26 +133,23 @@ class ListenerReader(Feeds):
         if not feed.room.is_set():
             return
         feed.room.clear()
-        keys = list(feed.pending)[:FETCH_KEYS_MAX]
-        for key in keys:
-            del feed.pending[key]
+        keys = self._pending[feed.partition].take(FETCH_KEYS_MAX)
         fetch = asyncio.create_task(self._fetched(feed, keys, feed.asked))
         self._fetches.add(fetch)
         fetch.add_done_callback(self._fetches.discard)
 
-    async def _fetched(self, feed: Feed, keys: list[bytes], asked: int) -> None:
+    async def _fetched(self, feed: Feed, keys: Blobs, asked: int) -> None:
         try:
-            rows = await self._values_now(feed, Blobs.of(keys))
+            rows = await self._values_now(feed, keys)
         except (GridError, DecodeError) as error:
             _log.warning("fetching %d records of %s failed: %s", len(keys), self._features, error)
             await asyncio.sleep(ERROR_PAUSE_S)
-            feed.pending = dict.fromkeys(keys) | feed.pending
             rows = None
         if feed.closed or asked != feed.asked or self._stopped:
             return  # a scan has begun meanwhile, which finds these keys too
         if rows is None:
             feed.room.set()
-            self._go_on(feed)
+            self._add(feed, keys)
             return
         feed.page = rows
         self._offer(feed)
@@ -157,3 +163,38 @@ class ListenerReader(Feeds):
         gone = keys.take(~there)
         nothing = Blobs(gone.buffer, gone.starts, np.full(len(gone), -1, np.int64))
         return Events.concat([Events.of(keys.take(there), values.take(rows[there])), Events.of(gone, nothing)])
+
+
+class PendingKeys:
+    """Keys that events have named and nobody has fetched yet, each once, the oldest first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._parts: list[Blobs] = []
+        self._count = 0
+        """With those that are there twice."""
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, keys: Blobs) -> bool:
+        """Add some; False if there are more now than there may be."""
+        self._parts.append(keys)
+        self._count += len(keys)
+        if self._count > self._most:
+            self._set(self._once())
+        return self._count <= self._most
+
+    def take(self, most: int) -> Blobs:
+        """Take so many off at the most."""
+        keys = self._once()
+        rows = np.arange(len(keys))
+        self._set(keys.take(rows[most:]))
+        return keys.take(rows[:most])
+
+    def _once(self) -> Blobs:
+        keys = Blobs.concat(self._parts)
+        return keys.take(last_rows(key_identities(keys))) if len(keys) else keys
+
+    def _set(self, keys: Blobs) -> None:
+        self._parts, self._count = [keys] if len(keys) else [], len(keys)

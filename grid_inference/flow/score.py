@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.config import InputConfig
 from grid_inference.errors import DecodeError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Arrivals
 from grid_inference.grid.link import Link
-from grid_inference.model.binding import Binding, Mismatch, bind
-from grid_inference.model.engines.isolate import Failure, NanPolicy, Scores
+from grid_inference.model.binding import Binding, bind
+from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.json_binding import JsonBinding
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Misfits, Mismatch, Sources
 from grid_inference.records import DeadLetterBatch, PredictionBatch
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import schema_ids
+from grid_inference.wire.compact import Schema, nested_schema_ids, schema_ids
 
 __all__ = ["Outcome", "Scorer"]
 
@@ -67,6 +69,7 @@ class Scorer:
         engine: SklearnEngine,
         signature: Signature,
         *,
+        inputs: Mapping[str, InputConfig],
         nan: NanPolicy,
         inline_rows_max: int,
         executor: ThreadPoolExecutor,
@@ -74,10 +77,12 @@ class Scorer:
         self._link = link
         self._engine = engine
         self._signature = signature
+        self._declared = inputs
         self._nan: NanPolicy = nan
         self._inline_rows_max = inline_rows_max
         self._executor = executor
         self._bindings: dict[_Format, Binding | JsonBinding | Mismatch] = {}
+        self._nested: dict[int, Schema] = {}
         self.model_s = 0.0
         """Seconds spent in the model."""
         self.batches = 0
@@ -100,6 +105,8 @@ class Scorer:
         if isinstance(binding, Mismatch):
             return _all_failed(where, binding.cause, binding.message)
         values = values.take(where) if where.size < len(values) else values
+        if isinstance(binding, Binding) and binding.nested_fields:
+            await self._learn_nested(binding, values)
         if where.size <= self._inline_rows_max:
             return self._apply(binding, values, where)
         loop = asyncio.get_running_loop()
@@ -118,15 +125,25 @@ class Scorer:
 
     async def _bound(self, type_id: int, schema_id: int) -> Binding | JsonBinding | Mismatch:
         if type_id == layout.TYPE_COMPACT:
-            return bind(self._signature, await self._link.schema(schema_id))
+            return bind(self._signature, await self._link.schema(schema_id), self._declared)
         if type_id == layout.TYPE_JSON:
-            return JsonBinding(self._signature)
+            return JsonBinding(Sources(self._signature, self._declared))
         return Mismatch("UNSUPPORTED_FORMAT", f"{layout.described(type_id)} {UNSUPPORTED}")
+
+    async def _learn_nested(self, binding: Binding, values: Blobs) -> None:
+        """Fetch the schemas of nested records. What can't be found is found out again, row by row, in decoding."""
+        known, unknown = self._nested, set[int]()
+        while missing := _nested_ids(values, binding, known) - known.keys() - unknown:
+            for schema_id in missing:
+                try:
+                    known[schema_id] = await self._link.schema(schema_id)
+                except DecodeError:
+                    unknown.add(schema_id)
 
     def _apply(self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64]) -> _Part:
         """Decode to the model's inputs and score them; may run beside the loop."""
         try:
-            inputs, misfits = binding.inputs(values)
+            inputs, misfits = self._inputs(binding, values)
         except DecodeError as error:
             return self._one_by_one(binding, values, where, error)
         started = time.perf_counter()
@@ -138,6 +155,9 @@ class Scorer:
         self.model_s += time.perf_counter() - started
         failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
         return _Part(where[good], scores, failures)
+
+    def _inputs(self, binding: Binding | JsonBinding, values: Blobs) -> tuple[Inputs, Misfits]:
+        return binding.inputs(values, self._nested) if isinstance(binding, Binding) else binding.inputs(values)
 
     def _one_by_one(
         self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64], error: DecodeError
@@ -168,6 +188,16 @@ def _by_format(values: Blobs) -> list[tuple[NDArray[np.int64], _Format]]:
     types[long_enough & (types == layout.TYPE_COMPACT)] = layout.TYPE_NULL
     pairs = sorted(set(zip(types.tolist(), ids.tolist(), strict=True)))
     return [(np.flatnonzero((types == kind) & (ids == one)), (kind, one)) for kind, one in pairs]
+
+
+def _nested_ids(values: Blobs, binding: Binding, known: Mapping[int, Schema]) -> set[int]:
+    """The schema ids of nested records; a damaged record has none, and hides no other's."""
+    try:
+        return nested_schema_ids(values, binding.schema, binding.nested_fields, known)
+    except DecodeError:
+        half, rows = len(values) // 2, np.arange(len(values))
+        sides = (rows[:half], rows[half:]) if half else ()
+        return set[int]().union(*(_nested_ids(values.take(side), binding, known) for side in sides))
 
 
 def _all_failed(where: NDArray[np.int64], cause: str, message: str) -> _Part:

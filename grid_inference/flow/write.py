@@ -21,6 +21,7 @@ from grid_inference.flow.encode import PredictionEncoder, encode_dead_letters
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_topics import publish_all, publish_all_reliable
 from grid_inference.grid.maps import key_identities
 from grid_inference.records import (
     DEAD_LETTER,
@@ -173,9 +174,9 @@ class Writer:
 
     async def _send(self, encoded: list[NDArray[np.uint8]]) -> None:
         if self._topic.kind == "topic":
-            await self._link.publish_all(self._topic_name, encoded)
+            await publish_all(self._link, self._topic_name, encoded)
         else:
-            await self._link.publish_all_reliable(self._topic_name, encoded)
+            await publish_all_reliable(self._link, self._topic_name, encoded)
 
     def _columns(self, batch: PredictionBatch) -> dict[str, NDArray[np.generic]]:
         count = len(batch)

@@ -1,4 +1,4 @@
-"""The one module that touches the private parts of hazelcast-python-client 5.7: raw messages over its connections.
+"""Raw messages over the connections of hazelcast-python-client 5.7: only `link*.py` touch its private parts.
 
 The stock asyncio client connects, authenticates, reconnects, keeps the partition table and beats. A link hands its
 connections our own requests as bytes and takes the raw responses to them; all other messages go the stock way. All
@@ -11,44 +11,37 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import hazelcast
-import numpy as np
-from hazelcast.config import Config, ReconnectMode
 from hazelcast.errors import (
-    HazelcastClientNotActiveError,
     HazelcastInstanceNotActiveError,
     TargetDisconnectedError,
     create_error_from_message,
     is_retryable_error,
 )
 from hazelcast.internal.asyncio_client import HazelcastClient
-from hazelcast.internal.asyncio_invocation import Invocation
 from hazelcast.internal.asyncio_proxy.manager import MAP_SERVICE
-from hazelcast.predicate import sql
-from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
-from hazelcast.protocol.codec import (
-    client_add_distributed_object_listener_codec,
-    client_fetch_schema_codec,
-    client_get_distributed_objects_codec,
-    client_send_schema_codec,
-    map_remove_entry_listener_codec,
-)
-from hazelcast.serialization.api import FieldKind as StockFieldKind
-from hazelcast.serialization.compact import FieldDescriptor
-from hazelcast.serialization.compact import Schema as StockSchema
-from hazelcast.serialization.data import Data as StockData
-from numpy.typing import NDArray
+from hazelcast.protocol.codec import client_get_distributed_objects_codec
 
 from grid_inference.config import GridConfig
-from grid_inference.errors import ConnectError, ConnectionLostError, DecodeError, GridError, RemoteError
+from grid_inference.errors import ConnectError, ConnectionLostError, GridError
+from grid_inference.grid.link_schemas import Schemas
+from grid_inference.grid.link_stock import (
+    RawListener,
+    RawReader,
+    client_config,
+    invoke,
+    reason,
+    stock_message,
+    translate,
+)
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import nested_schema_ids
-from grid_inference.wire.schema import FieldKind, Schema
+from grid_inference.wire.schema import Schema
 
 __all__ = ["Link"]
 
@@ -58,13 +51,9 @@ _ROUTE: Final = struct.Struct("<qi")
 RETRY_PAUSE_S: Final = 0.1
 """Pause before a request is sent again after an error that may pass."""
 START_TIMEOUT_S: Final = 20.0
-"""How long a listener or the partition table may take to come."""
+"""How long the partition table may take to come."""
 DIRECT_BYTES_MIN: Final = 64 << 10
 """A request of this size is not copied together with others."""
-PUBLISH_ROWS: Final = 2048
-"""Messages sent to a topic with one request."""
-RELIABLE_ROWS: Final = 512
-"""Messages added to a reliable topic's ring at once."""
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long the stock client may take to disconnect."""
 CLIENT_VERSION: Final = "5.7."
@@ -87,36 +76,6 @@ class _Request:
         self.correlation = 0
 
 
-class _RawReader:
-    """Stands in for a stock connection's reader: raw answers to the link, everything else to the stock builder."""
-
-    def __init__(self, builder: ClientMessageBuilder, take: Callable[[f.Message], bool]) -> None:
-        self._builder = builder
-        self._take = take
-        self._scanner = f.Scanner()
-
-    @property
-    def length(self) -> int:
-        return len(self._scanner)
-
-    def read(self, data: memoryview) -> None:
-        self._scanner.feed(data)
-
-    def process(self) -> None:
-        while message := self._scanner.next_message():
-            if not self._take(message):
-                self._builder.on_message(_stock_message(message))
-
-
-def _stock_message(message: f.Message) -> InboundMessage:
-    payloads, flags = message.frames()
-    frames = [Frame(payload, flag) for payload, flag in zip(payloads.tolist(), flags.tolist(), strict=True)]
-    stock = InboundMessage(frames[0])
-    for frame in frames[1:]:
-        stock.add_frame(frame)
-    return stock
-
-
 class Link:
     """A connection to a cluster that takes ready messages. Not thread-safe: use it on the loop that opened it."""
 
@@ -127,8 +86,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._call_timeout_s = config.call_timeout_s
-        self._schemas: dict[int, Schema] = {}
-        self._sent_schemas: set[int] = set()
+        self._schemas = Schemas(client, self.members)
         self._created: set[str] = set()
 
     @classmethod
@@ -140,14 +98,14 @@ class Link:
                 f"grid-inference works with {CLIENT_VERSION}x",
                 remedy=f"pip install 'hazelcast-python-client=={CLIENT_VERSION}*'",
             )
-        client = HazelcastClient(_client_config(config))
+        client = HazelcastClient(client_config(config))
         link = cls(client, config)
         link._hook_connections()
         try:
             await link.client._start()
         except Exception as error:
             raise ConnectError(
-                f"no cluster {config.cluster_name!r} at {config.address}: {_reason(error)}",
+                f"no cluster {config.cluster_name!r} at {config.address}: {reason(error)}",
                 remedy="start a node with `grid-inference node`, or give the address and the cluster name of yours",
             ) from error
         link.client._connection_manager.add_listener(None, link._on_connection_closed)
@@ -161,7 +119,7 @@ class Link:
 
         def factory(*args: Any) -> Any:
             connection = stock_factory(*args)
-            connection._reader = _RawReader(connection._builder, self._take)
+            connection._reader = RawReader(connection._builder, self._take, self._listener_of)
             return connection
 
         reactor.connection_factory = factory
@@ -217,13 +175,13 @@ class Link:
             try:
                 await self.client.get_map(name)
             except Exception as error:
-                raise _translate(error) from error
+                raise translate(error) from error
             self._created.add(name)
 
     async def map_names(self) -> set[str]:
         """Names of the maps that exist on the cluster."""
         request = client_get_distributed_objects_codec.encode_request()
-        found = await self._invoke(request, client_get_distributed_objects_codec.decode_response)
+        found = await invoke(self.client, request, client_get_distributed_objects_codec.decode_response)
         return {one.name for one in found if one.service_name == MAP_SERVICE}
 
     @property
@@ -314,6 +272,11 @@ class Link:
                 return connection
         return next((some for some in manager.active_connections.values() if some.live), None)
 
+    def _listener_of(self, correlation: int) -> RawListener | None:
+        """Who takes a registration's events raw; None if it is the stock client's."""
+        handler = self.client._listener_service._event_handlers.get(correlation)
+        return handler if isinstance(handler, RawListener) else None
+
     def _take(self, message: f.Message) -> bool:
         """Give a raw message to whoever asked for it; False if it is the stock client's."""
         request = self._pending.pop(message.correlation, None) if not message.flags & f.IS_EVENT else None
@@ -322,11 +285,11 @@ class Link:
         if message.type != f.EXCEPTION_TYPE:
             self._answer(request, message)
             return True
-        error = create_error_from_message(_stock_message(message))
+        error = create_error_from_message(stock_message(message))
         if is_retryable_error(error) or isinstance(error, HazelcastInstanceNotActiveError | TargetDisconnectedError):
-            self._retry_or_fail(request, _translate(error))
+            self._retry_or_fail(request, translate(error))
         else:
-            self._answer(request, _translate(error))
+            self._answer(request, translate(error))
         return True
 
     def _answer(self, request: _Request, answer: Answer) -> None:
@@ -347,74 +310,11 @@ class Link:
             del self._pending[request.correlation]
             self._retry_or_fail(request, ConnectionLostError("the connection to the member was lost"))
 
-    # ---- topics, listeners and schemas, the stock way
-
-    async def publish_all(self, topic: str, items: Iterable[NDArray[np.uint8]]) -> None:
-        """Publish messages to a plain topic: matrices of whole Data, a message a row."""
-        key = self.client._serialization_service.to_data(topic)
-        partition: int = self.client._internal_partition_service.get_partition_id(key)
-        requests = [messages.publish_all_request(topic, part) for part in _parts(items)]
-        await self.call_all((partition, request) for request in requests)
-
-    async def publish_all_reliable(self, topic: str, items: Iterable[NDArray[np.uint8]]) -> None:
-        """The same to a reliable topic; the oldest messages in its ring are overwritten."""
-        found = [StockData(row.tobytes()) for rows in items for row in rows]
-        try:
-            proxy = await self.client.get_reliable_topic(topic)
-            for start in range(0, len(found), RELIABLE_ROWS):
-                await proxy.publish_all(found[start : start + RELIABLE_ROWS])
-        except Exception as error:
-            raise _translate(error) from error
-
-    async def listen(
-        self,
-        name: str,
-        on_message: Callable[[f.Message], None],
-        *,
-        where: str | None,
-        flags: int,
-        include_value: bool = True,
-    ) -> str:
-        """Register an entry listener on all members; returns its id. Events come as raw messages."""
-        predicate = None if where is None else self.client._serialization_service.to_data(sql(where)).buffer
-        payload = messages.add_entry_listener_request(name, flags, predicate, include_value=include_value)
-
-        def handle(stock: InboundMessage) -> None:
-            on_message(_raw_message(stock))
-
-        registering = self.client._listener_service.register_listener(
-            OutboundMessage(payload, retryable=False),
-            client_add_distributed_object_listener_codec.decode_response,
-            lambda listener: map_remove_entry_listener_codec.encode_request(name, listener),
-            handle,
-        )
-        try:
-            return await asyncio.wait_for(registering, START_TIMEOUT_S)
-        except Exception as error:
-            raise _translate(error) from error
-
-    def heard_on(self, listener: str) -> set[int]:
-        """The connections on which a listener is registered now: another set means that events may be missing."""
-        registration = self.client._listener_service._active_registrations.get(listener)
-        found = registration.connection_registrations if registration else {}
-        return {connection._id for connection in found if connection.live}
-
-    async def unlisten(self, listener: str) -> None:
-        """Take a listener off again."""
-        await self.client._listener_service.deregister_listener(listener)
+    # ---- schemas
 
     async def schema(self, schema_id: int) -> Schema:
         """The Compact schema of an id, from the cluster at its first use; DecodeError if the cluster has none."""
-        known = self._schemas.get(schema_id)
-        if known is None:
-            stock = await self._invoke(
-                client_fetch_schema_codec.encode_request(schema_id), client_fetch_schema_codec.decode_response
-            )
-            if stock is None:
-                raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
-            fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields}
-            known = self._schemas[schema_id] = Schema.of(stock.type_name, fields)
-        return known
+        return await self._schemas.fetch(schema_id)
 
     async def nested_schemas(self, values: Blobs, schema: Schema) -> dict[int, Schema]:
         """The schemas of all records that are nested in these ones, which are of one schema."""
@@ -426,74 +326,7 @@ class Link:
 
     async def send_schema(self, schema: Schema) -> None:
         """Make a schema known to the whole cluster; due before the first record of it. Free after the first time."""
-        if schema.schema_id in self._sent_schemas:
-            return
-        stock = StockSchema(
-            schema.type_name, [FieldDescriptor(one.name, StockFieldKind(int(one.kind))) for one in schema.fields]
-        )
-        for _ in range(100):
-            request = client_send_schema_codec.encode_request(stock)
-            replicated = await self._invoke(request, client_send_schema_codec.decode_response)
-            if {str(member) for member in replicated} >= set(self.members()):
-                break
-            await asyncio.sleep(RETRY_PAUSE_S)
-        else:
-            raise GridError(f"the schema of {schema.type_name} does not reach all members", remedy="try again")
-        # The stock service sends the schemas it knows again to a cluster that was restarted.
-        self.client._compact_schema_service._has_replicated_schemas = True
-        self.client._compact_schema_service._compact_serializer.register_schema_to_id(stock)
-        self._schemas[schema.schema_id] = schema
-        self._sent_schemas.add(schema.schema_id)
-
-    async def _invoke(self, request: OutboundMessage, decode: Callable[[InboundMessage], Any]) -> Any:
-        invocation = Invocation(request, response_handler=decode)
-        try:
-            return await self.client._invocation_service.ainvoke(invocation)
-        except Exception as error:
-            raise _translate(error) from error
-
-
-def _parts(items: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
-    """Rows of matrices, so many together as go into one request to a topic."""
-    part, room = list[NDArray[np.uint8]](), PUBLISH_ROWS
-    for rows in items:
-        at = 0
-        while at < len(rows):
-            taken = rows[at : at + room]
-            part.append(taken)
-            at += len(taken)
-            room -= len(taken)
-            if not room:
-                yield part
-                part, room = [], PUBLISH_ROWS
-    if part:
-        yield part
-
-
-def _client_config(config: GridConfig) -> Config:
-    stock = Config()
-    stock.cluster_name = config.cluster_name
-    stock.cluster_members = [config.address]
-    stock.cluster_connect_timeout = config.connect_timeout_s
-    stock.connection_timeout = min(5.0, config.connect_timeout_s)
-    stock.heartbeat_interval = config.heartbeat_s
-    stock.heartbeat_timeout = config.heartbeat_timeout_s
-    stock.fail_on_indeterminate_operation_state = True
-    stock.reconnect_mode = ReconnectMode.ON
-    stock.statistics_enabled = False
-    return stock
-
-
-def _translate(error: Any) -> GridError:
-    if isinstance(error, OSError | HazelcastClientNotActiveError | TargetDisconnectedError):
-        return ConnectionLostError(f"the connection to the member was lost: {_reason(error)}")
-    return RemoteError(_reason(error), class_name=type(error).__name__)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of an error, without Java's stack."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].removeprefix("Exception from server: ")
+        await self._schemas.send(schema)
 
 
 def _settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
@@ -503,15 +336,3 @@ def _settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
         future.set_exception(answer)
     else:
         future.set_result(answer)
-
-
-def _raw_message(stock: InboundMessage) -> f.Message:
-    """The bytes of a message that the stock path has taken apart already: events are few and small."""
-    parts, runs, offset = list[bytes](), list[tuple[int, int, int, int]](), 0
-    frame = stock.start_frame
-    while frame is not None:
-        parts.append(f.HEADER.pack(f.FRAME_HEADER_BYTES + len(frame.buf), frame.flags) + bytes(frame.buf))
-        runs.append((offset, len(parts[-1]), 0, 1))
-        offset += len(parts[-1])
-        frame = frame.next
-    return f.Message(b"".join(parts), runs)

@@ -6,15 +6,20 @@ map is added by the protocol's dynamic-configuration message; a map that exists 
 
 from __future__ import annotations
 
-from grid_inference.errors import DeploymentError, GridError, RemoteError
+import warnings
+
+from grid_inference.errors import DeploymentError, GridError, NoJournalWarning, RemoteError
 from grid_inference.grid.link import Link
 from grid_inference.wire import journal, messages
 
-__all__ = ["ensure_journal", "has_journal"]
+__all__ = ["ensure_journal", "has_journal", "warn_without_journal"]
 
 JOURNAL_CAPACITY = 100_000
 """Events that a map's journal on a foreign cluster keeps, over all partitions."""
 BACKUP_COUNT = 1
+TURN_ON = "set `event-journal: enabled: true` for it in the members' configuration (hazelcast/hazelcast.yaml shows how)"
+"""How a map gets a journal."""
+ANEW = " and create the map anew: an existing map keeps what it has"
 
 
 async def has_journal(link: Link, name: str) -> bool:
@@ -44,12 +49,22 @@ async def ensure_journal(link: Link, name: str) -> None:
             refusal = f": {error}"
     if await has_journal(link, name):
         return
-    anew = " and create the map anew: an existing map keeps what it has" if exists else ""
     raise DeploymentError(
         f"map {name!r} has no event journal, so new records could be missed{refusal}",
-        remedy=f"configure `event-journal` for it on the members (hazelcast/hazelcast.yaml shows how){anew}, "
-        'or deploy with trigger = "listener", which may score a record late',
+        remedy=f'{TURN_ON}{ANEW if exists else ""}, or deploy with trigger = "listener", which may score a record late',
     )
+
+
+async def warn_without_journal(link: Link, name: str, reconcile_s: float) -> None:
+    """Warn who deploys a listener on a map that has no journal, or would have none."""
+    exists = name in await link.map_names()
+    if not await (has_journal(link, name) if exists else _journal_by_default(link, name)):
+        warnings.warn(
+            f"map {name!r} has no event journal: a record whose event is lost is scored up to {reconcile_s:g} s late. "
+            f'To lose none, {TURN_ON}{ANEW if exists else ""}, then deploy with trigger = "journal"',
+            NoJournalWarning,
+            stacklevel=2,
+        )
 
 
 async def _journal_by_default(link: Link, name: str) -> bool:

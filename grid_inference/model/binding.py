@@ -6,22 +6,37 @@ the cause that goes into the dead letters. No record is looked at to decide.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.config import InputConfig
 from grid_inference.errors import SignatureError
+from grid_inference.model.casts import CASTS, unheard
 from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.frame import Frame, frame_column
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Misfits, Mismatch, Sources
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import FieldKind, Schema, decode_columns, decode_matrix
-from grid_inference.wire.schema import NULLABLE_OF
+from grid_inference.wire.compact import (
+    NO_SCHEMAS,
+    Column,
+    FieldKind,
+    Schema,
+    decode_columns,
+    decode_matrix,
+    element_of,
+    is_nested,
+)
+from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF
 
-__all__ = ["Binding", "Mismatch", "bind", "resolve"]
+__all__ = ["NOT_DECLARED", "Binding", "bind", "resolve"]
 
+NOT_DECLARED: Mapping[str, InputConfig] = MappingProxyType({})
 _NUMBERS = ("INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64")
 SCALARS = frozenset(FieldKind[f"{start}{name}"] for start in ("", "NULLABLE_") for name in ("BOOLEAN", *_NUMBERS))
 """What can feed one column: integers are widened, booleans become 0 and 1, nulls NaN."""
@@ -34,60 +49,52 @@ FRAME_KINDS = SCALARS | {FieldKind.STRING, FieldKind.DECIMAL, *DATES}
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatch:
-    """Records of this schema can't feed the model."""
-
-    cause: Literal["MISSING_FEATURE", "WRONG_TYPE", "UNKNOWN_SCHEMA", "UNSUPPORTED_FORMAT", "UNDECODABLE"]
-    """The dead letters' cause."""
-    message: str
-    """Names the field."""
-
-
-@dataclass(frozen=True, slots=True)
 class Binding:
     """Records of one schema as the model's inputs."""
 
-    signature: Signature
-    """With its order settled."""
+    sources: Sources
+    """Of a signature whose order is settled."""
     schema: Schema
     """What the records are."""
+    direct: tuple[str, ...]
+    """The record's numeric fields in the model's order, if these just as they are are a matrix of the inputs."""
+    fields: tuple[str, ...]
+    """Else the fields that the inputs are made of."""
     dtype: np.dtype[Any]
     """Of a matrix: float64; float32 if all inputs are FLOAT32 and the signature says that the model takes them as they
     are. An int64 beyond 2^53 is rounded, as scikit-learn itself would."""
 
-    names: tuple[str, ...]
-    """The record's fields in the model's order."""
+    @property
+    def signature(self) -> Signature:
+        """With its order settled."""
+        return self.sources.signature
 
-    def inputs(self, values: Blobs) -> tuple[Inputs, dict[int, Mismatch]]:
-        """The inputs of n records, and the rows that have no meaning in them: an array is null or of another length.
+    @property
+    def nested_fields(self) -> tuple[str, ...]:
+        """Those of the fields that lie in records within the records."""
+        return tuple(name for name in self.fields if is_nested(self.schema, name))
 
-        Raises DecodeError where the bytes are no records of this schema.
+    def inputs(self, values: Blobs, schemas: Mapping[int, Schema] = NO_SCHEMAS) -> tuple[Inputs, Misfits]:
+        """The inputs of n records, and the rows that have no meaning in them: an array of another length, say.
+
+        `schemas` has those of the records in `nested_fields`, by id. Raises DecodeError where the bytes are no records
+        of this schema.
         """
-        field = self.signature.array_field
-        if field is not None:
-            return self._from_array(values, field)
-        if self.signature.frame:
-            return self._frame(values), {}
-        return decode_matrix(values, self.schema, self.names, self.dtype), {}
+        if self.signature.array_field is not None:
+            return self._from_array(values, self.signature.array_field)
+        if self.direct:
+            return decode_matrix(values, self.schema, self.direct, self.dtype), {}
+        columns = decode_columns(values, self.schema, self.fields, schemas=schemas)
+        misfits: Misfits = {}
+        plain = {name: _plain(column, _kind(self.schema, name)) for name, column in columns.items()}
+        return self.sources.inputs(plain, len(values), misfits), misfits
 
-    def _from_array(self, values: Blobs, field: str) -> tuple[NDArray[Any], dict[int, Mismatch]]:
+    def _from_array(self, values: Blobs, field: str) -> tuple[NDArray[Any], Misfits]:
         count = self.signature.inputs_count
         column = decode_columns(values, self.schema, [field], {field: count})[field]
         bad = [] if column.valid is None else np.flatnonzero(~column.valid).tolist()
         reason = Mismatch("WRONG_TYPE", f"{field} is null or has not {count} values")
         return column.values.astype(self.dtype, copy=False), dict.fromkeys(bad, reason)
-
-    def _frame(self, values: Blobs) -> Frame:
-        columns = decode_columns(values, self.schema, self.names)
-        kinds = {name: self.schema.slots[name].kind for name in self.names}
-        return Frame.of(
-            {
-                name: frame_column(
-                    column, nullable=kinds[name] in NULLABLE_OF, decimal=kinds[name] is FieldKind.DECIMAL
-                )
-                for name, column in columns.items()
-            }
-        )
 
 
 def resolve(signature: Signature, schema: Schema | None) -> Signature:
@@ -111,30 +118,89 @@ def resolve(signature: Signature, schema: Schema | None) -> Signature:
     )
 
 
-def bind(signature: Signature, schema: Schema) -> Binding | Mismatch:
-    """Hold a signature against a schema; SignatureError if its order can't be settled even with it."""
-    signature = resolve(signature, schema)
-    names = signature.names if signature.array_field is None else (signature.array_field,)
-    kinds = {each.name: each.kind for each in schema.fields}
-    allowed = ARRAYS if signature.array_field is not None else FRAME_KINDS if signature.frame else SCALARS
-    missing = [name for name in names if name not in kinds]
-    if missing:
-        return Mismatch("MISSING_FEATURE", f"{_listed(missing)}: no such field in {_described(schema)}")
-    for name in names:
-        if kinds[name] not in allowed:
-            wanted = _wanted(signature)
-            return Mismatch(
-                "WRONG_TYPE", f"{name} is {kinds[name].name} in {schema.type_name}, the model needs {wanted}"
-            )
-    all_float32 = all(kinds[name] in FLOAT32S for name in names)
-    dtype = np.dtype(signature.float_dtype if all_float32 else np.float64)
-    return Binding(signature, schema, dtype, signature.names)
+def bind(
+    signature: Signature, schema: Schema, declared: Mapping[str, InputConfig] = NOT_DECLARED
+) -> Binding | Mismatch:
+    """Hold a signature, and what the deployment declares of its inputs, against a schema.
 
-
-def _wanted(signature: Signature) -> str:
+    Raises SignatureError if the order of the inputs can't be settled even with it.
+    """
+    sources = Sources(resolve(signature, schema), declared)
+    signature = sources.signature
     if signature.array_field is not None:
-        return "an array of numbers"
-    return "a number, a string, a date or a time" if signature.frame else "a number"
+        return _bind_array(sources, schema, signature.array_field)
+    found = {name: [field for field in sources.fields(name) if _has(schema, field)] for name in signature.names}
+    missing = [name for name, fields in found.items() if not fields and not sources.can_do_without(name)]
+    if missing:
+        fields = [field for name in missing for field in sources.fields(name)]
+        return Mismatch("MISSING_FEATURE", f"{_listed(fields)}: no such field in {_described(schema)}")
+    for name, fields in found.items():
+        for field in fields:
+            if not _feeds(sources, name, _kind(schema, field)):
+                return _wrong_type(sources, schema, field)
+    direct = _direct(sources, schema)
+    all_float32 = bool(direct) and all(schema.slots[field].kind in FLOAT32S for field in direct)
+    dtype = np.dtype(signature.float_dtype if all_float32 else np.float64)
+    all_fields = tuple(dict.fromkeys(field for fields in found.values() for field in fields))
+    return Binding(sources, schema, direct, all_fields, dtype)
+
+
+def _bind_array(sources: Sources, schema: Schema, field: str) -> Binding | Mismatch:
+    if field not in schema.slots:
+        return Mismatch("MISSING_FEATURE", f"{field}: no such field in {_described(schema)}")
+    kind = schema.slots[field].kind
+    if kind not in ARRAYS:
+        return _wrong_type(sources, schema, field)
+    dtype = np.dtype(sources.signature.float_dtype if kind in FLOAT32S else np.float64)
+    return Binding(sources, schema, (), (field,), dtype)
+
+
+def _direct(sources: Sources, schema: Schema) -> tuple[str, ...]:
+    """The numeric fields that are a matrix of the inputs just as they are; none if there is more to do."""
+    if sources.signature.frame:
+        return ()
+    fields = [sources.field_alone(name) for name in sources.signature.names]
+    plain = [field for field in fields if field is not None and field in schema.slots]
+    return tuple(plain) if len(plain) == len(fields) and len(set(plain)) == len(plain) else ()
+
+
+def _has(schema: Schema, field: str) -> bool:
+    return field in schema.slots or element_of(schema, field) is not None or is_nested(schema, field)
+
+
+def _kind(schema: Schema, field: str) -> FieldKind | None:
+    """The kind of a field or of an array's elements; None in a nested record, whose own schema tells."""
+    element = element_of(schema, field)
+    if element is None:
+        return schema.slots[field].kind if field in schema.slots else None
+    kind = schema.slots[element[0]].kind
+    return ARRAY_OF.get(kind) or ITEMS_OF[kind]
+
+
+def _feeds(sources: Sources, name: str, kind: FieldKind | None) -> bool:
+    """Whether values of a kind can feed an input, as they are or cast to something else."""
+    any_scalar = sources.signature.frame or sources.takes_any(name)
+    return kind is None or kind in (FRAME_KINDS if any_scalar else SCALARS)
+
+
+def _wrong_type(sources: Sources, schema: Schema, field: str) -> Mismatch:
+    kind, signature = _kind(schema, field), sources.signature
+    wanted = "a number, a string, a date or a time" if signature.frame else "a number"
+    if signature.array_field is not None:
+        wanted = "an array of numbers"
+    kind_name = kind.name if kind else "nothing"
+    return Mismatch("WRONG_TYPE", f"{field} is {kind_name} in {schema.type_name}, the model needs {wanted}")
+
+
+def _plain(column: Column, kind: FieldKind | None) -> Column:
+    """A column without Python objects but for texts: decimals are doubles, as a model has no other fractions."""
+    if column.values.dtype != np.object_ or kind is FieldKind.STRING:
+        return column
+    if kind in DATES:
+        return CASTS["datetime"](column, unheard)
+    # What nested records hold is known from those that are here alone: nothing but nulls are NaN, as in JSON values.
+    numbers = all(value is None or isinstance(value, Decimal) for value in column.values.tolist())
+    return CASTS["float"](column, unheard) if numbers or kind is not None else column
 
 
 def _described(schema: Schema) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grid_inference.wire.compact import Column
 
-__all__ = ["Frame", "frame_column"]
+__all__ = ["Frame"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +29,11 @@ class Frame:
     """Where there is no value, or no finite one; shape (n, k)."""
 
     @classmethod
-    def of(cls, columns: Mapping[str, NDArray[Any]]) -> Frame:
-        """Columns as `frame_column` makes them."""
-        absent = [_absent(values) for values in columns.values()]
-        return cls(columns, np.stack(absent, axis=1) if absent else np.empty((0, 0), np.bool_))
+    def of(cls, columns: Mapping[str, Column]) -> Frame:
+        """Decoded columns as a model sees them; one whose `valid` is None can't be null at all."""
+        absent = [_absent(column) for column in columns.values()]
+        values = {name: _values(column) for name, column in columns.items()}
+        return cls(values, np.stack(absent, axis=1) if absent else np.empty((0, 0), np.bool_))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,34 +50,32 @@ class Frame:
 
         return pd.DataFrame(dict(self.columns), copy=copy)
 
+    def to_polars(self) -> Any:
+        """The same as a polars DataFrame, where NaN, NaT and missing strings are null."""
+        import polars as pl  # noqa: PLC0415  # only models that were fitted on its frames need it
 
-def frame_column(column: Column, *, nullable: bool, decimal: bool = False) -> NDArray[Any]:
-    """A decoded column as a model sees it, shape (n,).
-
-    `nullable` tells whether the field can be null at all; a `decimal` one becomes doubles, as a model has no other
-    fractions.
-    """
-    values, kind = column.values, column.values.dtype.kind
-    if kind == "O":
-        plain = [np.nan if value is None else value for value in values.tolist()]
-        found = np.empty(len(plain), np.float64 if decimal else np.object_)
-        found[:] = plain
-        return found
-    if kind == "f" or (kind in "iub" and nullable):
-        found = values.astype(np.float64)
-        return found if column.valid is None else np.where(column.valid, found, np.nan)
-    if kind in "iu":
-        return values.astype(np.int64, copy=False)
-    if column.valid is not None and kind in "mM":
-        return np.where(column.valid, values, values.dtype.type("NaT"))
-    return values
+        columns = {
+            name: [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  # NaN alone differs
+            if values.dtype.kind == "O"
+            else values
+            for name, values in self.columns.items()
+        }
+        return pl.DataFrame(columns, nan_to_null=True)
 
 
-def _absent(values: NDArray[Any]) -> NDArray[np.bool_]:
-    if values.dtype.kind == "f":
-        return ~np.isfinite(values)
-    if values.dtype.kind in "mM":
-        return np.isnat(values)
-    if values.dtype.kind == "O":
-        return np.array([value != value for value in values.tolist()], np.bool_)  # noqa: PLR0124  # NaN alone differs from itself
-    return np.zeros(values.size, np.bool_)
+def _values(column: Column) -> NDArray[Any]:
+    values, kind, valid = column.values, column.values.dtype.kind, column.valid
+    if valid is None:
+        return values.astype({"f": np.float64, "i": np.int64, "u": np.int64}.get(kind, values.dtype), copy=False)
+    if kind in "fiub":
+        return np.where(valid, values.astype(np.float64), np.nan)
+    if bool(valid.all()):
+        return values
+    return np.where(valid, values, np.nan if kind == "O" else values.dtype.type("NaT"))
+
+
+def _absent(column: Column) -> NDArray[np.bool_]:
+    """Where there is no value, or no finite one."""
+    if column.values.dtype.kind == "f":
+        return ~(column.present() & np.isfinite(column.values))
+    return ~column.present()

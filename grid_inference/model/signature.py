@@ -47,7 +47,9 @@ class Signature:
     inputs_count: int = 0
     """How many columns the model takes; known before their names are."""
     frame: bool = False
-    """Whether the model picks columns by name, so that it must get a pandas DataFrame."""
+    """Whether the model picks columns by name, so that it must get a DataFrame."""
+    frame_type: Literal["pandas", "polars"] = "pandas"
+    """Whose DataFrame that is: what the sample was, as a fitted model doesn't tell."""
     float_dtype: FloatType = "float64"
     """What records of nothing but FLOAT32 are handed over as; all others are float64. It is `float32` only where a
     batch's size can't change a result (trees behind value-by-value steps): float32 matrix products differ by 1e-7 from
@@ -80,6 +82,7 @@ class Signature:
             array_field=array_field,
             inputs_count=count,
             frame=frame,
+            frame_type="polars" if frame and _is_polars(sample) else "pandas",
             float_dtype="float32" if estimators.batch_independent_float32(model) else "float64",
         )
 
@@ -159,10 +162,16 @@ def _check_numbers(inputs: tuple[Input, ...]) -> None:
             )
 
 
+def _is_polars(sample: Any) -> bool:
+    return type(sample).__module__.partition(".")[0] == "polars"
+
+
 def _sample_inputs(sample: Any) -> dict[str, Input]:
     """The columns of a DataFrame, Arrow table or dict of arrays as inputs; a bare matrix has no names."""
     if sample is None or isinstance(sample, np.ndarray | list | tuple):
         return {}
+    if _is_polars(sample):
+        return {name: _sample_input(name, sample[name].to_numpy()) for name in sample.columns}
     if hasattr(sample, "to_pandas"):
         sample = sample.to_pandas()
     names = list(cast("Mapping[str, Any]", sample).keys())

@@ -8,7 +8,8 @@ A record is a Data:
     8       int64 BE  schema id, see `schema.py`
     16      int32 BE  bytes of fixed and variable part; absent in a schema without variable-size fields
     then    bytes     fixed part: numbers, widest first, then booleans as bits, the lowest bit first
-    then    bytes     variable part: what each field that is not null holds
+    then    bytes     variable part: what each field that is not null holds; in order of name if we or a GenericRecord
+                      write it, in the order of its calls if an application's serializer does
     then    table     where each variable-size field begins, counted from the fixed part; uint8, uint16 or int32 BE as
                       the bytes of both parts are < 255, < 65535 or more; all ones for a null
 
@@ -18,15 +19,16 @@ and one of strings, dates, times, decimals or records, is like a record: int32 b
 A nested record is all of the above from the schema id on; its table points into itself.
 """
 
-from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema
+from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema, join_columns
 from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
 from grid_inference.wire.compact_encode import encode_columns
-from grid_inference.wire.compact_nested import flat_names, has_field, nested_schema_ids
-from grid_inference.wire.compact_record import NESTING_MAX, decode_record, encode_record
+from grid_inference.wire.compact_nested import element_of, flat_names, has_field, is_nested, nested_schema_ids
+from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, decode_record, encode_record
 from grid_inference.wire.schema import Field, FieldKind, Schema
 
 __all__ = [
     "NESTING_MAX",
+    "NO_SCHEMAS",
     "Column",
     "ColumnLike",
     "Field",
@@ -37,12 +39,15 @@ __all__ = [
     "decode_matrix",
     "decode_record",
     "decode_text_blobs",
+    "element_of",
     "encode_columns",
     "encode_record",
     "flat_names",
     "has_field",
     "infer_record_schema",
     "infer_schema",
+    "is_nested",
+    "join_columns",
     "nested_schema_ids",
     "schema_ids",
 ]

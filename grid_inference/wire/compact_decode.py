@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, join_columns
-from grid_inference.wire.compact_nested import has_field, nested_ids, split_wanted
+from grid_inference.wire.compact_nested import element_of, has_field, nested_ids, split_wanted
 from grid_inference.wire.compact_record import NO_SCHEMAS, Nesting
 from grid_inference.wire.compact_var import VarReader, native
 from grid_inference.wire.layout import DATA_HEADER_BYTES, TYPE_COMPACT, TYPE_OFFSET
@@ -173,7 +173,8 @@ def decode_columns(
     be null.
 
     A nested record is a dict; its schema has to be in `schemas` (`nested_schema_ids` tells which). `a.b` is the field
-    b of the record nested in a, and null where a is null or its schema has no b.
+    b of the record nested in a, and null where a is null or its schema has no b. `a[3]` is element 3 of the array in a,
+    and null where a is null or shorter.
     """
     return _decode_columns(values, schema, wanted, array_lengths, Nesting(schemas))
 
@@ -183,11 +184,13 @@ def _decode_columns(
 ) -> dict[str, Column]:
     names = list(schema.slots if wanted is None else wanted)
     plain, paths = split_wanted(schema, names)
-    slots = [_slot(schema, name) for name in plain]
+    elements = {name: element for name in plain if (element := element_of(schema, name))}
+    slots = [_slot(schema, name) for name in plain if name not in elements]
     columns = _fixed_columns(values, schema, [slot for slot in slots if slot.index < 0])
     var = [slot for slot in slots if slot.index >= 0]
-    if var or paths:
+    if var or paths or elements:
         reader = VarReader(values, schema, nesting)
+        columns.update((name, reader.element(schema.slots[field], at)) for name, (field, at) in elements.items())
         columns.update((slot.name, reader.column(slot, array_lengths.get(slot.name))) for slot in var)
         for head, rest in paths.items():
             columns.update(_nested_columns(reader, schema, schema.slots[head], rest, array_lengths, nesting))

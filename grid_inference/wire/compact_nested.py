@@ -1,4 +1,4 @@
-"""Records nested in Compact records: which schemas occur, which fields that makes, and what `a.b` means.
+"""Records nested in Compact records: which schemas occur, which fields that makes, what `a.b` and `a[3]` mean.
 
 A nested record lies in the variable part like any other value: its schema id, then as in `compact.py` from there on. So
 it is read as if it were a Data that begins eight bytes earlier; no header of it is looked at.
@@ -6,6 +6,7 @@ it is read as if it were a Data that begins eight bytes earlier; no header of it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,9 +18,11 @@ from grid_inference.wire.columns import childless
 from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, Nesting
 from grid_inference.wire.compact_var import VarReader
 from grid_inference.wire.layout import DATA_HEADER_BYTES
-from grid_inference.wire.schema import SCHEMA_ID_BYTES, FieldKind, Schema
+from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, SCHEMA_ID_BYTES, FieldKind, Schema
 
-__all__ = ["flat_names", "has_field", "nested_ids", "nested_schema_ids", "split_wanted"]
+__all__ = ["element_of", "flat_names", "has_field", "is_nested", "nested_ids", "nested_schema_ids", "split_wanted"]
+
+_ELEMENT = re.compile(r"(?P<field>.*)\[(?P<index>[0-9]{1,9})\]", re.DOTALL)
 
 
 def nested_schema_ids(
@@ -74,7 +77,16 @@ def nested_ids(records: Blobs) -> NDArray[np.int64]:
     return records.read(DATA_HEADER_BYTES, ">i8").astype(np.int64)
 
 
-# ---- names with dots
+# ---- names with dots and indexes
+
+
+def element_of(schema: Schema, name: str) -> tuple[str, int] | None:
+    """The array field and the index that `a[3]` means; None where a field has just this name, or `a` is no array."""
+    found = None if name in schema.slots else _ELEMENT.fullmatch(name)
+    slot = schema.slots.get(found["field"]) if found else None
+    if found is None or slot is None or ITEMS_OF.get(slot.kind, ARRAY_OF.get(slot.kind)) in (None, FieldKind.COMPACT):
+        return None
+    return slot.name, int(found["index"])
 
 
 def split_wanted(schema: Schema, names: Sequence[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
@@ -96,9 +108,16 @@ def split_wanted(schema: Schema, names: Sequence[str]) -> tuple[list[str], dict[
 
 
 def has_field(schema: Schema, name: str) -> bool:
-    """Whether a name is a field of the schema, or leads into one that holds nested records."""
-    head = name if name in schema.slots else _head(schema, name)
-    return head is not None and (head == name or schema.slots[head].kind is FieldKind.COMPACT)
+    """Whether a name is a field of the schema, an element of one, or leads into one that holds nested records."""
+    return name in schema.slots or element_of(schema, name) is not None or is_nested(schema, name)
+
+
+def is_nested(schema: Schema, name: str) -> bool:
+    """Whether a name leads into a nested record; what is there, that record's own schema tells."""
+    if name in schema.slots or element_of(schema, name) is not None:
+        return False
+    head = _head(schema, name)
+    return head is not None and schema.slots[head].kind is FieldKind.COMPACT
 
 
 def _head(schema: Schema, name: str) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column
+from grid_inference.wire.columns import Column, objects_of
 from grid_inference.wire.compact_record import TOP, Nesting, decode_value, item_places
 from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES
@@ -55,6 +55,17 @@ class VarReader:
             return self._by_kind(slot.kind, length, offsets, offsets >= 0)
         except DecodeError as error:
             raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
+
+    def element(self, slot: Slot, index: int) -> Column:
+        """Element `index` of an array field's arrays; null where there is no array, or a shorter one."""
+        offsets = self._offsets(slot)
+        try:
+            if slot.kind in ARRAY_OF and slot.kind is not FieldKind.ARRAY_OF_BOOLEAN:
+                return self._elements(ARRAY_OF[slot.kind], index, offsets)
+            lists = self._objects(slot.kind, offsets, offsets >= 0).values.tolist()
+        except DecodeError as error:
+            raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
+        return objects_of([items[index] if items is not None and index < len(items) else None for items in lists])
 
     def texts(self, slot: Slot) -> Blobs:
         """The bytes of one STRING field's values where they lie; a null's length is -1."""
@@ -143,11 +154,7 @@ class VarReader:
 
     def _arrays(self, kind: FieldKind, length: int, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Column:
         boolean = kind is FieldKind.BOOLEAN
-        rows = np.flatnonzero(valid)
-        counts = self._read(rows, offsets[rows], np.dtype(">i4")).astype(np.int64)
-        item_bytes = (counts + 7) // 8 if boolean else counts * NUMBER_DTYPES[kind].itemsize
-        if bool(((counts < 0) | (offsets[rows] + LENGTH_BYTES + item_bytes > self._sizes[rows])).any()):
-            raise DecodeError("an array reaches outside its record")
+        rows, counts = self._counts(offsets, 0 if boolean else NUMBER_DTYPES[kind].itemsize)
         fitting = rows[counts == length]
         values = np.zeros((valid.size, length), native(kind))
         width = (length + 7) // 8 if boolean else length * NUMBER_DTYPES[kind].itemsize
@@ -161,6 +168,25 @@ class VarReader:
         matching = np.zeros(valid.size, np.bool_)
         matching[fitting] = True
         return Column(values, matching)
+
+    def _counts(self, offsets: NDArray[np.int64], item_bytes: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """The rows that have an array, and how many items each has; 0 bytes an item are bits."""
+        rows = np.flatnonzero(offsets >= 0)
+        counts = self._read(rows, offsets[rows], np.dtype(">i4")).astype(np.int64)
+        size = counts * item_bytes if item_bytes else (counts + 7) // 8
+        if bool(((counts < 0) | (offsets[rows] + LENGTH_BYTES + size > self._sizes[rows])).any()):
+            raise DecodeError("an array reaches outside its record")
+        return rows, counts
+
+    def _elements(self, kind: FieldKind, index: int, offsets: NDArray[np.int64]) -> Column:
+        dtype = NUMBER_DTYPES[kind]
+        rows, counts = self._counts(offsets, dtype.itemsize)
+        longer = rows[counts > index]
+        values = np.zeros(offsets.size, native(kind))
+        values[longer] = self._read(longer, offsets[longer] + LENGTH_BYTES + index * dtype.itemsize, dtype)
+        valid = np.zeros(offsets.size, np.bool_)
+        valid[longer] = True
+        return Column(values, valid)
 
     def _texts(self, offsets: NDArray[np.int64], valid: NDArray[np.bool_]) -> Blobs:
         rows = np.flatnonzero(valid)

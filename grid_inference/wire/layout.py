@@ -41,10 +41,23 @@ TYPE_NAMES = {
     TYPE_NULL: "an empty value",
     -1: "a Portable value",
     -2: "an IdentifiedDataSerializable value",
+    TYPE_BYTE: "a byte",
+    TYPE_BOOLEAN: "a boolean",
+    -5: "a char",
+    TYPE_SHORT: "a short",
+    TYPE_INT: "an int",
+    TYPE_LONG: "a long",
+    TYPE_FLOAT: "a float",
+    TYPE_DOUBLE: "a double",
     TYPE_STRING: "a string",
     TYPE_BYTE_ARRAY: "a byte array",
+    **dict.fromkeys(range(-20, -12), "an array"),
+    TYPE_UUID: "a UUID",
+    **dict.fromkeys(range(-31, -28), "a java.util.List"),
+    **dict.fromkeys(range(-36, -31), "a java.util.Map"),
     -100: "a java.io.Serializable value",
     -101: "a java.io.Externalizable value",
+    -120: "a pickled Python object",
 }
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "decode_data",
     "decode_entries",
     "decode_entry_event",
+    "decode_entry_keys",
     "decode_flag",
     "decode_scan_page",
     "decode_size",
@@ -367,3 +368,17 @@ def decode_entry_event(message: f.Message) -> tuple[int, bytes | None, bytes | N
         raise DecodeError(f"an entry event has {len(payloads)} frames instead of 5")
     parts = [None if int(flags[i]) & f.IS_NULL else payloads[i] for i in range(1, 4)]
     return message.fixed(_event_type, f.EVENT_HEADER_BYTES)[0], parts[0], parts[1], parts[2]
+
+
+def decode_entry_keys(message: f.Message, like: NDArray[np.uint8]) -> Blobs | None:
+    """The keys of an entry listener's event and of those like it (`Scanner.next_like`); None if it names no key."""
+    payloads, flags = message.frames()
+    if len(payloads) < 2:
+        raise DecodeError(f"an entry event has {len(payloads)} frames instead of 5")
+    if int(flags[1]) & f.IS_NULL:
+        return None
+    first = payloads.take(np.array([1])).compact()
+    if not len(like):
+        return first
+    start, length = int(payloads.starts[1]), int(payloads.lengths[1])
+    return Blobs.concat([first, Blobs.from_matrix(np.ascontiguousarray(like[:, start : start + length]))])

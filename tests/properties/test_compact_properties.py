@@ -144,6 +144,25 @@ def test_arrays_of_one_length_are_a_matrix(data: st.DataObject) -> None:
 
 
 @given(st.data())
+def test_an_element_of_an_array_field_is_that_of_the_record(data: st.DataObject) -> None:
+    arrays = tuple(kind for kind in VALUES if kind.name.startswith("ARRAY_OF_"))
+    schema = data.draw(schemas(arrays, 4))
+    rows = data.draw(st.lists(records(schema), min_size=1, max_size=5))
+    blobs = data.draw(scattered([encode_record(schema, row) for row in rows]))
+    for name in schema.slots:
+        for index in (0, 1, 2):
+            wanted = f"{name}[{index}]"
+            if wanted in schema.slots:
+                continue
+            column = decode_columns(blobs, schema, [wanted])[wanted]
+            assert column.valid is not None
+            lists = [row[name] or [] for row in rows]
+            expected = [items[index] if index < len(items) else None for items in lists]
+            found = column.values.tolist()
+            assert same([one if there else None for one, there in zip(found, column.valid, strict=True)], expected)
+
+
+@given(st.data())
 def test_matrix_is_the_columns_in_any_order(data: st.DataObject) -> None:
     schema = data.draw(schemas((*SCALARS, *NULLABLE_SCALARS)))
     rows = data.draw(st.lists(records(schema), min_size=1, max_size=6))

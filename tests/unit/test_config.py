@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig, parse_address
+from grid_inference.config import DeploymentConfig, GridConfig, InputConfig, TopicConfig, WorkerConfig, parse_address
 from grid_inference.errors import ConfigError
 
 MINIMAL = {"name": "fraud", "features": "payments"}
@@ -23,6 +23,29 @@ def test_a_deployment_needs_a_name_and_a_feature_map_only():
         "remove",
         "dead-letter",
     )
+
+
+def test_inputs_of_a_deployment_file(tmp_path):
+    path = tmp_path / "fraud.toml"
+    path.write_text(
+        """
+        name = "fraud"
+        features = "payments"
+
+        [inputs]
+        amount = "betrag"
+        city = { field = ["address.city", "city"], one_of = ["Ghent", "Porto"], default = "Porto" }
+        web = { constant = true }
+        """
+    )
+    config = DeploymentConfig.from_toml(path)
+    assert config.inputs == {
+        "amount": InputConfig("betrag"),
+        "city": InputConfig(("address.city", "city"), one_of=("Ghent", "Porto"), default="Porto"),
+        "web": InputConfig(constant=True),
+    }
+    assert DeploymentConfig.from_mapping(json.loads(json.dumps(config.to_mapping()))) == config
+    assert config.replace(inputs={"amount": {"field": "x[3]"}}).inputs == {"amount": InputConfig("x[3]")}
 
 
 def test_a_deployment_file(tmp_path):
@@ -62,6 +85,13 @@ def test_a_deployment_file(tmp_path):
         ({"trigger": "queue"}, """trigger = 'queue' is not one of "journal", "listener\""""),
         ({"trigger": "listener", "start": "new"}, "needs trigger"),
         ({"trigger": "listener", "reconcile_s": 0}, "reconcile_s = 0 must be more than 0"),
+        ({"inputs": "amount"}, "inputs = 'amount' is not a table of inputs"),
+        ({"inputs": {"a": 3}}, "inputs.a: field = 3 is not a text or a list of texts"),
+        ({"inputs": {"a": {"feld": "b"}}}, "inputs.a.feld is not a known key"),
+        ({"inputs": {"a": {"cast": "double"}}}, 'inputs.a: cast = \'double\' is not one of "float", "int"'),
+        ({"inputs": {"a": {"one_of": "x"}}}, "one_of = 'x' is not a list of texts, numbers or booleans"),
+        ({"inputs": {"a": {"default": []}}}, "default = [] is not a text or a whole number or a number or true or"),
+        ({"inputs": {"a": {"constant": 1, "default": 2}}}, "inputs.a: a constant is all that its input has"),
         ({"columns": "amount"}, "columns = 'amount' is not a list of texts"),
         ({"columns": ["a", 3]}, "is not a list of texts"),
         ({"columns": []}, "is empty or names a field twice"),

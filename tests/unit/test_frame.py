@@ -1,10 +1,12 @@
 """Models that pick their columns by name get strings, dates and nulls as pandas would have read them."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
@@ -14,10 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from grid_inference.model.binding import Binding, Mismatch, bind
+from grid_inference.errors import SignatureError
+from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.frame import Frame
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Mismatch
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 
@@ -194,3 +198,37 @@ def test_dates_and_decimals():
     np.testing.assert_allclose(scores.scores, model.predict_proba(table), rtol=0, atol=1e-12)
     assert good.size == ROWS
     assert [failure.message for failure in failures] == ["day is NaN or null, amount is NaN or null"]
+
+
+def test_a_model_fitted_on_polars_frames_gets_polars_frames():
+    """Its own steps use what only polars has; a null is a null there, of any type."""
+
+    def features(table):
+        return table.select(
+            pl.col("city").fill_null("nowhere").str.len_chars().cast(pl.Float64),
+            pl.col("amount").fill_null(-1.0),
+            pl.col("items").cast(pl.Float64),
+        )
+
+    table = pl.from_pandas(GAPS)
+    model = make_pipeline(FunctionTransformer(features), LogisticRegression()).fit(table, TARGET)
+    assert table["city"].null_count()
+    assert table["amount"].null_count()
+    binding = _bound(model, sample=table)
+    assert binding.signature.frame_type == "polars"
+    assert Signature.from_mapping(binding.signature.to_mapping()) == binding.signature
+    inputs, misfits = binding.inputs(_records(GAPS))
+    assert not misfits
+    engine = SklearnEngine(model, binding.signature)
+    scores, good, failures = engine.score(inputs)
+    assert (good.size, failures) == (ROWS, [])
+    np.testing.assert_allclose(scores.scores, model.predict_proba(table), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_library_that_is_not_installed_is_named(library, monkeypatch):
+    signature = replace(Signature.of(_model()), frame_type=library)
+    monkeypatch.setattr("grid_inference.model.engines.sklearn.find_spec", lambda _name: None)
+    with pytest.raises(SignatureError, match=f"a DataFrame of {library}, which is not installed here") as refused:
+        SklearnEngine(_model(), signature)
+    assert refused.value.remedy == f"pip install 'grid-inference[{library}]'"

@@ -8,10 +8,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from grid_inference.model.binding import Mismatch
 from grid_inference.model.frame import Frame
 from grid_inference.model.json_binding import JsonBinding
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import encode_json
 
@@ -27,7 +27,7 @@ def _values(*records: object) -> Blobs:
 @pytest.mark.parametrize("times", [1, 100], ids=["few", "many"])
 def test_numbers_become_the_models_matrix(times: int) -> None:
     records = [{"hour": 3, "amount": 1.5, "note": "x"}, {"amount": True, "hour": None}, {"hour": -1}]
-    matrix, misfits = JsonBinding(SIGNATURE).inputs(_values(*records * times))
+    matrix, misfits = JsonBinding(Sources(SIGNATURE, {})).inputs(_values(*records * times))
     assert not misfits
     np.testing.assert_array_equal(matrix, [[1.5, 3], [1, np.nan], [np.nan, -1]] * times)
 
@@ -42,7 +42,7 @@ def test_numbers_become_the_models_matrix(times: int) -> None:
 )
 def test_a_wrong_type_sets_its_row_apart(value: object, said: str) -> None:
     good = {"amount": 1.0, "hour": 2}
-    matrix, misfits = JsonBinding(SIGNATURE).inputs(_values(good, {"amount": value, "hour": 1}, good))
+    matrix, misfits = JsonBinding(Sources(SIGNATURE, {})).inputs(_values(good, {"amount": value, "hour": 1}, good))
     assert misfits == {1: Mismatch("WRONG_TYPE", said)}
     np.testing.assert_array_equal(matrix[[0, 2]], [[1, 2], [1, 2]])
 
@@ -51,7 +51,7 @@ def test_a_wrong_type_sets_its_row_apart(value: object, said: str) -> None:
 def test_damage_sets_its_row_apart(text: bytes) -> None:
     good = encode_json({"amount": 1.0, "hour": 2})
     damaged = b"\0\0\0\0" + (-130).to_bytes(4, "big", signed=True) + len(text).to_bytes(4, "big") + text
-    matrix, misfits = JsonBinding(SIGNATURE).inputs(Blobs.of([good, damaged, good]))
+    matrix, misfits = JsonBinding(Sources(SIGNATURE, {})).inputs(Blobs.of([good, damaged, good]))
     assert {row: reason.cause for row, reason in misfits.items()} == {1: "UNDECODABLE"}
     np.testing.assert_array_equal(matrix[[0, 2]], [[1, 2], [1, 2]])
 
@@ -59,7 +59,7 @@ def test_damage_sets_its_row_apart(text: bytes) -> None:
 def test_one_array_field() -> None:
     signature = Signature.of(LinearRegression().fit(np.eye(3), [1, 2, 3]), columns=["x"])
     records = [{"x": [1, 2.5, None]}, {"x": [1, 2]}, {"x": None}, {"x": ["1", 2, 3]}, {"x": [4, 5, 6]}]
-    matrix, misfits = JsonBinding(signature).inputs(_values(*records))
+    matrix, misfits = JsonBinding(Sources(signature, {})).inputs(_values(*records))
     reason = Mismatch("WRONG_TYPE", "x is no array of 3 numbers")
     assert misfits == {1: reason, 2: reason, 3: reason}
     np.testing.assert_array_equal(matrix[[0, 4]], [[1, 2.5, np.nan], [4, 5, 6]])
@@ -70,12 +70,12 @@ def test_strings_for_a_model_that_picks_columns_by_name() -> None:
     columns = ColumnTransformer([("city", OneHotEncoder(handle_unknown="ignore"), ["city"])], remainder="passthrough")
     model = make_pipeline(columns, LogisticRegression()).fit(table, TARGET)
     signature = Signature.of(model, sample=table)
-    inputs, misfits = JsonBinding(signature).inputs(_values(*table.to_dict("records"), {"amount": 1}))
+    inputs, misfits = JsonBinding(Sources(signature, {})).inputs(_values(*table.to_dict("records"), {"amount": 1}))
     assert isinstance(inputs, Frame)
     assert not misfits
     assert inputs.absent.sum(axis=0).tolist() == [1, 0]
     pd.testing.assert_frame_equal(inputs[:20].to_pandas(), table)
-    nothing, _ = JsonBinding(signature).inputs(_values({"city": None}))
+    nothing, _ = JsonBinding(Sources(signature, {})).inputs(_values({"city": None}))
     assert {name: values.dtype.name for name, values in nothing.columns.items()} == {
         "city": "object",
         "amount": "float64",

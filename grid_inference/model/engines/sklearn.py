@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,11 @@ class SklearnEngine:
     def __init__(self, model: Any, signature: Signature) -> None:
         self.signature = signature
         self._task = signature.task
+        if signature.frame and find_spec(signature.frame_type) is None:
+            raise SignatureError(
+                f"the model takes a DataFrame of {signature.frame_type}, which is not installed here",
+                remedy=f"pip install 'grid-inference[{signature.frame_type}]'",
+            )
         self._names = signature.names
         self._nullable = np.array([each.nullable for each in signature.inputs] or [False], np.bool_)
         self._frame_names = estimators.feature_names(model) if signature.frame else None
@@ -112,7 +118,8 @@ class SklearnEngine:
     def _handed(self, inputs: Inputs) -> Any:
         """The inputs as the model's first step wants them."""
         if isinstance(inputs, Frame):
-            return inputs.to_pandas(copy=self._overwrites)
+            polars = self.signature.frame_type == "polars"
+            return inputs.to_polars() if polars else inputs.to_pandas(copy=self._overwrites)
         matrix = inputs
         if self._frame_names is not None:
             import pandas as pd  # noqa: PLC0415  # only models that pick columns by name need it

@@ -2,16 +2,13 @@ import com.hazelcast.client.HazelcastClient;
 import com.hazelcast.client.config.ClientConfig;
 import com.hazelcast.core.HazelcastInstance;
 import com.hazelcast.map.IMap;
-import com.hazelcast.nio.serialization.FieldKind;
 import com.hazelcast.nio.serialization.genericrecord.GenericRecord;
 import com.hazelcast.nio.serialization.genericrecord.GenericRecordBuilder;
 import com.hazelcast.spi.impl.SerializationServiceSupport;
 import com.hazelcast.topic.ITopic;
 
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.StringJoiner;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -23,19 +20,12 @@ import java.util.concurrent.TimeoutException;
  * what it read as one line of JSON. Arguments: address and name of the cluster.
  */
 public final class ReadPrediction {
-    private static final long CONNECT_MILLIS_MAX = 20_000;
-    private static final long WAIT_NANOS_MAX = TimeUnit.SECONDS.toNanos(20);
-    private static final long POLL_MILLIS = 5;
-
     private ReadPrediction() {
     }
 
     public static void main(String[] arguments) throws Exception {
-        ClientConfig config = new ClientConfig().setClusterName(arguments[1]);
-        config.getNetworkConfig().addAddress(arguments[0]);
-        config.getConnectionStrategyConfig().getConnectionRetryConfig()
-                .setClusterConnectTimeoutMillis(CONNECT_MILLIS_MAX);
-        Map<String, String> report = new LinkedHashMap<>();
+        ClientConfig config = GridClient.config(arguments);
+        Map<String, Object> report = new LinkedHashMap<>();
         try {
             // README: begin
             HazelcastInstance client = HazelcastClient.newHazelcastClient(config);
@@ -44,20 +34,20 @@ public final class ReadPrediction {
             String label = prediction.getString("label");
             double score = prediction.getFloat64("score");
             // README: end
-            report.put("label", quoted(label));
-            report.put("score", Double.toString(score));
-            report.put("found_prediction", json(prediction));
+            report.put("label", label);
+            report.put("score", score);
+            report.put("found_prediction", GridClient.fields(prediction));
             putAndRead(client, predictions, report);
         } finally {
             HazelcastClient.shutdownAll();
         }
-        System.out.println(object(report));
+        System.out.println(Json.of(report));
     }
 
     private static void putAndRead(HazelcastInstance client, IMap<Long, GenericRecord> predictions,
-            Map<String, String> report) throws Exception {
+            Map<String, Object> report) throws Exception {
         IMap<Long, GenericRecord> payments = client.getMap("payments");
-        report.put("found_record", json(payments.get(4711L)));
+        report.put("found_record", GridClient.fields(payments.get(4711L)));
         BlockingQueue<GenericRecord> messages = listen(client.getTopic("fraud.predictions"));
         BlockingQueue<GenericRecord> alerts = listen(client.getReliableTopic("alerts.predictions"));
 
@@ -65,11 +55,12 @@ public final class ReadPrediction {
                 .setFloat64("amount", 912.35).setInt32("hour", 3).setFloat32("distance", 81.7f).build();
         payments.put(4711L, payment);
         long digest = InputDigest.of(data(client, payment));
-        report.put("digest", Long.toString(digest));
-        report.put("key_data", Arrays.toString(data(client, 4711L)));
-        report.put("prediction", json(await(predictions, digest)));
-        report.put("message", json(await(messages, digest)));
-        report.put("alert", json(await(alerts, digest)));
+        report.put("digest", digest);
+        report.put("key_data", data(client, 4711L));
+        report.put("prediction", GridClient.fields(GridClient.await(predictions, 4711L,
+                found -> found.getInt64("input_digest") == digest)));
+        report.put("message", GridClient.fields(await(messages, digest)));
+        report.put("alert", GridClient.fields(await(alerts, digest)));
     }
 
     private static BlockingQueue<GenericRecord> listen(ITopic<GenericRecord> topic) {
@@ -78,25 +69,11 @@ public final class ReadPrediction {
         return messages;
     }
 
-    /** The prediction of just this record, once it stands in the map. */
-    private static GenericRecord await(IMap<Long, GenericRecord> predictions, long digest) throws Exception {
-        long start = System.nanoTime();
-        GenericRecord last = null;
-        while (System.nanoTime() - start < WAIT_NANOS_MAX) {
-            last = predictions.get(4711L);
-            if (last != null && last.getInt64("input_digest") == digest) {
-                return last;
-            }
-            Thread.sleep(POLL_MILLIS);
-        }
-        throw new TimeoutException("no prediction of the digest " + digest + "; the last one read is " + json(last));
-    }
-
     /** The message about just this record. */
     private static GenericRecord await(BlockingQueue<GenericRecord> messages, long digest) throws Exception {
         long start = System.nanoTime();
         while (true) {
-            long left = WAIT_NANOS_MAX - (System.nanoTime() - start);
+            long left = GridClient.WAIT_NANOS_MAX - (System.nanoTime() - start);
             GenericRecord message = messages.poll(left, TimeUnit.NANOSECONDS);
             if (message == null) {
                 throw new TimeoutException("no topic message about the digest " + digest);
@@ -110,38 +87,5 @@ public final class ReadPrediction {
     /** The bytes that the client sends for a key or a record. */
     private static byte[] data(HazelcastInstance client, Object value) {
         return ((SerializationServiceSupport) client).getSerializationService().toData(value).toByteArray();
-    }
-
-    private static String json(GenericRecord record) {
-        if (record == null) {
-            return "null";
-        }
-        Map<String, String> fields = new LinkedHashMap<>();
-        for (String name : record.getFieldNames()) {
-            fields.put(name, json(record, name, record.getFieldKind(name)));
-        }
-        return object(fields);
-    }
-
-    private static String json(GenericRecord record, String name, FieldKind kind) {
-        return switch (kind) {
-            case STRING -> quoted(record.getString(name));
-            case INT32 -> Integer.toString(record.getInt32(name));
-            case INT64 -> Long.toString(record.getInt64(name));
-            case FLOAT64 -> Double.toString(record.getFloat64(name));
-            case ARRAY_OF_INT8 -> Arrays.toString(record.getArrayOfInt8(name));
-            case ARRAY_OF_FLOAT64 -> Arrays.toString(record.getArrayOfFloat64(name));
-            default -> quoted("a field of the kind " + kind);
-        };
-    }
-
-    private static String object(Map<String, String> fields) {
-        StringJoiner joined = new StringJoiner(", ", "{", "}");
-        fields.forEach((name, value) -> joined.add(quoted(name) + ": " + value));
-        return joined.toString();
-    }
-
-    private static String quoted(String text) {
-        return text == null ? "null" : '"' + text.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
     }
 }

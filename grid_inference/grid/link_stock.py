@@ -1,0 +1,135 @@
+"""The stock client's side of a link: its configuration, its messages and ours, its errors as ours.
+
+What is used of it otherwise: connections in `link.py`, schemas, listeners and topics in `link_*.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from hazelcast.config import Config, ReconnectMode
+from hazelcast.errors import HazelcastClientNotActiveError, TargetDisconnectedError
+from hazelcast.internal.asyncio_invocation import Invocation
+from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
+from numpy.typing import NDArray
+
+from grid_inference.config import GridConfig
+from grid_inference.errors import ConnectionLostError, GridError, RemoteError
+from grid_inference.wire import frames as f
+
+__all__ = [
+    "OnEvents",
+    "RawListener",
+    "RawReader",
+    "client_config",
+    "invoke",
+    "reason",
+    "stock_message",
+    "translate",
+]
+
+
+_log = logging.getLogger(__name__)
+
+OnEvents = Callable[[f.Message, NDArray[np.uint8]], None]
+"""Gets an event and those behind it that are like it, shape (n, bytes of the event)."""
+
+
+class RawReader:
+    """Stands in for a stock connection's reader: raw answers and events to the link, all else to the stock builder."""
+
+    def __init__(
+        self,
+        builder: ClientMessageBuilder,
+        take: Callable[[f.Message], bool],
+        listener_of: Callable[[int], RawListener | None],
+    ) -> None:
+        self._builder = builder
+        self._take = take
+        self._listener_of = listener_of
+        self._scanner = f.Scanner()
+
+    @property
+    def length(self) -> int:
+        """Bytes that have come and are no whole message yet."""
+        return len(self._scanner)
+
+    def read(self, data: memoryview) -> None:
+        """More bytes have come."""
+        self._scanner.feed(data)
+
+    def process(self) -> None:
+        """Hand out every message that is whole."""
+        while message := self._scanner.next_message():
+            listener = self._listener_of(message.correlation) if message.flags & f.IS_EVENT else None
+            if listener is not None:
+                listener.take(message, self._scanner.next_like(message))
+            elif not self._take(message):
+                self._builder.on_message(stock_message(message))
+
+
+class RawListener:
+    """What the stock listener service holds for a listener of ours: events go by it, raw."""
+
+    def __init__(self, on_events: OnEvents) -> None:
+        self._on_events = on_events
+
+    def take(self, message: f.Message, like: NDArray[np.uint8]) -> None:
+        """Hand events over."""
+        try:
+            self._on_events(message, like)
+        except Exception:  # one taker's bug must not cost the connection, which all takers share  # noqa: BLE001
+            _log.exception("the taker of events failed")
+
+    def __call__(self, stock: InboundMessage) -> None:
+        """Events of ours don't come this way."""
+        raise GridError(f"an event took the stock client's way: {stock}")
+
+
+def stock_message(message: f.Message) -> InboundMessage:
+    """A raw message as the stock client's chain of frames."""
+    payloads, flags = message.frames()
+    frames = [Frame(payload, flag) for payload, flag in zip(payloads.tolist(), flags.tolist(), strict=True)]
+    stock = InboundMessage(frames[0])
+    for frame in frames[1:]:
+        stock.add_frame(frame)
+    return stock
+
+
+async def invoke(client: Any, request: OutboundMessage, decode: Callable[[InboundMessage], Any]) -> Any:
+    """Send one of the stock client's own requests; raises RemoteError, ConnectionLostError."""
+    try:
+        return await client._invocation_service.ainvoke(Invocation(request, response_handler=decode))
+    except Exception as error:
+        raise translate(error) from error
+
+
+def client_config(config: GridConfig) -> Config:
+    """The stock client's configuration for our settings."""
+    stock = Config()
+    stock.cluster_name = config.cluster_name
+    stock.cluster_members = [config.address]
+    stock.cluster_connect_timeout = config.connect_timeout_s
+    stock.connection_timeout = min(5.0, config.connect_timeout_s)
+    stock.heartbeat_interval = config.heartbeat_s
+    stock.heartbeat_timeout = config.heartbeat_timeout_s
+    stock.fail_on_indeterminate_operation_state = True
+    stock.reconnect_mode = ReconnectMode.ON
+    stock.statistics_enabled = False
+    return stock
+
+
+def translate(error: Any) -> GridError:
+    """A foreign error as one of ours."""
+    if isinstance(error, OSError | HazelcastClientNotActiveError | TargetDisconnectedError):
+        return ConnectionLostError(f"the connection to the member was lost: {reason(error)}")
+    return RemoteError(reason(error), class_name=type(error).__name__)
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, without Java's stack."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].removeprefix("Exception from server: ")

@@ -1,0 +1,190 @@
+"""`Sources`: what a deployment declares of its model's inputs: fields to take, and what is done to their values.
+
+In: fields of n records as columns, nulls marked. Out: a matrix or a frame in the model's order, and for each row that
+has no meaning in it the reason. How a record's bytes become columns is not here, nor what a model does with gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.config import InputConfig, Scalar
+from grid_inference.errors import SignatureError
+from grid_inference.model.casts import CASTS, Refuse, as_numbers, kind_of, unheard, value_of
+from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.frame import Frame
+from grid_inference.model.signature import Input, Signature
+from grid_inference.wire.compact import Column, join_columns
+
+__all__ = ["Misfits", "Mismatch", "Sources"]
+
+_PLAIN = InputConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Why a record, or all records of a schema, can't feed the model."""
+
+    cause: Literal[
+        "MISSING_FEATURE", "WRONG_TYPE", "WRONG_VALUE", "UNKNOWN_SCHEMA", "UNSUPPORTED_FORMAT", "UNDECODABLE"
+    ]
+    """The dead letters' cause."""
+    message: str
+    """Names the field."""
+
+
+Misfits = dict[int, Mismatch]
+"""Row → why it has no meaning as an input."""
+
+
+class Sources:
+    """Where the inputs of one signature come from."""
+
+    def __init__(self, signature: Signature, declared: Mapping[str, InputConfig]) -> None:
+        """Raises SignatureError if `declared` names what is no input of the model."""
+        self.signature = signature
+        self._declared = declared
+        if declared and signature.array_field is not None:
+            raise SignatureError(
+                f"inputs can't be declared where all are values of the array field {signature.array_field!r}",
+                remedy='name the inputs by `columns` and take elements: field = "x[3]"',
+            )
+        for name, said in declared.items():
+            _check_default(name, said)
+            if not signature.needs_order and name not in signature.names:
+                raise SignatureError(
+                    f"inputs.{name}: the model has no such input",
+                    remedy=f"its inputs are {', '.join(signature.names)}",
+                )
+
+    def fields(self, name: str) -> tuple[str, ...]:
+        """The fields that may feed an input, the first that has a value first; none for a constant."""
+        said = self._declared.get(name, _PLAIN)
+        return () if said.constant is not None else said.fields or (name,)
+
+    def field_alone(self, name: str) -> str | None:
+        """The one field that feeds an input just as it is; None if there is more to do."""
+        said, fields = self._declared.get(name, _PLAIN), self.fields(name)
+        done = said.cast is not None or said.default is not None or said.equals is not None or said.one_of
+        return None if done or len(fields) != 1 else fields[0]
+
+    def can_do_without(self, name: str) -> bool:
+        """Whether an input has a value where the records have none of its fields."""
+        said = self._declared.get(name, _PLAIN)
+        return said.constant is not None or said.default is not None
+
+    def takes_any(self, name: str) -> bool:
+        """Whether values of other types than the model's are turned into one of these."""
+        said = self._declared.get(name, _PLAIN)
+        return said.cast is not None or said.equals is not None
+
+    def inputs(self, columns: Mapping[str, Column], count: int, misfits: Misfits) -> Inputs:
+        """The inputs of `count` records whose fields are `columns`; reasons are added to `misfits`.
+
+        A field that is not among the columns is one that no record has. A row that is in `misfits` already keeps its
+        reason. The matrix or frame has shape (count, inputs), float64, with NaN or NaT where a value is null.
+        """
+        found = {each.name: self._column(each, columns, count, misfits) for each in self.signature.inputs}
+        if self.signature.frame:
+            return Frame.of(found)
+        matrix = np.empty((count, len(found)))
+        for index, (name, column) in enumerate(found.items()):
+            matrix[:, index] = as_numbers(column, _refusal(misfits, name, "{kind}, the model needs a number"))
+        return matrix
+
+    def _column(self, wanted: Input, columns: Mapping[str, Column], count: int, misfits: Misfits) -> Column:
+        said = self._declared.get(wanted.name, _PLAIN)
+        if said.constant is not None:
+            return _constant(said.constant, count)
+        column = _first([columns[name] for name in self.fields(wanted.name) if name in columns], count)
+        if said.cast is None:
+            column = _typed(column, wanted)
+        else:
+            column = CASTS[said.cast](column, _refusal(misfits, wanted.name, f"{{value}}, which is no {said.cast}"))
+        if said.one_of:
+            column = _one_of(column, said, wanted.name, misfits)
+        if said.default is not None:
+            column = _filled(column, said.default)
+        return column if said.equals is None else _equal(column, said.equals)
+
+
+def _check_default(name: str, said: InputConfig) -> None:
+    """Refuse a default that is not of the type that the values are cast to."""
+    if said.cast is not None and said.default is not None:
+        kind = "datetime" if said.cast.startswith("epoch") else said.cast
+        if not CASTS[kind](_constant(said.default, 1), unheard).present().all():
+            raise SignatureError(
+                f"inputs.{name}: default = {said.default!r} is no {kind}",
+                remedy="a default is of the type that the values are cast to; dates are ISO 8601: 2026-01-31",
+            )
+
+
+def _refusal(misfits: Misfits, name: str, said: str) -> Refuse:
+    def refuse(row: int, value: object) -> None:
+        reason = said.format(kind=kind_of(value), value=value_of(value))
+        misfits.setdefault(row, Mismatch("WRONG_TYPE", f"{name} is {reason}"))
+
+    return refuse
+
+
+# ---- steps, in the order of `InputConfig`
+
+
+def _constant(value: Scalar, count: int) -> Column:
+    return Column(np.full(count, value, np.object_ if isinstance(value, str) else None))
+
+
+def _first(columns: list[Column], count: int) -> Column:
+    """Row by row the first value that is not null."""
+    if len(columns) == 1:
+        return columns[0]
+    parts: list[tuple[NDArray[np.intp], Column]] = []
+    waiting = np.ones(count, np.bool_)
+    for column in columns:
+        mine = np.flatnonzero(waiting & column.present())
+        waiting[mine] = False
+        parts.append((mine, Column(column.values[mine])))
+    return join_columns(count, parts)
+
+
+def _typed(column: Column, wanted: Input) -> Column:
+    """A text input is a column of objects, even where all rows are null and nothing tells that it is one of texts."""
+    if wanted.dtype == "string" and column.values.dtype.kind in "biuf":
+        return Column(column.values.astype(object), column.valid)
+    return column
+
+
+def _one_of(column: Column, said: InputConfig, name: str, misfits: Misfits) -> Column:
+    """Values that are not among the allowed ones become null if there is a default for them, else misfits."""
+    allowed = np.array([value in said.one_of for value in column.values.tolist()], np.bool_)
+    present = column.present()
+    if said.default is not None:
+        return Column(column.values, present & allowed)
+    for row in np.flatnonzero(present & ~allowed).tolist():
+        value = value_of(column.values[row : row + 1].tolist()[0])
+        listed = ", ".join(map(repr, said.one_of))
+        misfits.setdefault(row, Mismatch("WRONG_VALUE", f"{name} is {value}, which is none of {listed}"))
+    return column
+
+
+def _filled(column: Column, value: Scalar) -> Column:
+    """The default in place of what is not there; the column's type is the same whether anything is missing or not."""
+    present, default = column.present(), _constant(value, len(column))
+    if column.values.dtype.kind == "M":
+        default = CASTS["datetime"](default, unheard)
+    if column.values.dtype.kind in "biuf" and default.values.dtype.kind in "biuf":
+        return Column(np.where(present, column.values, default.values))
+    values = column.values.astype(object) if default.values.dtype != column.values.dtype else column.values.copy()
+    values[~present] = default.values[~present]
+    return Column(values)
+
+
+def _equal(column: Column, value: Scalar) -> Column:
+    """Whether each value is just this one; a null is not."""
+    equal = np.array([found == value for found in column.values.tolist()], np.bool_)
+    return Column(equal & column.present())
