@@ -1,6 +1,6 @@
 """Files of records as chunks of columns: CSV, JSON lines and Parquet, also compressed. Types are found out here.
 
-A column is a number, a boolean or a text by what most of its first values are. A row that does not fit is named by its
+What a column is, its type says, or else its first values do (`values.py`). A row that does not fit is named by its
 number and left out; all others go on.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from grid_inference.cli.ending import REFUSED, Ending
-from grid_inference.cli.values import Values, of_objects, of_texts
+from grid_inference.cli.values import Values, is_of_a_field, of_arrow, of_objects, of_texts
 
 __all__ = ["FORMATS", "BadRow", "Chunk", "read"]
 
@@ -57,14 +57,14 @@ class Chunk:
     """How much of the file is read, from 0 to 1."""
 
 
-def read(path: Path, kind: str | None, key: str, key_kind: str | None) -> Iterator[Chunk]:
-    """Read a file; `key_kind` is a kind of `values.py` for the key column, None finds out."""
+def read(path: Path, kind: str | None, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
+    """Read a file; `kinds` has those of `values.py` that columns are to be of, and all others are found out."""
     if not path.stat().st_size:
         raise Ending(REFUSED, f"{path} is empty", "a CSV file needs a header and rows")
-    readers: dict[str, Callable[[Path, str, str | None], Iterator[Chunk]]]
+    readers: dict[str, Callable[[Path, str, dict[str, str]], Iterator[Chunk]]]
     readers = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}
     try:
-        yield from readers[kind or _format_of(path)](path, key, key_kind)
+        yield from readers[kind or _format_of(path)](path, key, dict(kinds))
     except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
         raise Ending(REFUSED, f"{path} can't be read: {error}", "name the right --format") from None
 
@@ -77,9 +77,10 @@ def _format_of(path: Path) -> str:
     raise Ending(REFUSED, f"{path}: the name does not tell the format", f"add --format {', '.join(FORMATS)}")
 
 
-def _check_key(path: Path, key: str, names: list[str]) -> None:
-    if key not in names:
-        raise Ending(REFUSED, f"{path} has no column {key!r} for --key; it has: {', '.join(names)}")
+def _check_names(path: Path, key: str, kinds: dict[str, str], names: list[str]) -> None:
+    for name, option in {**dict.fromkeys(kinds, "--text"), key: "--key"}.items():
+        if name not in names:
+            raise Ending(REFUSED, f"{path} has no column {name!r} for {option}; it has: {', '.join(names)}")
 
 
 def _keyed(chunk: Chunk, key: str, values: dict[str, Values], numbers: NDArray[np.int64]) -> Chunk:
@@ -101,10 +102,9 @@ def _keyed(chunk: Chunk, key: str, values: dict[str, Values], numbers: NDArray[n
 # ---- CSV
 
 
-def _read_csv(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
+def _read_csv(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
     names, delimiter = _header(path)
-    _check_key(path, key, names)
-    kinds: dict[str, str] = {key: key_kind} if key_kind else {}
+    _check_names(path, key, kinds, names)
     skipped: dict[int, BadRow] = {}
 
     def skip(row: Any) -> str:
@@ -177,8 +177,7 @@ def _compression(path: Path) -> str | None:
 # ---- JSON lines
 
 
-def _read_jsonl(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
-    kinds: dict[str, str] = {key: key_kind} if key_kind else {}
+def _read_jsonl(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
     size = path.stat().st_size
     with path.open("rb") as file, pa.input_stream(file, compression=_compression(path)) as stream:
         lines = enumerate(io.BufferedReader(stream), 1)
@@ -187,7 +186,7 @@ def _read_jsonl(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
             rows = [(number, row) for number, line in block if (row := _object(number, line, chunk.bad)) is not None]
             names = list(dict.fromkeys(name for _, row in rows for name in row))
             if rows:
-                _check_key(path, key, names)
+                _check_names(path, key, {}, names)
             fields = {name: [row.get(name) for _, row in rows] for name in names}
             values = {name: of_objects(field, kinds, name, key=name == key) for name, field in fields.items()}
             yield _keyed(chunk, key, values, np.array([number for number, _ in rows], np.int64))
@@ -210,27 +209,35 @@ def _object(number: int, line: bytes, bad: list[BadRow]) -> dict[str, Any] | Non
 # ---- Parquet
 
 
-def _read_parquet(path: Path, key: str, key_kind: str | None) -> Iterator[Chunk]:
+def _read_parquet(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
     with parquet.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        _check_key(path, key, names)
+        schema = file.schema_arrow
+        _check_names(path, key, kinds, schema.names)
+        _check_types(path, schema)
+        nullable = _columns_with_nulls(file.metadata)
         total, read_rows = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(ROWS_MAX):
-            values: dict[str, Values] = {}
-            for index, name in enumerate(names):
-                column = _simple(batch.column(index))
-                as_text = name == key and key_kind == "text"
-                values[name] = Values.of_arrow(column.cast(pa.string()) if as_text else column, key=name == key)
+            values = {
+                name: of_arrow(batch.column(index), kinds, name, nullable=name in nullable, key=name == key)
+                for index, name in enumerate(schema.names)
+            }
             numbers = np.arange(read_rows + 1, read_rows + batch.num_rows + 1)
             read_rows += batch.num_rows
             yield _keyed(Chunk({}, done=read_rows / total), key, values, numbers)
 
 
-def _simple(column: Any) -> Any:
-    """Times, categories and decimals as the texts and numbers that a record can hold."""
-    kind = column.type
-    if pa.types.is_temporal(kind):
-        return column.cast(pa.string())
-    if pa.types.is_dictionary(kind):
-        return _simple(column.dictionary_decode())
-    return column.cast(pa.float64()) if pa.types.is_decimal(kind) else column
+def _check_types(path: Path, schema: Any) -> None:
+    for column in schema:
+        if not is_of_a_field(column.type):
+            raise Ending(
+                REFUSED,
+                f"{path}: column {column.name!r} is {column.type}, for which a record has no field",
+                "write the file without it, or with numbers or texts in its place",
+            )
+
+
+def _columns_with_nulls(metadata: Any) -> set[str]:
+    """Columns in which the whole file has a null, or does not say: one kind of field then holds for all of its rows."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    parts = [group.column(index) for group in groups for index in range(group.num_columns)]
+    return {part.path_in_schema for part in parts if not part.is_stats_set or part.statistics.null_count != 0}

@@ -36,6 +36,7 @@ BAD_ROWS_NAMED_MAX = 20
     "--key", required=True, metavar="COLUMN", help="The column that holds the keys; it is no field of the record."
 )
 @key_type_option
+@click.option("--text", "texts", multiple=True, metavar="COLUMN", help="Keep this column as text; may come repeatedly.")
 @click.option("--format", "file_format", type=click.Choice(list(FORMATS)), help="By default what the file's name says.")
 @json_option
 @grid_options
@@ -44,6 +45,7 @@ def put(  # noqa: PLR0917 - click passes by name
     path: Path,
     key: str,
     key_type: str | None,
+    texts: tuple[str, ...],
     file_format: str | None,
     as_json: bool,
     address: str | None,
@@ -54,7 +56,7 @@ def put(  # noqa: PLR0917 - click passes by name
     A row that does not fit is named on stderr and left out; the exit code is 1 then. A key that is there already gets
     the new record.
     """
-    chunks = read(path, file_format, key, _kind_of_keys(key_type))
+    chunks = read(path, file_format, key, dict.fromkeys(texts, TEXT) | _kind_of_keys(key, key_type))
     first = next(chunks, Chunk({}))  # what can't be read is said before the grid is asked for
     total = _Total(path)
     with connected(address, cluster_name) as grid, _progress(path) as progress:
@@ -90,10 +92,10 @@ def _uuids(texts: Any, chunk: Chunk) -> tuple[list[uuid.UUID], dict[str, Any]]:
         raise Ending(REFUSED, "not every key is a UUID", "choose another --key-type") from None
 
 
-def _kind_of_keys(key_type: str | None) -> str | None:
+def _kind_of_keys(key: str, key_type: str | None) -> dict[str, str]:
     if key_type is None:
-        return None
-    return TEXT if key_type in {"string", "uuid"} else NUMBER if key_type in {"float", "double"} else WHOLE
+        return {}
+    return {key: TEXT if key_type in {"string", "uuid"} else NUMBER if key_type in {"float", "double"} else WHOLE}
 
 
 def _progress(path: Path) -> Progress:

@@ -1,4 +1,4 @@
-"""The README's quickstart, word for word: every fenced block behind `<!-- quickstart -->`, in order, against a node.
+"""The examples of README and docs, word for word: each page's fenced blocks behind `<!-- quickstart -->`, in order.
 
 `console` and `sh` blocks run in one shell, with the environment's `bin` on the path; `python` blocks run as programs.
 All of them start in an empty folder, with the grid where a newcomer's would be.
@@ -18,19 +18,21 @@ import pytest
 from grid_inference.node import Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from grid_inference.grid.member import Member
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "inputs").glob("*.md"))]
 BLOCK = re.compile(r"<!-- quickstart -->\s*```(\w+)\n(.*?)```", re.DOTALL)
 RUNS_BY_ITSELF = ("grid-inference node", "grid-inference demo", "make ", "pip install", "git clone", "cd ")
 """Commands that the test's own set-up stands in for."""
 
 
-def blocks() -> list[tuple[str, str]]:
-    """(language, text) of each block."""
-    readme = ROOT / "README.md"
-    assert readme.is_file(), "README.md is missing"
-    return BLOCK.findall(readme.read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def _workers(member: Member) -> Iterator[None]:
+    with Workers(member.address, member.cluster_name, 1, node_address=member.address, threads=1):
+        yield
 
 
 def shell_of(text: str) -> str:
@@ -41,9 +43,11 @@ def shell_of(text: str) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_the_quickstart_runs_word_for_word(member: Member, tmp_path):
-    found = blocks()
-    assert found, "README.md has no fenced block behind <!-- quickstart -->"
+@pytest.mark.usefixtures("_workers")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_runs_word_for_word(member: Member, tmp_path: Path, page: Path):
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    assert found, f"{page} has no fenced block behind <!-- quickstart -->"
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -51,13 +55,12 @@ def test_the_quickstart_runs_word_for_word(member: Member, tmp_path):
         "GRID_INFERENCE_CLUSTER": member.cluster_name,
     }
     (tmp_path / "models").symlink_to(ROOT / "models")
-    with Workers(member.address, member.cluster_name, 1, node_address=member.address, threads=1):
-        for number, (language, text) in enumerate(found, 1):
-            if language == "python":
-                command = [sys.executable, "-c", text]
-            else:
-                command = ["bash", "-euo", "pipefail", "-c", shell_of(text)]
-            ran = subprocess.run(
-                command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-            )
-            assert ran.returncode == 0, f"block {number}:\n{text}\n{ran.stdout}\n{ran.stderr}"
+    for number, (language, text) in enumerate(found, 1):
+        if language == "python":
+            command = [sys.executable, "-c", text]
+        else:
+            command = ["bash", "-euo", "pipefail", "-c", shell_of(text)]
+        ran = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert ran.returncode == 0, f"block {number}:\n{text}\n{ran.stdout}\n{ran.stderr}"
