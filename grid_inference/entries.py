@@ -23,7 +23,15 @@ from grid_inference.wire import layout
 from grid_inference.wire.arrow import arrow_array, arrow_columns
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, column_of, join_columns
-from grid_inference.wire.compact import Schema, decode_columns, decode_record, flat_names, has_field, schema_ids
+from grid_inference.wire.compact import (
+    Schema,
+    decode_columns,
+    decode_record,
+    flat_names,
+    has_field,
+    is_nested,
+    schema_ids,
+)
 from grid_inference.wire.json_columns import decode_json_columns, decode_json_table, json_names, json_rows
 from grid_inference.wire.json_lookup import find
 from grid_inference.wire.json_values import decode_json_object
@@ -164,12 +172,13 @@ class CompactEntries(Entries):
         return {name: _comparable(array) for name, array in arrays.items()} | self._elements(elements)
 
     def _found(self, wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
-        """Which of the wanted names are fields, also of nested records; and which lead into arrays, as `a[0].b`."""
+        """Which of the wanted names the codec reads, and which lead through arrays, as `a[0].b` and `a.b[0]` do."""
         if wanted is None:
             return flat_names(self.values, self.schema, self.nested), []
-        fields = [name for name in wanted if has_field(self.schema, name)]
-        others = [name for name in wanted if "[" in name and name not in fields]
-        return fields, [name for name in others if has_field(self.schema, _array_name(name))]
+        # Whether an array in a nested record holds records only that one's schema tells: it is read whole.
+        alone = [n for n in wanted if has_field(self.schema, n) and not ("[" in n and is_nested(self.schema, n))]
+        others = [n for n in wanted if "[" in n and n not in alone]
+        return alone, [name for name in others if has_field(self.schema, _array_name(name))]
 
     def _elements(self, names: Sequence[str]) -> dict[str, Column]:
         if not names:

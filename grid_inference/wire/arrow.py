@@ -21,7 +21,7 @@ from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column
 from grid_inference.wire.compact_decode import decode_columns, decode_text_blobs
-from grid_inference.wire.compact_nested import has_field, nested_ids, split_wanted
+from grid_inference.wire.compact_nested import element_of, has_field, nested_ids, split_wanted
 from grid_inference.wire.compact_record import Nesting
 from grid_inference.wire.compact_var import VarReader
 from grid_inference.wire.keys import decode_keys, key_texts
@@ -63,8 +63,8 @@ def arrow_columns(
 ) -> dict[str, Any]:
     """The wanted fields (or all) as Arrow arrays of n values; `values` are whole Data, all of this schema.
 
-    `schemas` are those of nested records, which become structs; `a.b` is the field b of the record nested in a, `a[3]`
-    element 3 of the array in a. Raises DecodeError for bytes that are no such record and decimals of over 76 digits.
+    `schemas` are those of nested records, which become structs; `a.b` and `a[3]` are as in `decode_columns`. Raises
+    DecodeError for bytes that are no such record, and for a decimal beyond 76 digits.
     """
     names = list(schema.slots if wanted is None else wanted)
     plain, paths = split_wanted(schema, names)
@@ -73,10 +73,8 @@ def arrow_columns(
     lengths = _array_lengths(values, schema, plain)
     others = [name for name in plain if name not in found]
     for name, column in decode_columns(values, schema, others, lengths, schemas).items():
-        if name not in schema.slots:  # an element of an array
-            found[name] = arrow_array(name, column)
-            continue
-        kind = schema.slots[name].kind
+        element = element_of(schema, name)
+        kind = _item_of(schema.slots[element[0]].kind) if element else schema.slots[name].kind
         if name in lengths and not _full(column):  # the arrays differ in length, or some are null
             column = decode_columns(values, schema, [name])[name]  # noqa: PLW2901
         found[name] = _array(name, kind, column)
@@ -111,15 +109,17 @@ def _array_lengths(values: Blobs, schema: Schema, names: Sequence[str]) -> dict[
     return {name: len(column.values[0]) for name, column in first.items() if _full(column)}
 
 
+def _item_of(kind: FieldKind) -> FieldKind:
+    return ARRAY_OF.get(kind, ITEMS_OF.get(kind, kind))
+
+
 def _full(column: Column) -> bool:
     return column.valid is None or bool(column.valid.all())
 
 
 def _array(name: str, kind: FieldKind, column: Column) -> Any:
-    item = ARRAY_OF.get(kind, ITEMS_OF.get(kind, kind))
-    if item in NULLABLE_OF:
-        item = NULLABLE_OF[item]
-    wanted = _TYPES.get(item)
+    item = _item_of(kind)
+    wanted = _TYPES.get(NULLABLE_OF.get(item, item))
     if column.values.ndim == 2:
         return _lists(column, wanted)
     mask = None if column.valid is None else ~column.valid

@@ -114,7 +114,9 @@ def has_field(schema: Schema, name: str) -> bool:
 
 def is_nested(schema: Schema, name: str) -> bool:
     """Whether a name leads into a nested record; what is there, that record's own schema tells."""
-    head = None if name in schema.slots else _head(schema, name)
+    if name in schema.slots or element_of(schema, name) is not None:
+        return False
+    head = _head(schema, name)
     return head is not None and schema.slots[head].kind is FieldKind.COMPACT
 
 

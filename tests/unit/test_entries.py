@@ -129,6 +129,34 @@ def test_what_is_named_may_be_whole_or_an_element_of_an_array() -> None:
     }
 
 
+def test_elements_of_arrays_within_records_and_of_every_kind() -> None:
+    kinds = {"f": K.ARRAY_OF_FLOAT32, "d": K.ARRAY_OF_DATE, "b": K.ARRAY_OF_BOOLEAN, "n": K.ARRAY_OF_NULLABLE_INT64}
+    inner, outer = Schema.of("inner", kinds | {"all": K.ARRAY_OF_COMPACT}), Schema.of("outer", kinds | {"a": K.COMPACT})
+    values = {"f": [0.5, 0.9], "d": [None, NOON.date()], "b": [False, True], "n": [None, 2**62 + 1]}
+    record = values | {"a": values | {"all": [None, {"f": [7.0], "all": []}]}}
+    nested = {"a": inner, "a.all": inner}
+    entries = CompactEntries(
+        "m",
+        encode_keys([1, 2]),
+        Blobs.of([encode_record(outer, record, nested), encode_record(outer, {}, nested)]),
+        outer,
+        {inner.schema_id: inner},
+    )
+    names = [f"{place}{name}[1]" for place in ("", "a.") for name in kinds]
+    found = pylists(entries, [*names, "a.all[1].f[0]", "a.all[0].f", "a.all[1].nowhere"])
+    assert found.pop("a.all[1].f[0]") == [7.0, None]
+    assert found.pop("a.all[0].f") == found.pop("a.all[1].nowhere") == [None, None]
+    assert found == {
+        name: [float(np.float32(0.9)) if "f" in name else values[name.removeprefix("a.")[0]][1], None] for name in names
+    }
+    assert entries.arrays(["f[1]", "d[1]"])["f[1]"].type == pa.float32()
+    assert Where.parse("f[1] = 0.9").mask(entries.comparable(["f[1]"])).tolist() == [True, False]
+    assert {name: column.values[0] for name, column in entries.columns(names).items() if "n" in name} == {
+        "n[1]": 2**62 + 1,
+        "a.n[1]": 2**62 + 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
