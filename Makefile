@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 UV := $(shell command -v uv 2>/dev/null)
+# How long `make fuzz` runs, and its seed: a random one if none is given
+SECONDS ?= 600
+SEED ?=
 # pytest's arguments, for example: make test T='tests/unit -x'
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real bench lint format lock clean
+.PHONY: help setup demo test test-real fuzz bench lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +40,9 @@ test: $(STAMP) ## all tests that need no other system
 
 test-real: $(STAMP) ## tests against Docker, a JDK and other real systems
 	$(BIN)/python -m pytest -m real $(T)
+
+fuzz: $(STAMP) ## hostile bytes for SECONDS=600 from SEED=n; the last line is JSON
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 	$(BIN)/python -m bench

@@ -119,7 +119,7 @@ class DeadLetter:
     def decode(cls, key: bytes, value: bytes) -> DeadLetter:
         """From the Data of a key and of a DeadLetter."""
         fields = decode_record(DEAD_LETTER, value)
-        record = np.asarray(fields.pop("record"), np.int8).tobytes()
+        record = np.asarray(fields.pop("record") or [], np.int8).tobytes()
         return cls(key=decode_keys(Blobs.of([key]))[0], record=record, **fields)
 
 
@@ -133,6 +133,7 @@ class RecordTable:
     """Field → values, shape (n,) or (n, length of the array); null numbers are NaN, moments NaT, others None."""
 
     @classmethod
+    @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
     def of(cls, keys: list[Any], parts: list[tuple[NDArray[np.intp], dict[str, Column]]]) -> RecordTable:
         """Put columns of several formats together; a field that a record does not have is null there.
 

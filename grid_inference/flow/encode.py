@@ -24,6 +24,8 @@ __all__ = ["PredictionEncoder", "encode_dead_letters"]
 _NUMBERS = ("score", "input_digest", "owner_epoch", "scored_at_us")
 _LAYOUTS = {FieldKind.FLOAT64: struct.Struct(">d"), FieldKind.INT64: struct.Struct(">q")}
 _LENGTH_BYTES = 4
+_SHAPE_BYTES_MAX = (1 << 20) - 1
+"""Keys and key texts up to this length fit into one number with their label; longer ones are written one by one."""
 Rows = slice | NDArray[np.int64]
 Shape = tuple[int, int, int]
 """Label, bytes of the key, bytes of the key's text: what the layout of a record depends on."""
@@ -66,7 +68,7 @@ class PredictionEncoder:
     def messages(self, batch: PredictionBatch) -> list[NDArray[np.uint8]]:
         """PredictionMessage records as whole Data: one byte matrix per shape, a record a row."""
         texts = key_texts(batch.keys)
-        if len(batch) <= FEW:
+        if len(batch) <= FEW or int(np.maximum(batch.keys.lengths, texts.lengths).max()) > _SHAPE_BYTES_MAX:
             rows = zip(range(len(batch)), batch.keys.tolist(), texts.tolist(), strict=True)
             records = (self._record(PREDICTION_MESSAGE, batch, row, key, text) for row, key, text in rows)
             return [np.frombuffer(record, np.uint8).reshape(1, -1) for record in records]
@@ -149,6 +151,6 @@ def encode_dead_letters(batch: DeadLetterBatch, constants: dict[str, Any], faile
     digests = batch.digests.tolist()
     for row, record in enumerate(batch.records.tolist()):
         body = {"cause": batch.causes[row], "message": batch.messages[row], "input_digest": digests[row]}
-        content = {"record": np.frombuffer(record, np.int8), "failed_at_us": failed_at_us}
+        content = {"record": record, "failed_at_us": failed_at_us}
         values.append(encode_record(DEAD_LETTER, {**constants, **body, **content}))
     return Blobs.of(values)

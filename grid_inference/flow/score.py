@@ -140,6 +140,7 @@ class Scorer:
                 except DecodeError:
                     unknown.add(schema_id)
 
+    @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
     def _apply(self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64]) -> _Part:
         """Decode to the model's inputs and score them; may run beside the loop."""
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -48,6 +49,8 @@ _TYPES: Mapping[FieldKind, Any] = MappingProxyType(
 """Of one value. A DECIMAL's type follows from its digits."""
 _REMEDY = "name the columns that you want, without this one"
 _JSON_NAMES: Mapping[type, str] = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
+DECIMAL_DIGITS_MAX = 76
+"""Of a decimal256."""
 _TEXT = layout.DATA_HEADER_BYTES + layout.LENGTH_BYTES
 _LONG_KEY_BYTES = layout.DATA_HEADER_BYTES + 8
 
@@ -60,8 +63,8 @@ def arrow_columns(
 ) -> dict[str, Any]:
     """The wanted fields (or all) as Arrow arrays of n values; `values` are whole Data, all of this schema.
 
-    `schemas` are those of nested records, which become structs; `a.b` and `a[3]` are as in `decode_columns`. Raises
-    DecodeError for bytes that are no such record, and for a decimal beyond 76 digits.
+    `schemas` are those of nested records, which become structs; `a.b` is the field b of the record nested in a, `a[3]`
+    element 3 of the array in a. Raises DecodeError for bytes that are no such record, and for decimals beyond 76 digits.
     """
     names = list(schema.slots if wanted is None else wanted)
     plain, paths = split_wanted(schema, names)
@@ -125,6 +128,8 @@ def _array(name: str, kind: FieldKind, column: Column) -> Any:
     if column.values.dtype.kind != "O":
         return pa.array(column.values, mask=mask, from_pandas=False).cast(wanted)
     of_objects = wanted if kind not in ARRAY_OF and kind not in ITEMS_OF else wanted and pa.list_(wanted)
+    if wanted is None and any(map(_holds_endless_decimal, column.values.tolist())):
+        raise DecodeError(f"field {name!r} ({kind.name}) holds a decimal of more than {DECIMAL_DIGITS_MAX} digits")
     try:
         return pa.array(column.values, of_objects, mask=mask, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -157,6 +162,17 @@ def _unfit(field: str, error: Exception) -> DecodeError:
 def _misfit(name: str, kinds: Iterable[str]) -> DecodeError:
     problem = f"field {name!r} differs from record to record and fits no one column: {', '.join(kinds)}"
     return DecodeError(problem, remedy=_REMEDY)
+
+
+def _holds_endless_decimal(value: Any) -> bool:
+    """Whether a decimal, or one in a list or a dict, is too far from 1 for Arrow.
+
+    pyarrow 26 adds the digits before the point to those behind it in 32 bits, and crashes where the sum overflows.
+    """
+    if isinstance(value, Decimal):
+        return abs(value.adjusted()) > DECIMAL_DIGITS_MAX
+    inner: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_holds_endless_decimal, inner))
 
 
 def _lists(column: Column, item: Any) -> Any:

@@ -156,10 +156,11 @@ def _few_items(items: Blobs) -> JournalItems:
             value_at = _item_head.size + max(key_bytes, 0) + 4
             value_bytes = _length.unpack_from(item, value_at - 4)[0]
             old_at = value_at + max(value_bytes, 0) + 4
-            end = old_at + max(_length.unpack_from(item, old_at - 4)[0], 0)
+            old_bytes = _length.unpack_from(item, old_at - 4)[0]
         except struct.error:
             raise DecodeError("a part of a journal item reaches outside the item") from None
-        if kind != _IDENTIFIED or identified != 1 or key_bytes < _KEY_BYTES_MIN or value_bytes < -1 or end > len(item):
+        end, least = old_at + max(old_bytes, 0), min(value_bytes, old_bytes)
+        if kind != _IDENTIFIED or identified != 1 or key_bytes < _KEY_BYTES_MIN or least < -1 or end > len(item):
             raise DecodeError("a journal item is damaged, or is no item of a map's event journal")
         lost = len(item) > end and item[end] != 0
         found.append((start + _item_head.size, key_bytes, start + value_at, value_bytes, event_type, lost))

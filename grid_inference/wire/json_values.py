@@ -25,6 +25,8 @@ def decode_json(data: bytes) -> Any:
     """The value of a HazelcastJsonValue's Data."""
     try:
         return json.loads(_decode(_JSON, data, "a JSON value"))
+    except RecursionError:
+        raise DecodeError("a JSON value is nested too deeply") from None
     except ValueError as error:
         raise DecodeError(f"a JSON value can't be parsed: {error}") from None
 

@@ -311,7 +311,7 @@ def decode_data(message: f.Message) -> bytes | None:
 
 def decode_flag(message: f.Message) -> bool:
     """A boolean in the header's frame, as Map.ReplaceIfSame answers."""
-    return bool(message.fixed(_bool)[0])
+    return message.fixed(_bool)[0] == 1
 
 
 def decode_size(message: f.Message) -> int:

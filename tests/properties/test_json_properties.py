@@ -53,7 +53,7 @@ def alike(draw: st.DrawFn, place: str = "", depth: int = 2) -> Shape:
     else:
         fields = {
             key: alike(draw, f"{place}.{key}".strip("."), depth - 1)
-            for key in draw(st.sets(keys, min_size=1, max_size=4))
+            for key in sorted(draw(st.sets(keys, min_size=1, max_size=4)))
         }
         values = st.fixed_dictionaries({}, optional={key: field for key, (field, _) in fields.items()})
         paths = [path for _, more in fields.values() for path in more]

@@ -157,3 +157,18 @@ def test_nested_records_are_structs():
         "each": [[one, None], None],
     }
     assert found["a"].type.num_fields == 2
+
+
+@pytest.mark.parametrize("endless", ["1E-2147483638", "1E+2147483647", "1E+77", "1E-77"])
+def test_decimals_far_from_one_are_refused_before_arrow_sees_them(endless: str) -> None:
+    inner = Schema.of("inner", {"price": K.DECIMAL})
+    kinds = {"price": K.DECIMAL, "prices": K.ARRAY_OF_DECIMAL, "in": K.COMPACT, "all": K.ARRAY_OF_COMPACT}
+    for name, kind in kinds.items():
+        schema, nested = Schema.of("t", {name: kind}), {"in": inner, "all": inner}
+        rows: list[bytes] = []
+        for text in ("1E+24", endless):
+            one: object = Decimal(text) if name.startswith("price") else {"price": Decimal(text)}
+            rows.append(encode_record(schema, {name: [one] if name in ("prices", "all") else one}, nested))
+        with pytest.raises(DecodeError, match=f"'{name}' .* a decimal of more than 76 digits"):
+            arrow_columns(Blobs.of(rows), schema, None, {inner.schema_id: inner})
+        assert arrow_columns(Blobs.of(rows[:1] * 2), schema, None, {inner.schema_id: inner})[name].null_count == 0

@@ -258,6 +258,17 @@ def test_failures_say_what_happened():
     ]
 
 
+def test_what_a_model_quotes_can_be_written():
+    class Quoting(Picky):
+        def predict(self, _matrix):
+            raise ValueError("no such city: \ud83d Ghent")
+
+    model = Quoting().fit(MATRIX, None)
+    (failure,) = SklearnEngine(model, Signature.of(model, columns=NAMES)).score(MATRIX[:1])[2]
+    assert failure.message == "ValueError: no such city: \\ud83d Ghent"
+    assert failure.message.encode()
+
+
 def test_nan_goes_to_models_that_can_take_it():
     matrix = MATRIX.copy()
     matrix[3, 1] = np.nan

@@ -15,6 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from grid_inference.errors import SignatureError
 from grid_inference.model.binding import Binding, bind
@@ -232,3 +233,16 @@ def test_a_library_that_is_not_installed_is_named(library, monkeypatch):
     with pytest.raises(SignatureError, match=f"a DataFrame of {library}, which is not installed here") as refused:
         SklearnEngine(_model(), signature)
     assert refused.value.remedy == f"pip install 'grid-inference[{library}]'"
+
+
+@pytest.mark.parametrize("mates", [[], [{"city": "Ghent", "amount": 1.0}], [{"city": None, "amount": None}]])
+def test_a_value_beyond_float32_is_refused_whatever_its_mates_hold(mates):
+    texts = OneHotEncoder(handle_unknown="ignore")
+    columns = ColumnTransformer([("texts", texts, ["city"])], remainder="passthrough")
+    table = TABLE[["city", "amount"]]
+    model = make_pipeline(columns, DecisionTreeClassifier(max_depth=3)).fit(table, TARGET)
+    binding = _bound(model)
+    rows = [{"city": "Porto", "amount": -1e100}, *mates]
+    inputs, _ = binding.inputs(Blobs.of([encode_record(SCHEMA, {"items": 1, "express": True, **row}) for row in rows]))
+    failures = SklearnEngine(model, binding.signature).score(inputs, "score")[2]
+    assert [(failure.row, failure.cause) for failure in failures] == [(0, "MODEL_ERROR")]

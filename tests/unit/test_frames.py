@@ -67,6 +67,12 @@ def test_bytes_left_over_are_reported() -> None:
         f.message_ends(frame(b"x", f.IS_FINAL) + b"\x01")
 
 
+@pytest.mark.parametrize(("byte", "flag"), [(0, False), (1, True), (2, False), (255, False)])
+def test_a_flag_is_one_or_it_is_not_set(byte: int, flag: bool) -> None:  # noqa: FBT001
+    (message,) = f.message_ends(frame(bytes(13) + bytes([byte]), f.UNFRAGMENTED | f.IS_FINAL))
+    assert messages.decode_flag(message) is flag
+
+
 def test_put_all_lays_out_keys_and_values_by_partition() -> None:
     keys = Blobs.of([b"k1", b"k22", b"k3", b"k4"])
     values = Blobs.of([b"v1", b"v2", b"v333", b"v4"])

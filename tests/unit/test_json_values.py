@@ -17,7 +17,7 @@ from grid_inference.wire.json_columns import (
     json_names,
     json_rows,
 )
-from grid_inference.wire.json_values import decode_json_object, encode_bytes, encode_json
+from grid_inference.wire.json_values import decode_json, decode_json_object, encode_bytes, encode_json
 from grid_inference.wire.layout import NESTING_MAX
 
 MANY = 100
@@ -313,6 +313,13 @@ def test_values_are_ones_own() -> None:
     for rows in (1, MANY):
         columns, _ = decode_json_columns(Blobs.of([stored('{"a": 1, "b": 0.5, "c": true}')] * rows), ["a", "b", "c"])
         assert all(column.valid is None and column.values.flags.writeable for column in columns.values())
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_a_single_value_may_be_nested_too_deeply(opening: bytes) -> None:
+    text = opening * 100_000
+    with pytest.raises(DecodeError, match="nested too deeply"):
+        decode_json(struct.pack(">iii", 0, -130, len(text)) + text)
 
 
 def test_which_values_are_json() -> None:

@@ -82,7 +82,8 @@ class Predicts(Protocol):
 def plainly_finite(matrix: Inputs) -> bool:
     """Whether all values are finite and of ordinary size, in one pass; False may also mean: look closer."""
     if isinstance(matrix, Frame):
-        return not bool(matrix.absent.any())
+        floats = [values for values in matrix.columns.values() if values.dtype.kind == "f"]
+        return not bool(matrix.absent.any()) and all(map(plainly_finite, floats))
     if not matrix.size:
         return True
     # A NaN makes both comparisons false. BLAS's dot would need one pass, but waits for its threads on a busy machine.
@@ -191,4 +192,6 @@ def _said(error: Exception) -> str:
     if isinstance(error, BadOutputError):
         return text
     first = text.splitlines()[0] if text else ""
-    return f"{type(error).__name__}: {first}"[:MESSAGE_CHARS_MAX]
+    # A model may quote the record's text, and JSON knows halves of surrogate pairs, which no dead letter can hold.
+    written = first.encode(errors="backslashreplace").decode()
+    return f"{type(error).__name__}: {written}"[:MESSAGE_CHARS_MAX]
