@@ -63,8 +63,8 @@ def arrow_columns(
 ) -> dict[str, Any]:
     """The wanted fields (or all) as Arrow arrays of n values; `values` are whole Data, all of this schema.
 
-    `schemas` are those of nested records, which become structs; `a.b` and `a[3]` are as in `decode_columns`. Raises
-    DecodeError for bytes that are no such record, and for a decimal beyond 76 digits.
+    `schemas` are those of nested records, which become structs; `a.b` is the field b of the record nested in a, `a[3]`
+    element 3 of the array in a. Raises DecodeError for bytes that are no such record and decimals of over 76 digits.
     """
     names = list(schema.slots if wanted is None else wanted)
     plain, paths = split_wanted(schema, names)

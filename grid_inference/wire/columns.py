@@ -40,15 +40,15 @@ class Column:
     def __len__(self) -> int:
         return self.values.shape[0]
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is no value that is not null."""
-        return not len(self) or (self.valid is not None and not self.valid.any())
-
     def present(self) -> NDArray[np.bool_]:
         """Which rows of a column of shape (n,) have a value that is neither null nor NaN, shape (n,)."""
         present = np.ones(len(self), np.bool_) if self.valid is None else self.valid
         return present & ~np.isnan(self.values) if self.values.dtype.kind in "fmM" else present
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no value that is not null."""
+        return not len(self) or (self.valid is not None and not self.valid.any())
 
 
 ColumnLike = Column | NDArray[Any]

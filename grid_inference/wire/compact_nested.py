@@ -114,9 +114,7 @@ def has_field(schema: Schema, name: str) -> bool:
 
 def is_nested(schema: Schema, name: str) -> bool:
     """Whether a name leads into a nested record; what is there, that record's own schema tells."""
-    if name in schema.slots or element_of(schema, name) is not None:
-        return False
-    head = _head(schema, name)
+    head = None if name in schema.slots else _head(schema, name)
     return head is not None and schema.slots[head].kind is FieldKind.COMPACT
 
 
