@@ -262,7 +262,7 @@ class Features:
 
         `where` is Hazelcast's SQL-predicate syntax over the fields and `__key`; `columns` names the fields wanted. A
         field that only some records have is null elsewhere. Raises ConfigError for a field that no record has,
-        DecodeError for a value that is no Compact record.
+        DecodeError for a value that is no Compact record and no JSON object.
         """
         return self._loop.iterate(self._features.scan(where, columns))
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.errors import DecodeError, EncodeError
+from grid_inference.entries import by_format
+from grid_inference.errors import EncodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
 from grid_inference.records import RecordTable, pandas_module
@@ -16,8 +17,6 @@ from grid_inference.tables import Scan, to_pandas
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
     Schema,
-    decode_columns,
-    decode_record,
     encode_columns,
     encode_record,
     infer_record_schema,
@@ -25,8 +24,6 @@ from grid_inference.wire.compact import (
     schema_ids,
 )
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.json_columns import json_rows
-from grid_inference.wire.json_values import decode_json
 from grid_inference.wire.keys import decode_keys, encode_keys
 
 __all__ = ["Features", "python_keys"]
@@ -69,24 +66,36 @@ class Features:
         return len(data)
 
     async def get(self, key: Any) -> dict[str, Any] | None:
-        """One record as a dict, or None."""
-        value = await self._map.get(encode_keys([key])[0])
-        return None if value is None else await self._decoded(value)
+        """One record as a dict, or None; a record or an object in a field is a dict too.
+
+        Raises DecodeError for a value that is neither a Compact record nor a JSON object.
+        """
+        data = encode_keys([key])
+        value = await self._map.get(data[0])
+        if value is None:
+            return None
+        [(_, found)] = await by_format(self._link, self.name, data, Blobs.of([value]))
+        return found.records()[0]
 
     async def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
-        """Those records of the keys that are there, as columns, in the keys' order."""
+        """Those records of the keys that are there, as columns, in the keys' order; `a.b` is the field b of that in a.
+
+        A field that only some records have is null elsewhere. Raises DecodeError for a record that can't be read.
+        """
         data = encode_keys(keys, key_type)
         found, values = await self._map.get_batch(data)
         rows = rows_of(data, found)
         there = rows >= 0
-        return await self._table(python_keys(keys, data, there), values.take(rows[there]))
+        parts = await by_format(self._link, self.name, data.take(there), values.take(rows[there]))
+        return RecordTable.of(python_keys(keys, data, there), [(at, part.columns()) for at, part in parts])
 
     def scan(self, where: str | None = None, columns: Sequence[str] | None = None) -> AsyncGenerator[RecordTable]:
         """The records as they are now, in chunks of some thousand rows; in no order, and memory stays flat.
 
-        `where` is Hazelcast's SQL-predicate syntax over the fields and `__key`; `columns` names the fields wanted. A
-        field that only some records have is null elsewhere. Raises ConfigError for a field that no record has,
-        DecodeError for a value that is no Compact record.
+        `where` is Hazelcast's SQL-predicate syntax over the fields and `__key`; `columns` names the fields wanted. Both
+        take `a.b` for the field b of the record or object in a, and `a[0]` for an array's first element. A field that
+        only some records have is null elsewhere. Raises ConfigError for a field that no record has, DecodeError for a
+        value that is no Compact record and no JSON object.
         """
         return Scan(self._link, self.name, where, columns).tables()
 
@@ -133,27 +142,6 @@ class Features:
         await self._link.send_schema(schema)
         return encode_record(schema, record)
 
-    async def _decoded(self, value: bytes) -> dict[str, Any]:
-        blob = Blobs.of([value])
-        if bool(json_rows(blob)[0]):
-            return _json_object(value)
-        compact, ids = schema_ids(blob)
-        if not bool(compact[0]):
-            raise DecodeError(f"a record of {self.name!r} is neither a Compact record nor a JSON value")
-        schema = await self._link.schema(int(ids[0]))
-        return decode_record(schema, value, await self._link.nested_schemas(blob, schema))
-
-    async def _table(self, keys: list[Any], values: Blobs) -> RecordTable:
-        compact, ids = schema_ids(values)
-        parts: list[tuple[NDArray[np.int64], dict[str, Any]]] = []
-        for schema_id in np.unique(ids[compact]).tolist():
-            rows = np.flatnonzero(compact & (ids == schema_id))
-            schema = await self._link.schema(schema_id)
-            mine = values if rows.size == len(values) else values.take(rows)
-            nested = await self._link.nested_schemas(mine, schema)
-            parts.append((rows, decode_columns(mine, schema, None, schemas=nested)))
-        return RecordTable.of(keys, parts)
-
 
 def python_keys(asked: Any, data: Blobs, there: NDArray[np.bool_]) -> list[Any]:
     """Python keys of the rows that are there; whole numbers need not be decoded again."""
@@ -161,13 +149,6 @@ def python_keys(asked: Any, data: Blobs, there: NDArray[np.bool_]) -> list[Any]:
         found: list[Any] = asked[there].tolist()
         return found
     return decode_keys(data.take(there))
-
-
-def _json_object(value: bytes) -> dict[str, Any]:
-    found = decode_json(value)
-    if not isinstance(found, dict):
-        raise DecodeError("the JSON value is no object")
-    return cast("dict[str, Any]", found)
 
 
 def _columns_of(columns: Any) -> dict[str, Any]:

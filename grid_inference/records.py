@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from grid_inference.display import ROWS_SHOWN_MAX, table_html
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import Column, decode_record
+from grid_inference.wire.columns import Column, childless, join_columns
+from grid_inference.wire.compact import decode_record
 from grid_inference.wire.keys import decode_keys
 from grid_inference.wire.schema import FieldKind, Schema
 
@@ -133,15 +134,19 @@ class RecordTable:
 
     @classmethod
     @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
-    def of(cls, keys: list[Any], parts: list[tuple[NDArray[np.int64], dict[str, Column]]]) -> RecordTable:
-        """Put columns of several schemas together; a field that a record does not have is null there."""
-        if len(parts) == 1 and parts[0][0].size == len(keys):
-            return cls(keys, {name: _with_nulls(column) for name, column in parts[0][1].items()})
-        found: dict[str, list[tuple[NDArray[np.int64], NDArray[Any]]]] = {}
+    def of(cls, keys: list[Any], parts: list[tuple[NDArray[np.intp], dict[str, Column]]]) -> RecordTable:
+        """Put columns of several formats together; a field that a record does not have is null there.
+
+        A field `a` that is null in all of them is left out beside a field `a.b`.
+        """
+        found: dict[str, list[tuple[NDArray[np.intp], Column]]] = {}
         for rows, fields in parts:
             for name, column in fields.items():
-                found.setdefault(name, []).append((rows, _with_nulls(column)))
-        return cls(keys, {name: _joined(len(keys), each) for name, each in found.items()})
+                found.setdefault(name, []).append((rows, column))
+        whole = len(parts) == 1 and parts[0][0].size == len(keys)
+        columns = {name: each[0][1] if whole else join_columns(len(keys), each) for name, each in found.items()}
+        kept = childless({name: column.empty for name, column in columns.items()})
+        return cls(keys, {name: _with_nulls(columns[name]) for name in kept})
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -169,24 +174,6 @@ def pandas_module() -> Any:
         return import_module("pandas")
     except ImportError as error:
         raise ImportError("DataFrames need pandas: pip install 'grid-inference[pandas]'", name="pandas") from error
-
-
-def _joined(count: int, parts: list[tuple[NDArray[np.int64], NDArray[Any]]]) -> NDArray[Any]:
-    """One column of `count` rows from the rows that its parts are of; null elsewhere, as `RecordTable` has nulls."""
-    complete = sum(rows.size for rows, _ in parts) == count
-    kinds = {values.dtype.kind for _, values in parts}
-    shape = (count, *parts[0][1].shape[1:])
-    if complete and (kinds <= {"i", "u", "f"} or kinds == {"b"}):
-        column = np.empty(shape, np.result_type(*(values.dtype for _, values in parts)))
-    elif kinds <= set("iufb"):
-        column = np.full(shape, np.nan)
-    elif kinds <= set("mM") and len({values.dtype for _, values in parts}) == 1:
-        column = np.full(shape, "NaT", parts[0][1].dtype)
-    else:
-        column = np.full(shape, None, object)
-    for rows, values in parts:
-        column[rows] = values.astype(object) if column.dtype == np.object_ else values
-    return column
 
 
 def _with_nulls(column: Column) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 In: a text such as `score >= 0.9 AND NOT label = 'ok'`. Out: a boolean per row of a batch. As in Hazelcast, the field
 stands first, a bare field means `= true`, unquoted words are texts, a quote in a quoted text is doubled, and logic is
-two-valued: a null satisfies only `= null`, `!=` and NOT. `IS NULL` and arithmetic are not in that language.
+two-valued: a null satisfies only `= null`, `!=` and NOT. `IS NULL` and arithmetic are not in that language. One thing
+differs, `=` of decimals and moments: a member tells 1.5 from 1.50 and 12:00Z from 14:00+02:00, here these are equal.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import ConfigError
+from grid_inference.flow.literals import converted
+from grid_inference.wire.columns import Column
 
 __all__ = ["Where"]
 
 Mask = NDArray[np.bool_]
-Columns = Mapping[str, NDArray[Any]]
+Columns = Mapping[str, NDArray[Any] | Column]
 
 NESTING_MAX = 100
 TOKEN = re.compile(r"\s*(?:(?P<quoted>'(?:[^']|'')*')|(?P<operator><=|>=|<>|!=|==|[=<>(),])|(?P<word>[^\s'<>=!(),]+))")
@@ -55,20 +57,26 @@ class Where:
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields it reads."""
+        """The fields it reads, as they are written: `scores[1]` is one."""
         return frozenset(self._root.fields())
 
     def check(self, known: Iterable[str]) -> None:
         """Raise ConfigError if a field is not among the known ones."""
-        unknown = sorted(self.fields.difference(known))
+        names = set(known)
+        unknown = sorted(name for name in self.fields - names if _split_element(name)[0] not in names)
         if unknown:
             raise ConfigError(
                 f"where = {self.text!r}: there is no field {unknown[0]!r}",
-                remedy=f"the fields are {', '.join(sorted(known))}",
+                remedy=f"the fields are {', '.join(sorted(names))}",
             )
 
     def mask(self, columns: Columns) -> Mask:
-        """Which rows match. Columns are numpy arrays of one length: numbers, booleans, texts, or objects with None."""
+        """Which rows match, shape (n,). Columns are of one length n: numbers, booleans, or Python objects with None.
+
+        Each object is compared as what it is: texts, numbers, decimals, dates, times and timestamps may stand in one
+        column. A literal that is none of these raises ConfigError. An array's element is a column of its own, or the
+        array is a matrix of shape (n, k).
+        """
         self.check(columns)
         try:
             return self._root.mask(columns)
@@ -120,15 +128,13 @@ class _OnField(_Node):
     field: str
 
     def fields(self) -> Iterator[str]:
-        yield _split_element(self.field)[0]
+        yield self.field
 
     def mask(self, columns: Columns) -> Mask:
         values, valid = _column(columns, self.field)
-        if valid.all():
-            return np.asarray(self.test(values), np.bool_)
         found = np.full(values.shape[0], self.null_matches(), np.bool_)
-        if valid.any():
-            found[valid] = self.test(values[valid])
+        for rows in _rows_by_type(values, valid):
+            found[rows] = self.test(values[rows])
         return found
 
     def null_matches(self) -> bool:
@@ -152,7 +158,7 @@ class _Compare(_OnField):
         compare = COMPARISONS[self.symbol]
         if self.literal is None:
             return np.full(values.shape[0], compare is operator.ne)
-        return compare(values, _converted(self.literal, values, self.field))
+        return compare(values, converted(self.literal, values, self.field))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,7 @@ class _Between(_OnField):
     high: str
 
     def test(self, values: NDArray[Any]) -> Any:
-        low, high = _converted(self.low, values, self.field), _converted(self.high, values, self.field)
+        low, high = converted(self.low, values, self.field), converted(self.high, values, self.field)
         return np.asarray(values >= low, np.bool_) & np.asarray(values <= high, np.bool_)
 
 
@@ -172,7 +178,7 @@ class _In(_OnField):
     def test(self, values: NDArray[Any]) -> Any:
         found = np.zeros(values.shape[0], np.bool_)
         for literal in self.literals:
-            found |= np.asarray(values == _converted(literal, values, self.field), np.bool_)
+            found |= np.asarray(values == converted(literal, values, self.field), np.bool_)
         return found
 
 
@@ -183,51 +189,45 @@ class _Matches(_OnField):
     pattern: re.Pattern[str]
 
     def test(self, values: NDArray[Any]) -> Any:
-        if values.dtype.kind not in "UO":
-            raise ConfigError(f"{self.field} is a number, and LIKE, ILIKE and REGEX compare texts")
+        if not isinstance(values[0], str):
+            raise ConfigError(f"{self.field} is no text, and LIKE, ILIKE and REGEX compare texts")
         matches = self.pattern.fullmatch
         return np.fromiter((matches(str(value)) is not None for value in values), np.bool_, values.shape[0])
 
 
 def _split_element(field: str) -> tuple[str, int | None]:
-    """`scores[1]` as its column and index; `this.` before a field is Hazelcast's word for the value."""
-    field = field.removeprefix("this.")
+    """`scores[1]` as its column and index."""
     match = ELEMENT.fullmatch(field)
     return (match["name"], int(match["index"])) if match else (field, None)
 
 
 def _column(columns: Columns, field: str) -> tuple[NDArray[Any], Mask]:
     """A field's values, and which of them are not null."""
-    name, index = _split_element(field)
-    values = columns[name]
+    name, index = (field, None) if field in columns else _split_element(field)
+    column = columns[name]
+    values, valid = (column.values, column.valid) if isinstance(column, Column) else (column, None)
     if (values.ndim == 2) != (index is not None):
         raise ConfigError(f"{name} is {'an array: write ' + name + '[0]' if values.ndim == 2 else 'no array'}")
     if index is not None:
         if index >= values.shape[1]:
             return np.zeros(values.shape[0]), np.zeros(values.shape[0], np.bool_)
         values = values[:, index]
+    there = np.ones(values.shape[0], np.bool_) if valid is None else valid
     if values.dtype.kind == "O":
-        return values, np.asarray(values != None, np.bool_)  # noqa: E711  # element by element
-    return values, np.ones(values.shape[0], np.bool_)
+        there = there & np.asarray(values != None, np.bool_)  # noqa: E711  # element by element
+    return values, there
 
 
-def _converted(literal: str, values: NDArray[Any], field: str) -> Any:
-    """The literal as the column's type, as Hazelcast turns texts into the attribute's type."""
-    sample = values.flat[0] if values.dtype.kind == "O" and values.size else None
-    kind = values.dtype.kind if sample is None else np.asarray(sample).dtype.kind
-    try:
-        if kind == "b":
-            return {"true": True, "false": False}[literal.lower()]
-        if kind in "iu":
-            return int(literal)
-        if kind == "f":
-            return values.dtype.type(literal) if sample is None else float(literal)
-        if isinstance(sample, Decimal):
-            return Decimal(literal)
-    except (KeyError, ValueError, OverflowError, InvalidOperation):
-        wanted = {"b": "true or false", "f": "a number", "O": "a number"}.get(kind, "a whole number")
-        raise ConfigError(f"{field} is compared with {literal!r}, which is not {wanted}") from None
-    return literal
+def _rows_by_type(values: NDArray[Any], valid: Mask) -> Iterator[NDArray[np.intp]]:
+    """Rows that are not null, those of one type at a time."""
+    rows = np.flatnonzero(valid)
+    if values.dtype.kind != "O":
+        if rows.size:
+            yield rows
+        return
+    types = list(map(type, values[rows].tolist()))
+    for each in dict.fromkeys(types):
+        yield rows[np.fromiter((kind is each for kind in types), np.bool_, rows.size)]
 
 
 def _like(pattern: str, *, fold: bool) -> re.Pattern[str]:
@@ -311,14 +311,15 @@ class _Parser:
         """A field and what is asked of it."""
         if self._at_end() or self._peek() in KEYWORDS or self._peek() in (*COMPARISONS, "(", ")", ","):
             raise self._unexpected("a field")
-        field = self._take()
-        if not field.quoted and re.fullmatch(r"[-+.\d].*", field.text):
-            raise self._error(field.at, f"the field stands first, then the value, not {field.text}")
+        token = self._take()
+        if not token.quoted and re.fullmatch(r"[-+.\d].*", token.text):
+            raise self._error(token.at, f"the field stands first, then the value, not {token.text}")
+        field = token.text.removeprefix("this.")  # Hazelcast's word for the value
         if self._took("NOT"):
-            return _Not(self._asked(field.text))
+            return _Not(self._asked(field))
         if self._at_end() or self._peek() in ("AND", "OR", ")"):
-            return _Compare(field.text, "=", "true")
-        return self._asked(field.text)
+            return _Compare(field, "=", "true")
+        return self._asked(field)
 
     def _asked(self, field: str) -> _Node:
         if self._at_end() or self._peek() not in (*COMPARISONS, "BETWEEN", "IN", "LIKE", "ILIKE", "REGEX"):

@@ -30,6 +30,7 @@ from grid_inference.wire.compact import (
     decode_columns,
     decode_matrix,
     element_of,
+    has_field,
     is_nested,
 )
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF
@@ -129,7 +130,7 @@ def bind(
     signature = sources.signature
     if signature.array_field is not None:
         return _bind_array(sources, schema, signature.array_field)
-    found = {name: [field for field in sources.fields(name) if _has(schema, field)] for name in signature.names}
+    found = {name: [field for field in sources.fields(name) if has_field(schema, field)] for name in signature.names}
     missing = [name for name, fields in found.items() if not fields and not sources.can_do_without(name)]
     if missing:
         fields = [field for name in missing for field in sources.fields(name)]
@@ -162,10 +163,6 @@ def _direct(sources: Sources, schema: Schema) -> tuple[str, ...]:
     fields = [sources.field_alone(name) for name in sources.signature.names]
     plain = [field for field in fields if field is not None and field in schema.slots]
     return tuple(plain) if len(plain) == len(fields) and len(set(plain)) == len(plain) else ()
-
-
-def _has(schema: Schema, field: str) -> bool:
-    return field in schema.slots or element_of(schema, field) is not None or is_nested(schema, field)
 
 
 def _kind(schema: Schema, field: str) -> FieldKind | None:

@@ -1,4 +1,4 @@
-"""Keys and Compact records → Arrow arrays: strings and numbers from their bytes, with no Python object for each.
+"""Keys, Compact records and columns → Arrow arrays: a record's strings and numbers from their bytes, without an object.
 
 A null is an Arrow null, a NaN stays one. DATE is date32, TIME time64[us], TIMESTAMP timestamp[us],
 TIMESTAMP_WITH_TIMEZONE the same in UTC, an array a list; decimals take the narrowest type that holds them.
@@ -21,11 +21,14 @@ from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column
 from grid_inference.wire.compact_decode import decode_columns, decode_text_blobs
+from grid_inference.wire.compact_nested import element_of, has_field, nested_ids, split_wanted
+from grid_inference.wire.compact_record import Nesting
+from grid_inference.wire.compact_var import VarReader
 from grid_inference.wire.keys import decode_keys, key_texts
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NULLABLE_OF, FieldKind, Schema
 from grid_inference.wire.texts import arrow_texts
 
-__all__ = ["ArrowParts", "arrow_columns", "arrow_keys"]
+__all__ = ["ArrowParts", "arrow_array", "arrow_columns", "arrow_keys"]
 
 _TYPES: Mapping[FieldKind, Any] = MappingProxyType(
     {
@@ -44,6 +47,8 @@ _TYPES: Mapping[FieldKind, Any] = MappingProxyType(
     }
 )
 """Of one value. A DECIMAL's type follows from its digits."""
+_REMEDY = "name the columns that you want, without this one"
+_JSON_NAMES: Mapping[type, str] = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
 DECIMAL_DIGITS_MAX = 76
 """Of a decimal256."""
 _TEXT = layout.DATA_HEADER_BYTES + layout.LENGTH_BYTES
@@ -58,20 +63,41 @@ def arrow_columns(
 ) -> dict[str, Any]:
     """The wanted fields (or all) as Arrow arrays of n values; `values` are whole Data, all of this schema.
 
-    `schemas` are those of nested records, which become structs. Raises DecodeError for bytes that are no such record,
-    and for a decimal beyond 76 digits.
+    `schemas` are those of nested records, which become structs; `a.b` and `a[3]` are as in `decode_columns`. Raises
+    DecodeError for bytes that are no such record, and for a decimal beyond 76 digits.
     """
     names = list(schema.slots if wanted is None else wanted)
-    strings = [name for name in names if name in schema.slots and schema.slots[name].kind is FieldKind.STRING]
+    plain, paths = split_wanted(schema, names)
+    strings = [name for name in plain if name in schema.slots and schema.slots[name].kind is FieldKind.STRING]
     found = {name: arrow_texts(texts) for name, texts in decode_text_blobs(values, schema, strings).items()}
-    lengths = _array_lengths(values, schema, names)
-    others = [name for name in names if name not in found]
+    lengths = _array_lengths(values, schema, plain)
+    others = [name for name in plain if name not in found]
     for name, column in decode_columns(values, schema, others, lengths, schemas).items():
-        kind = schema.slots[name].kind
+        element = element_of(schema, name)
+        kind = _item_of(schema.slots[element[0]].kind) if element else schema.slots[name].kind
         if name in lengths and not _full(column):  # the arrays differ in length, or some are null
             column = decode_columns(values, schema, [name])[name]  # noqa: PLW2901
         found[name] = _array(name, kind, column)
+    for head, rest in paths.items():
+        found.update(_nested_arrays(values, schema, head, rest, schemas))
     return {name: found[name] for name in names}
+
+
+def _nested_arrays(
+    values: Blobs, schema: Schema, head: str, paths: Mapping[str, str], schemas: Mapping[int, Schema]
+) -> dict[str, Any]:
+    """Fields of the records nested in one field, by wanted name; `paths` says how the nested record calls each."""
+    rows, records = VarReader(values, schema).nested(schema.slots[head])
+    ids = nested_ids(records)
+    parts, order = ArrowParts(), np.full(len(values), -1)
+    for schema_id in np.unique(ids).tolist():
+        mine, inner = np.flatnonzero(ids == schema_id), Nesting(schemas).schema(schema_id)
+        there = {name: path for name, path in paths.items() if has_field(inner, path)}
+        arrays = arrow_columns(records.take(mine), inner, there.values(), schemas)
+        order[rows[mine]] = np.arange(parts.rows, parts.rows + mine.size)
+        parts.add(mine.size, {name: arrays[path] for name, path in there.items()})
+    places = pa.array(order, mask=order < 0)
+    return {name: parts.column(name).take(places).combine_chunks() for name in paths}
 
 
 def _array_lengths(values: Blobs, schema: Schema, names: Sequence[str]) -> dict[str, int]:
@@ -83,15 +109,17 @@ def _array_lengths(values: Blobs, schema: Schema, names: Sequence[str]) -> dict[
     return {name: len(column.values[0]) for name, column in first.items() if _full(column)}
 
 
+def _item_of(kind: FieldKind) -> FieldKind:
+    return ARRAY_OF.get(kind, ITEMS_OF.get(kind, kind))
+
+
 def _full(column: Column) -> bool:
     return column.valid is None or bool(column.valid.all())
 
 
 def _array(name: str, kind: FieldKind, column: Column) -> Any:
-    item = ARRAY_OF.get(kind, ITEMS_OF.get(kind, kind))
-    if item in NULLABLE_OF:
-        item = NULLABLE_OF[item]
-    wanted = _TYPES.get(item)
+    item = _item_of(kind)
+    wanted = _TYPES.get(NULLABLE_OF.get(item, item))
     if column.values.ndim == 2:
         return _lists(column, wanted)
     mask = None if column.valid is None else ~column.valid
@@ -105,7 +133,35 @@ def _array(name: str, kind: FieldKind, column: Column) -> Any:
     try:
         return pa.array(column.values, of_objects, mask=mask, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DecodeError(f"field {name!r} ({kind.name}) does not fit into Arrow: {error}") from None
+        raise _unfit(f"{name!r} ({kind.name})", error) from None
+
+
+def arrow_array(name: str, column: Column) -> Any:
+    """A column of no stated kind, as a JSON field's is: its values tell the type, which is null if there are none.
+
+    Raises DecodeError where they have no type in common, or one of them has none at all.
+    """
+    if column.empty:
+        return pa.nulls(len(column))
+    mask = None if column.valid is None else ~column.valid
+    if column.values.dtype.kind != "O":
+        return pa.array(column.values, mask=mask, from_pandas=False)
+    types: set[type] = set(map(type, column.values.tolist())) - {type(None)}
+    try:
+        return pa.array(column.values, pa.large_string() if types == {str} else None, mask=mask, from_pandas=False)
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
+        if len(types) == 1:
+            raise _unfit(repr(name), error) from None
+        raise _misfit(name, sorted({_JSON_NAMES.get(each, each.__name__) for each in types})) from None
+
+
+def _unfit(field: str, error: Exception) -> DecodeError:
+    return DecodeError(f"field {field} does not fit into Arrow: {error}", remedy=_REMEDY)
+
+
+def _misfit(name: str, kinds: Iterable[str]) -> DecodeError:
+    problem = f"field {name!r} differs from record to record and fits no one column: {', '.join(kinds)}"
+    return DecodeError(problem, remedy=_REMEDY)
 
 
 def _holds_endless_decimal(value: Any) -> bool:
@@ -156,11 +212,7 @@ class ArrowParts:
             kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type if schemas else pa.null()
             return pa.chunked_array(self._chunks(found, kind), kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            kinds = ", ".join(dict.fromkeys(str(array.type) for _, array in found))
-            raise DecodeError(
-                f"field {name!r} differs from record to record and fits no one column: {kinds}",
-                remedy="name the columns that you want, without this one",
-            ) from None
+            raise _misfit(name, dict.fromkeys(str(array.type) for _, array in found)) from None
 
     def _chunks(self, found: list[tuple[int, Any]], kind: Any) -> list[Any]:
         chunks: list[Any] = []

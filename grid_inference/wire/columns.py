@@ -1,8 +1,8 @@
-"""Columns of values with their nulls, and the Compact schema that a dict or a set of columns calls for."""
+"""Columns of values with their nulls, how several become one, and the Compact schema that they or a dict call for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -11,11 +11,21 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.errors import EncodeError
+from grid_inference.errors import DecodeError, EncodeError
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 from grid_inference.wire.schema import FieldKind, Schema
 
-__all__ = ["Column", "ColumnLike", "as_column", "infer_record_schema", "infer_schema"]
+__all__ = [
+    "Column",
+    "ColumnLike",
+    "as_column",
+    "childless",
+    "column_of",
+    "infer_record_schema",
+    "infer_schema",
+    "join_columns",
+    "objects_of",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +39,11 @@ class Column:
 
     def __len__(self) -> int:
         return self.values.shape[0]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no value that is not null."""
+        return not len(self) or (self.valid is not None and not self.valid.any())
 
     def present(self) -> NDArray[np.bool_]:
         """Which rows of a column of shape (n,) have a value that is neither null nor NaN, shape (n,)."""
@@ -53,6 +68,67 @@ def as_column(name: str, values: ColumnLike) -> Column:
     if column.valid is not None and column.valid.shape != column.values.shape[:1]:
         raise EncodeError(f"column {name!r} has {len(column)} values and {column.valid.size} marks of validity")
     return column
+
+
+def column_of(values: Sequence[Any]) -> Column:
+    """The narrowest column that holds Python values: bool, int64, float64, or objects; None is a null."""
+    valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    types: set[type] = {type(value) for value in values} - {type(None)}
+    if types == {bool}:
+        return Column(np.array([value is True for value in values], np.bool_), valid)
+    if not types <= {int, float}:
+        return objects_of(values)
+    numbers = [0 if value is None else value for value in values]
+    if types == {int} and INT64_MIN <= min(numbers) <= max(numbers) <= INT64_MAX:
+        return Column(np.array(numbers, np.int64), valid)
+    return Column(np.array(list(map(float, numbers)), np.float64), valid)
+
+
+def objects_of(values: Sequence[Any]) -> Column:
+    """A column of Python values just as they are; None is a null."""
+    column = Column(np.empty(len(values), np.object_), np.array([value is not None for value in values], np.bool_))
+    for row, value in enumerate(values):  # at once, numpy would take lists apart
+        column.values[row] = value
+    return column
+
+
+def join_columns(count: int, parts: Sequence[tuple[NDArray[Any], Column]]) -> Column:
+    """One column of `count` rows from columns that hold some of them; the other rows are null.
+
+    Numbers of several dtypes become the one that holds them all, and so do moments; else there are Python objects, as
+    where there is no value at all.
+    """
+    parts = [(rows, column) for rows, column in parts if not (column.values.dtype == np.object_ and column.empty)]
+    if not parts:
+        return Column(np.full(count, None, np.object_), np.zeros(count, np.bool_))
+    dtype, shapes = _common_dtype([column.values for _, column in parts]), {c.values.shape[1:] for _, c in parts}
+    if len(shapes) > 1:
+        raise DecodeError("records hold a field as a number and as an array")
+    values = np.zeros((count, *shapes.pop()), dtype)
+    if dtype.kind in "mMO":
+        values[...] = None if dtype.kind == "O" else np.array("NaT", dtype)
+    valid = np.zeros(count, np.bool_)
+    for rows, column in parts:
+        values[rows] = column.values
+        valid[rows] = True if column.valid is None else column.valid
+    return Column(values, valid)
+
+
+def _common_dtype(arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
+    dtypes = {array.dtype for array in arrays}
+    if len(dtypes) == 1:
+        return dtypes.pop()
+    kinds = {dtype.kind for dtype in dtypes}
+    return np.result_type(*dtypes) if kinds <= set("if") or kinds == {"M"} else np.dtype(np.object_)
+
+
+def childless(columns: Mapping[str, bool]) -> list[str]:
+    """Names of columns, but for those that hold nothing and whose fields stand as columns of their own.
+
+    `columns` says of each whether it is empty: of `a`, null or missing everywhere, and `a.b` only `a.b` is left.
+    """
+    parents = {name[:at] for name in columns for at, letter in enumerate(name) if letter == "."}
+    return [name for name, empty in columns.items() if not (empty and name in parents)]
 
 
 _KIND_NAMES = {

@@ -19,10 +19,10 @@ and one of strings, dates, times, decimals or records, is like a record: int32 b
 A nested record is all of the above from the schema id on; its table points into itself.
 """
 
-from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema
+from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_record_schema, infer_schema, join_columns
 from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
 from grid_inference.wire.compact_encode import encode_columns
-from grid_inference.wire.compact_nested import element_of, is_nested, join_columns, nested_schema_ids
+from grid_inference.wire.compact_nested import element_of, flat_names, has_field, is_nested, nested_schema_ids
 from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, decode_record, encode_record
 from grid_inference.wire.schema import Field, FieldKind, Schema
 
@@ -42,6 +42,8 @@ __all__ = [
     "element_of",
     "encode_columns",
     "encode_record",
+    "flat_names",
+    "has_field",
     "infer_record_schema",
     "infer_schema",
     "is_nested",

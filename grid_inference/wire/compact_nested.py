@@ -1,4 +1,4 @@
-"""Records nested in Compact records: which schemas occur, what `a.b` and `a[3]` mean, columns joined from several.
+"""Records nested in Compact records: which schemas occur, which fields that makes, what `a.b` and `a[3]` mean.
 
 A nested record lies in the variable part like any other value: its schema id, then as in `compact.py` from there on. So
 it is read as if it were a Data that begins eight bytes earlier; no header of it is looked at.
@@ -7,21 +7,20 @@ it is read as if it were a Data that begins eight bytes earlier; no header of it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column
-from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS
+from grid_inference.wire.columns import childless
+from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, Nesting
 from grid_inference.wire.compact_var import VarReader
 from grid_inference.wire.layout import DATA_HEADER_BYTES
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, SCHEMA_ID_BYTES, FieldKind, Schema
 
-__all__ = ["element_of", "has_field", "is_nested", "join_columns", "nested_ids", "nested_schema_ids", "split_wanted"]
+__all__ = ["element_of", "flat_names", "has_field", "is_nested", "nested_ids", "nested_schema_ids", "split_wanted"]
 
 _ELEMENT = re.compile(r"(?P<field>.*)\[(?P<index>[0-9]{1,9})\]", re.DOTALL)
 
@@ -100,64 +99,57 @@ def split_wanted(schema: Schema, names: Sequence[str]) -> tuple[list[str], dict[
         head = None if name in schema.slots else _head(schema, name)
         if head is None:
             plain.append(name)
-        else:
+        elif schema.slots[head].kind is FieldKind.COMPACT:
             paths.setdefault(head, {})[name] = name[len(head) + 1 :]
+        else:
+            kind = schema.slots[head].kind.name
+            raise DecodeError(f"field {head!r} of {schema.type_name} is {kind}: there is no {name!r} in it")
     return plain, paths
 
 
 def has_field(schema: Schema, name: str) -> bool:
-    """Whether a name, which may lead into a nested record or an array, begins with a field of the schema."""
-    return name in schema.slots or element_of(schema, name) is not None or _head(schema, name) is not None
+    """Whether a name is a field of the schema, an element of one, or leads into one that holds nested records."""
+    return name in schema.slots or element_of(schema, name) is not None or is_nested(schema, name)
 
 
 def is_nested(schema: Schema, name: str) -> bool:
     """Whether a name leads into a nested record; what is there, that record's own schema tells."""
     if name in schema.slots or element_of(schema, name) is not None:
         return False
-    return any(schema.slots[head].kind is FieldKind.COMPACT for head in _heads(schema, name))
-
-
-def _heads(schema: Schema, name: str) -> list[str]:
-    """The fields that a name with dots begins with, the shortest first."""
-    return [name[:i] for i, letter in enumerate(name) if letter == "." and name[:i] in schema.slots]
+    head = _head(schema, name)
+    return head is not None and schema.slots[head].kind is FieldKind.COMPACT
 
 
 def _head(schema: Schema, name: str) -> str | None:
-    """The field into whose nested records a name leads; None if there is no such field."""
-    heads = _heads(schema, name)
-    head = next((each for each in heads if schema.slots[each].kind is FieldKind.COMPACT), None)
-    if heads and head is None:
-        kind = schema.slots[heads[0]].kind.name
-        raise DecodeError(f"field {heads[0]!r} of {schema.type_name} is {kind}: there is no {name!r} in it")
-    return head
+    """The field that a name with dots begins with, one that holds nested records if there is any such."""
+    heads = [name[:i] for i, letter in enumerate(name) if letter == "." and name[:i] in schema.slots]
+    return next((each for each in heads if schema.slots[each].kind is FieldKind.COMPACT), heads[0] if heads else None)
 
 
-# ---- columns of several schemas
+def flat_names(values: Blobs, schema: Schema, schemas: Mapping[int, Schema] = NO_SCHEMAS) -> list[str]:
+    """The fields of `values`, which are of one schema; instead of a field that holds nested records theirs, as `a.b`.
 
-
-def join_columns(count: int, parts: Sequence[tuple[NDArray[np.intp], Column]]) -> Column:
-    """One column of `count` rows from columns that hold some of them; the other rows are null.
-
-    Numbers of several dtypes become the one that holds them all, and so do moments; else there are Python objects.
+    In order of name. A field that is null in every record stands as itself, and so does one whose own name has a dot.
+    `schemas` are those of the nested records.
     """
-    if not parts:
-        return Column(np.full(count, None, np.object_), np.zeros(count, np.bool_))
-    dtype, shapes = _common_dtype([column.values for _, column in parts]), {c.values.shape[1:] for _, c in parts}
-    if len(shapes) > 1:
-        raise DecodeError("nested records hold a field as a number and as an array")
-    values = np.zeros((count, *shapes.pop()), dtype)
-    if dtype.kind in "mMO":
-        values[...] = None if dtype.kind == "O" else np.array("NaT", dtype)
-    valid = np.zeros(count, np.bool_)
-    for rows, column in parts:
-        values[rows] = column.values
-        valid[rows] = True if column.valid is None else column.valid
-    return Column(values, valid)
+    search = _Search(schemas, set(), values.nbytes // SCHEMA_ID_BYTES)
+    empty: dict[str, bool] = {}
+    for name, is_empty in _flat_names(search, values, schema, 0):
+        empty[name] = is_empty and empty.get(name, True)
+    return sorted(childless(empty))
 
 
-def _common_dtype(arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
-    dtypes = {array.dtype for array in arrays}
-    if len(dtypes) == 1:
-        return dtypes.pop()
-    kinds = {dtype.kind for dtype in dtypes}
-    return np.result_type(*dtypes) if kinds <= set("if") or kinds == {"M"} else np.dtype(np.object_)
+def _flat_names(search: _Search, values: Blobs, schema: Schema, depth: int) -> Iterator[tuple[str, bool]]:
+    """The names, and of each whether it is of nested records that are all null."""
+    for slot in schema.slots.values():
+        if slot.kind is not FieldKind.COMPACT or "." in slot.name or depth == NESTING_MAX:
+            yield slot.name, False
+            continue
+        records = VarReader(values, schema).nested(slot)[1]
+        ids = search.visit(records)
+        if not len(records):
+            yield slot.name, True
+        for each in np.unique(ids).tolist():
+            inner = Nesting(search.schemas).schema(each)
+            for name, is_empty in _flat_names(search, records.take(ids == each), inner, depth + 1):
+                yield f"{slot.name}.{name}", is_empty

@@ -14,7 +14,7 @@ import numpy as np
 from grid_inference.errors import DecodeError, EncodeError
 from grid_inference.wire.compact_decimal import decode_decimal, encode_decimal
 from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal, encode_temporal, is_null_temporal
-from grid_inference.wire.layout import TYPE_COMPACT
+from grid_inference.wire.layout import NESTING_MAX, TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
 __all__ = [
@@ -29,9 +29,6 @@ __all__ = [
     "item_places",
     "offset_bytes",
 ]
-
-NESTING_MAX = 8
-"""So many records may lie one in the other, the outermost not counted."""
 
 _STRUCTS = {kind: struct.Struct(f">{code}") for kind, code in zip(NUMBER_DTYPES, "bhiqfd", strict=True)}
 _BYTE = struct.Struct("B")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column
+from grid_inference.wire.columns import Column, objects_of
 from grid_inference.wire.compact_record import TOP, Nesting, decode_value, item_places
 from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES
@@ -65,7 +65,7 @@ class VarReader:
             lists = self._objects(slot.kind, offsets, offsets >= 0).values.tolist()
         except DecodeError as error:
             raise DecodeError(f"field {slot.name!r} ({slot.kind.name}) of {self._type_name}: {error}") from None
-        return _objects_of([items[index] if items is not None and index < len(items) else None for items in lists])
+        return objects_of([items[index] if items is not None and index < len(items) else None for items in lists])
 
     def texts(self, slot: Slot) -> Blobs:
         """The bytes of one STRING field's values where they lie; a null's length is -1."""
@@ -205,12 +205,6 @@ class VarReader:
         for row, (start, offset, size) in zip(rows.tolist(), self._spans(rows, offsets), strict=True):
             values[row] = decode_value(kind, bytes(whole[start : start + size]), offset, size, self._nesting)
         return Column(values, valid)
-
-
-def _objects_of(items: list[Any]) -> Column:
-    values = np.empty(len(items), np.object_)
-    values[:] = items
-    return Column(values, np.array([item is not None for item in items], np.bool_))
 
 
 def _as_data(values: Blobs, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Blobs:

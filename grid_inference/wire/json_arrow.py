@@ -10,7 +10,7 @@ top-level `null` at the start (segmentation fault), NaN and Infinity, a byte ord
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.columns import Column
-from grid_inference.wire.json_lookup import Path, find, parse_object, parse_path
-from grid_inference.wire.layout import INT64_MAX, INT64_MIN
+from grid_inference.wire.json_lookup import Path, find, is_step, parse_object, parse_path
+from grid_inference.wire.layout import INT64_MAX, INT64_MIN, NESTING_MAX
 
-__all__ = ["ArrowReader", "RefusedError", "suited"]
+__all__ = ["ArrowReader", "RefusedError", "field_names", "suited"]
 
 pc: Any = pyarrow.compute  # makes its functions at import, which a type checker can't see
 
@@ -90,9 +90,7 @@ class ArrowReader:
 
         `learn`: if the sampled rows' types do not fit all rows, look for rows that show others, and try again.
         """
-        whole = b"\n".join(texts) + b"\n"
-        if np.count_nonzero(np.frombuffer(whole, np.uint8) == _NEWLINE) != len(texts):
-            whole = b"\n".join(text.translate(_ONE_LINE) for text in texts) + b"\n"
+        whole = _lines(texts)
         try:
             table = self._learn_and_read(whole, len(texts)) if learn else _read(whole, self._schema(), len(texts))
             columns = {name: _column(table, name, self._sample) for name in self._names}
@@ -117,6 +115,14 @@ class ArrowReader:
 
 class _TypesError(Exception):
     """A field's values are of types that no column of Arrow's holds as Python would."""
+
+
+def _lines(texts: Sequence[bytes]) -> bytes:
+    """Texts that are `suited`, one a line."""
+    whole = b"\n".join(texts) + b"\n"
+    if np.count_nonzero(np.frombuffer(whole, np.uint8) == _NEWLINE) != len(texts):
+        whole = b"\n".join(text.translate(_ONE_LINE) for text in texts) + b"\n"
+    return whole
 
 
 def _is_encodable(name: str) -> bool:
@@ -144,6 +150,27 @@ def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:
         except DecodeError:
             continue
     return records
+
+
+# ---- names
+
+
+def field_names(texts: Sequence[bytes]) -> list[str] | None:
+    """The names in all `flat` objects that the texts are; None if Arrow can't tell, as where types or names are odd."""
+    if not suited(texts, ()).all():
+        return None
+    try:
+        return list(_flat_names(_read(_lines(texts), None, len(texts)).schema, 0))
+    except (RefusedError, _TypesError):
+        return None
+
+
+def _flat_names(fields: Iterable[Any], depth: int) -> Iterator[str]:
+    for each in fields:
+        inner: list[Any] = list(each.type) if pa.types.is_struct(each.type) else []
+        if depth > NESTING_MAX or not is_step(each.name) or (not inner and pa.types.is_struct(each.type)):
+            raise _TypesError
+        yield from (f"{each.name}.{name}" for name in _flat_names(inner, depth + 1)) if inner else [each.name]
 
 
 # ---- types
@@ -230,9 +257,10 @@ def _unsure(node: _Node, key: str, kind: Any, keys: dict[str, bytes]) -> None:
 # ---- values
 
 
-def _read(whole: bytes, schema: Any, count: int) -> Any:
-    """A table of one chunk and `count` rows. Raises RefusedError."""
-    parse = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+def _read(whole: bytes, schema: Any | None, count: int) -> Any:
+    """A table of one chunk and `count` rows: what the schema says, or without one all there is. Raises RefusedError."""
+    others = "infer" if schema is None else "ignore"
+    parse = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=others)
     read = arrow_json.ReadOptions(use_threads=False, block_size=len(whole) + 1)
     try:
         table = arrow_json.read_json(pa.py_buffer(whole), read_options=read, parse_options=parse)

@@ -12,7 +12,8 @@ is read by Python's parser. Both ways give the same: what a row is read as never
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,19 +22,15 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column
-from grid_inference.wire.json_arrow import ArrowReader, RefusedError, suited
-from grid_inference.wire.json_lookup import find, parse_object
-from grid_inference.wire.layout import (
-    DATA_HEADER_BYTES,
-    INT64_MAX,
-    INT64_MIN,
-    LENGTH_BYTES,
-    TYPE_JSON,
-    TYPE_OFFSET,
-)
+from grid_inference.wire.columns import Column, childless, column_of, objects_of
+from grid_inference.wire.json_arrow import ArrowReader, RefusedError, field_names, suited
+from grid_inference.wire.json_lookup import find, flat, parse_object
+from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES, TYPE_JSON, TYPE_OFFSET
 
-__all__ = ["decode_json_columns", "json_rows"]
+__all__ = ["FIELDS_MAX", "decode_json_columns", "decode_json_table", "json_names", "json_rows"]
+
+FIELDS_MAX = 4096
+"""So many columns are made of fields that nobody named: objects with keys of their own must not fill the memory."""
 
 _TEXT_OFFSET = DATA_HEADER_BYTES + LENGTH_BYTES
 _ARROW_ROWS_MIN = 64
@@ -72,6 +69,51 @@ def decode_json_columns(values: Blobs, names: Sequence[str]) -> tuple[dict[str, 
     damaged.update((int(rows[row]), reason) for row, reason in batch.damaged.items())
     whole = {name: _spread(column, rows, len(values)) for name, column in columns.items() if column is not None}
     return whole, dict(sorted(damaged.items()))
+
+
+def decode_json_table(values: Blobs) -> tuple[dict[str, Column], dict[int, str]]:
+    """All fields of n JSON values as columns, in order of name, and the reason of each damaged row.
+
+    The names are those of `flat`: `a.b` for the field b of the object in a. The columns are as `decode_json_columns`
+    gives them, but for a field that is an object in some rows and something else in others: it is null where it is an
+    object, whose fields have columns of their own. Raises DecodeError if there are more than FIELDS_MAX fields.
+    """
+    rows, texts, damaged = _texts(values)
+    names = field_names(texts) if len(texts) >= _ARROW_ROWS_MIN else None
+    if names is not None:
+        _check_count(names)
+        return decode_json_columns(values, sorted(names))
+    cells: dict[str, dict[int, Any]] = {}
+    for row, text in zip(rows.tolist(), texts, strict=True):
+        try:
+            record = parse_object(text)
+        except DecodeError as error:
+            damaged[row] = str(error)
+            continue
+        for name, value in flat(record).items():
+            cells.setdefault(name, {})[row] = value
+        _check_count(cells)
+    found = {name: column_of([cells[name].get(row) for row in range(len(values))]) for name in sorted(cells)}
+    kept = childless({name: column.empty for name, column in found.items()})
+    return {name: _without_marks(found[name]) for name in kept}, dict(sorted(damaged.items()))
+
+
+def json_names(values: Blobs) -> set[str]:
+    """The names of all fields of n JSON values, as `flat` has them, but for damaged rows."""
+    _, texts, _ = _texts(values)
+    names = field_names(texts)
+    if names is not None:
+        return set(names)
+    found = set[str]()
+    for text in texts:
+        with suppress(DecodeError):
+            found.update(flat(parse_object(text)))
+    return found
+
+
+def _check_count(names: Sized) -> None:
+    if len(names) > FIELDS_MAX:
+        raise DecodeError(f"there are more than {FIELDS_MAX} fields (FIELDS_MAX)", remedy="name the columns you want")
 
 
 def _texts(values: Blobs) -> tuple[NDArray[np.intp], list[bytes], dict[int, str]]:
@@ -132,15 +174,15 @@ class _Batch:
 
     def column(self, name: str) -> Column | None:
         """One field of all rows; None if they are of mixed types, and Arrow's part has lost which were integers."""
-        single = _typed(self._found[name])
+        single = column_of(self._found[name])
         parts = [(part.rows, part.columns[name]) for part in self._parts]
-        dtypes = {column.values.dtype for _, column in [*parts, (None, single)] if _has_values(column)}
+        dtypes = {column.values.dtype for _, column in [*parts, (None, single)] if not column.empty}
         if dtypes <= {np.dtype(np.int64), np.dtype(np.float64)} or len(dtypes) == 1:
             dtype = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float64)
-        elif any(column.values.dtype == np.float64 and _has_values(column) for _, column in parts):
+        elif any(column.values.dtype == np.float64 and not column.empty for _, column in parts):
             return None
         else:
-            dtype, single = np.dtype(np.object_), _objects(self._found[name])
+            dtype, single = np.dtype(np.object_), objects_of(self._found[name])
         parts.append((np.array(self._rows, np.intp), single))
         return _joined(parts, dtype, len(self._texts))
 
@@ -180,37 +222,12 @@ class _Batch:
 # ---- columns
 
 
-def _typed(values: list[Any]) -> Column:
-    """The narrowest column that holds the values."""
-    valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
-    types: set[type] = {type(value) for value in values} - {type(None)}
-    if types == {bool}:
-        return Column(np.array([value is True for value in values], np.bool_), valid)
-    if not types <= {int, float}:
-        return _objects(values)
-    numbers = [0 if value is None else value for value in values]
-    if types == {int} and INT64_MIN <= min(numbers) <= max(numbers) <= INT64_MAX:
-        return Column(np.array(numbers, np.int64), valid)
-    return Column(np.array(list(map(float, numbers)), np.float64), valid)
-
-
-def _objects(values: list[Any]) -> Column:
-    column = Column(np.empty(len(values), np.object_), np.array([value is not None for value in values], np.bool_))
-    for row, value in enumerate(values):  # at once, numpy would take lists apart
-        column.values[row] = value
-    return column
-
-
-def _has_values(column: Column) -> bool:
-    return len(column) > 0 and (column.valid is None or bool(column.valid.any()))
-
-
 def _joined(parts: list[tuple[NDArray[np.intp], Column]], dtype: np.dtype[Any], count: int) -> Column:
     """Columns of some rows each as one of all rows; rows in none of them are not valid."""
     values = np.full(count, None, dtype) if dtype == np.object_ else np.zeros(count, dtype)
     valid = np.zeros(count, np.bool_)
     for rows, column in parts:
-        if not _has_values(column):
+        if column.empty:
             continue
         found = column.values.astype(dtype)  # of ints to objects: Python's own
         if dtype == np.object_ and column.valid is not None:
@@ -224,4 +241,9 @@ def _spread(column: Column, rows: NDArray[np.intp], count: int) -> Column:
     """The column of all values, from that of those with a right header."""
     if rows.size < count:
         column = _joined([(rows, column)], column.values.dtype, count)
+    return _without_marks(column)
+
+
+def _without_marks(column: Column) -> Column:
+    """A column whose `valid` is None if all are."""
     return column if column.valid is not None and not column.valid.all() else Column(column.values)

@@ -7,8 +7,9 @@ import struct
 from typing import Any
 
 from grid_inference.errors import DecodeError
+from grid_inference.wire.json_lookup import parse_object
 
-__all__ = ["decode_bytes", "decode_json", "encode_bytes", "encode_json"]
+__all__ = ["decode_bytes", "decode_json", "decode_json_object", "encode_bytes", "encode_json"]
 
 _head = struct.Struct(">iii")
 _JSON = -130
@@ -28,6 +29,11 @@ def decode_json(data: bytes) -> Any:
         raise DecodeError("a JSON value is nested too deeply") from None
     except ValueError as error:
         raise DecodeError(f"a JSON value can't be parsed: {error}") from None
+
+
+def decode_json_object(data: bytes) -> dict[str, Any]:
+    """The object of a HazelcastJsonValue's Data, read as strictly as its columns are: NaN is not JSON."""
+    return parse_object(_decode(_JSON, data, "a JSON value"))
 
 
 def encode_bytes(content: bytes) -> bytes:

@@ -20,6 +20,8 @@ LENGTH_BYTES = 4
 """Bytes of a length in front of strings and arrays."""
 DATA_HEADER = struct.Struct(">ii")
 """Partition hash and type id."""
+NESTING_MAX = 8
+"""So many records may lie one in the other, the outermost not counted; a name may have so many dots."""
 
 TYPE_NULL = 0
 TYPE_BYTE = -3

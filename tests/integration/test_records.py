@@ -191,7 +191,10 @@ def test_a_record_within_a_record_is_read_as_a_dict(local_grid: gi.Grid, names: 
     features = local_grid.features(names.features)
     assert features.get(1) == {"name": "Ann", "address": {"city": "Ghent"}}
     assert features.get(2) == {"name": "Bo", "address": None}
-    assert features.get_batch([1, 2])["address"].tolist() == [{"city": "Ghent"}, None]
+    assert features.get_batch([1, 2])["address.city"].tolist() == ["Ghent", None]
+    assert features.to_arrow("address.city = 'Ghent'", ["address"]).to_pylist() == [
+        {"key": 1, "address": {"city": "Ghent"}}
+    ]
 
 
 def test_declared_inputs_feed_a_model_from_any_records(local_grid: gi.Grid, names: Names) -> None:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
+import hazelcast
 import numpy as np
 import pyarrow as pa
 import pytest
+from hazelcast.config import IntType
+from hazelcast.core import HazelcastJsonValue
+from hazelcast.predicate import sql
 
 import grid_inference as gi
 from grid_inference import aio
-from grid_inference.wire.json_values import encode_json
+from grid_inference.grid.maps import GridMap
 from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.layout import NESTING_MAX
 from tests.integration.conftest import FEATURES, Names, batch, until
 
 ROWS = 3_000
@@ -154,16 +163,286 @@ def test_an_empty_map_is_an_empty_table(local_grid: gi.Grid, names: Names) -> No
     assert len(features.to_pandas()) == 0
 
 
-def test_a_value_that_is_no_record_is_refused_by_its_key(local_grid: gi.Grid, names: Names) -> None:
-    async def put_odd() -> None:
-        async with await aio.connect(local_grid._grid.config) as grid:
-            await grid.link.create_map(names.features)
-            await grid.features(names.features)._map.set(encode_keys([7])[0], encode_json({"a": 1}))
+# ---- JSON values, and maps of several formats
 
-    local_grid.features(names.features).put(1, {"a": 1.0})
-    asyncio.run(put_odd())
-    with pytest.raises(gi.DecodeError, match=r"key 7 .*no Compact record"):
-        local_grid.features(names.features).to_arrow()
+
+@contextmanager
+def stock_map(grid: gi.Grid, name: str) -> Iterator[Any]:
+    """A map as the ordinary client has it."""
+    client = hazelcast.HazelcastClient(
+        cluster_name=grid.cluster_name,
+        cluster_members=[grid.address],
+        default_int_type=IntType.LONG,
+        statistics_enabled=False,
+    )
+    try:
+        yield client.get_map(name).blocking()
+    finally:
+        client.shutdown()
+
+
+def put_json(grid: gi.Grid, name: str, records: dict[int, Any]) -> None:
+    with stock_map(grid, name) as values:
+        values.put_all({key: HazelcastJsonValue(json.dumps(record)) for key, record in records.items()})
+
+
+def json_record(key: int) -> dict[str, Any]:
+    return {
+        "city": [None, "Ghent", "Łódź"][key % 3],
+        "place": None if key % 5 == 0 else {"zip": key, "at": {"lat": key / 2, "high": key % 2 == 0}},
+        "tags": [f"t{i}" for i in range(key % 3)],
+    } | ({"rare": key} if key % 7 == 0 else {})
+
+
+def test_json_values_are_tables(local_grid: gi.Grid, names: Names) -> None:
+    records = {key: json_record(key) for key in range(3_000)}
+    put_json(local_grid, names.features, records)
+    features = local_grid.features(names.features)
+    assert features.get(8) == records[8]
+    table = features.to_arrow()
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "key": "int64",
+        "city": "large_string",
+        "place.at.high": "bool",
+        "place.at.lat": "double",
+        "place.zip": "int64",
+        "rare": "int64",
+        "tags": "list<item: string>",
+    }
+    for row in table.to_pylist():
+        record = records[row["key"]]
+        place = record["place"] or {"zip": None, "at": {"lat": None, "high": None}}
+        assert (row["city"], row["tags"], row["rare"]) == (record["city"], record["tags"], record.get("rare"))
+        assert (row["place.zip"], row["place.at.lat"]) == (place["zip"], place["at"]["lat"])
+        assert row["place.at.high"] is place["at"]["high"]
+    keys = [4, 77, 99_999, 15]
+    found = features.get_batch(keys)
+    assert found.keys == [4, 77, 15]
+    np.testing.assert_array_equal(found["place.zip"], [4, 77, np.nan])
+    assert found["tags"].tolist() == [["t0"], ["t0", "t1"], []]
+    frame = features.to_pandas("place.at.lat BETWEEN 100 AND 101 AND tags[0] = 't0'", ["place.zip", "tags[1]", "place"])
+    assert frame["place.zip"].to_dict() == {key: key for key in (200, 201, 202) if key % 3 and key % 5}
+    assert frame["tags[1]"].isna().to_dict() == {key: key % 3 < 2 for key in frame.index}
+    assert frame["place"][202] == records[202]["place"]
+    assert sum(len(chunk) for chunk in features.scan("rare = null", ["city"])) == 3_000 - len(range(0, 3_000, 7))
+
+
+def test_records_of_several_formats_are_one_table(local_grid: gi.Grid, names: Names) -> None:
+    features = local_grid.features(names.features)
+    features.put_batch({"n": np.arange(100), "city": np.full(100, "Ghent", object), "key": np.arange(100)}, key="key")
+    features.put(100, {"n": 100.5, "at": dt.datetime(2026, 5, 1, tzinfo=dt.UTC)})
+    put_json(local_grid, names.features, {key: {"n": key, "city": None, "a": {"b": "x"}} for key in range(101, 200)})
+    table = features.to_arrow()
+    assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
+        "key": "int64",
+        "n": "double",
+        "city": "large_string",
+        "at": "timestamp[us, tz=UTC]",
+        "a.b": "large_string",
+    }
+    rows = {row["key"]: row for row in table.to_pylist()}
+    assert [rows[key]["n"] for key in (5, 100, 150)] == [5, 100.5, 150]
+    assert [rows[key]["city"] for key in (5, 100, 150)] == ["Ghent", None, None]
+    assert [rows[key]["a.b"] for key in (5, 100, 150)] == [None, None, "x"]
+    found = features.get_batch([150, 100, 5])
+    assert found["n"].tolist() == [150, 100.5, 5]
+    assert found["a.b"].tolist() == ["x", None, None]
+    assert np.isnat(found["at"]).tolist() == [True, False, True]
+    assert sorted(features.to_arrow("n >= 99 AND NOT a.b = 'x'", [])["key"].to_pylist()) == [99, 100]
+    assert features.to_arrow("at > '2026-01-01T00:00:00Z'", ["a.b"]).to_pylist() == [{"key": 100, "a.b": None}]
+
+
+MOMENTS = {
+    "day": dt.date(2026, 5, 1),
+    "clock": dt.time(12, 30, 0, 500_000),
+    "at": dt.datetime(2026, 5, 1, 12, 30),  # noqa: DTZ001  # a TIMESTAMP has no zone
+    "zoned": dt.datetime(2026, 5, 1, 12, 30, tzinfo=dt.timezone(dt.timedelta(hours=2))),
+    "price": Decimal("1.50"),
+    "count": 5,
+    "tags": ["a", "b"],
+}
+LATER = {
+    "day": dt.date(2026, 5, 2),
+    "clock": dt.time(23, 0),
+    "at": dt.datetime(2026, 5, 1, 12, 30, 1),  # noqa: DTZ001
+    "zoned": dt.datetime(2026, 5, 1, 23, 0, tzinfo=dt.UTC),
+    "price": Decimal("2.25"),
+    "count": 6,
+    "tags": ["b"],
+}
+
+
+@pytest.fixture(scope="module")
+def moments(local_grid: gi.Grid) -> gi.Features:
+    features = local_grid.features("moments-tables")
+    features.put(1, MOMENTS)
+    features.put(2, LATER)
+    features.put(3, {"other": 1.0})
+    return features
+
+
+@pytest.fixture(scope="module")
+def places(local_grid: gi.Grid) -> gi.Features:
+    records = {
+        1: {"a": {"b": 1, "c": {"d": "x"}}, "tags": ["u"], "n": 1},
+        2: {"a": {"b": 2}, "n": 2.5, "o": [{"k": 7}]},
+    }
+    put_json(local_grid, "places-tables", records | {3: {"a": None, "n": None}})
+    return local_grid.features("places-tables")
+
+
+SAME = [
+    *[f"day {test}" for test in ("= '2026-05-01'", "> '2026-05-01'", "!= '2026-05-01'", "= null", "!= null")],
+    "day BETWEEN '2026-04-30' AND '2026-05-01'",
+    "day IN ('2026-05-02', '2026-05-03')",
+    "NOT day = 2026-05-01",
+    *[f"clock {test}" for test in ("< '12:31'", "= '12:30:00.5'", ">= '23:00:00'")],
+    *[f"at {test}" for test in ("= '2026-05-01T12:30'", "> '2026-05-01T12:30:00.999'", "<= 2026-05-01t12:30:01")],
+    *[
+        f"zoned {test}"
+        for test in ("= '2026-05-01T12:30+02:00'", "> '2026-05-01T12:30:00Z'", "< '2026-05-01T11:00+00'")
+    ],
+    *[f"price {test}" for test in ("> 1.5", "= 1.50", "BETWEEN 1 AND 2", "!= null")],
+    *[f"count {test}" for test in ("= 5.0", "> 5.5", "IN (6, 7.5)")],
+    *["tags[0] = 'b'", "tags[1] = 'b'", "tags[7] = null"],
+]
+SAME_JSON = [
+    *["a.b = 1", "a.b > 1", "a.c.d = 'x'", "a.c.d = null", "a.c != null", "NOT a.b = 2", "a = null", "this.a.b = 2"],
+    *["tags[0] = 'u'", "o[0].k = 7", "o[0].k = null", "n = 1", "n = 1.0", "n > 1.5", "n IN (1, 2.5)"],
+]
+REFUSED = [
+    *["day > '20260501'", "day > '2026-05-01T00:00'", "clock > '12'", "at > '2026-05-01'", "at > '2026-05-01T12:30Z'"],
+    *[
+        "zoned > '2026-05-01T12:30'",
+        "zoned > '2026-05-01T12:30+0200'",
+        "price > cheap",
+        "day LIKE '2026%'",
+        "count > x",
+    ],
+]
+
+
+@pytest.mark.parametrize("where", SAME)
+def test_a_filter_of_moments_means_what_a_member_means(local_grid: gi.Grid, moments: gi.Features, where: str) -> None:
+    with stock_map(local_grid, moments.name) as theirs:
+        assert sorted(moments.to_arrow(where, [])["key"].to_pylist()) == sorted(theirs.key_set(sql(where)))
+
+
+@pytest.mark.parametrize("where", SAME_JSON)
+def test_a_filter_of_json_means_what_a_member_means(local_grid: gi.Grid, places: gi.Features, where: str) -> None:
+    with stock_map(local_grid, places.name) as theirs:
+        assert sorted(places.to_arrow(where, [])["key"].to_pylist()) == sorted(theirs.key_set(sql(where)))
+
+
+@pytest.mark.parametrize("where", REFUSED)
+def test_what_a_member_refuses_is_refused(local_grid: gi.Grid, moments: gi.Features, where: str) -> None:
+    with stock_map(local_grid, moments.name) as theirs, pytest.raises(Exception, match="Exception from server"):
+        theirs.key_set(sql(where))
+    with pytest.raises(gi.ConfigError, match="where = "):
+        moments.to_arrow(where)
+
+
+def test_names_lead_only_so_deep(local_grid: gi.Grid, names: Names) -> None:
+    record: dict[str, Any] = {"n": 1}
+    for _ in range(NESTING_MAX + 1):
+        record = {"a": record}
+    put_json(local_grid, names.features, {1: record})
+    features = local_grid.features(names.features)
+    deepest = ".".join(["a"] * (NESTING_MAX + 1))
+    assert features.to_arrow().to_pylist() == [{"key": 1, deepest: {"n": 1}}]
+    assert features.to_arrow(f"{deepest} != null", [deepest])["key"].to_pylist() == [1]
+    for arguments in ({"columns": [f"{deepest}.n"]}, {"where": f"{deepest}.n = 1"}):
+        with pytest.raises(gi.ConfigError, match=rf"'{deepest}.n' leads deeper .*NESTING_MAX"):
+            features.to_arrow(**arguments)
+    for unknown in ("a.b", "a[0]", "b", f"{deepest}[any]"):
+        with pytest.raises(gi.ConfigError, match="there is no field"):
+            features.to_arrow(columns=[unknown])
+
+
+READS: dict[str, Callable[[gi.Features], Any]] = {
+    "get": lambda features: features.get(7),
+    "get_batch": lambda features: features.get_batch([1, 7]),
+    "scan": lambda features: list(features.scan(columns=["a"])),
+    "to_arrow": lambda features: features.to_arrow(),
+    "to_pandas": lambda features: features.to_pandas("a > 0"),
+}
+
+
+def put_data(grid: gi.Grid, name: str, key: int, change: Callable[[bytes], bytes]) -> None:
+    """Put a key's value, changed, under the key 7."""
+
+    async def put() -> None:
+        async with await aio.connect(grid._grid.config) as connected:
+            records = GridMap(connected.link, name)
+            value = await records.get(encode_keys([key])[0])
+            assert value is not None
+            await records.set(encode_keys([7])[0], change(value))
+
+    asyncio.run(put())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda value: value[:4] + b"\xff\xff\xff\xff" + value[8:], "is a Portable value, which is not read"),
+        (
+            lambda value: value[:4] + b"\xff\xff\xff\x9c" + value[8:],
+            "is a java.io.Serializable value, which",
+        ),
+        (lambda value: value[:8] + bytes(7) + b"\x01" + value[16:], "can't be read: "),
+        (lambda value: value[:-1], "can't be read: "),
+    ],
+    ids=["Portable", "Serializable", "unknown schema", "cut off"],
+)
+def test_bytes_that_are_no_record_are_refused_by_their_key(
+    local_grid: gi.Grid, names: Names, change: Callable[[bytes], bytes], said: str
+) -> None:
+    features = local_grid.features(names.features)
+    features.put_batch(batch(50), key="key")
+    features.put(1, {"a": 1.0})
+    put_data(local_grid, names.features, 1, change)
+    for read in READS.values():
+        with pytest.raises(gi.DecodeError) as refused:
+            read(features)
+        assert str(refused.value).startswith(f"the value of key 7 in {names.features!r} {said}")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("text", "is a string, which is not read"),
+        (5, "is a long, which is not read"),
+        (HazelcastJsonValue('{"a": NaN}'), "can't be read: a JSON value can't be parsed: NaN is not JSON"),
+        (HazelcastJsonValue('{"a": 1'), "can't be read: a JSON value can't be parsed: "),
+        (HazelcastJsonValue("[1]"), "can't be read: a JSON object is expected, but the value is an array"),
+    ],
+)
+def test_a_value_that_is_no_record_is_refused_by_its_key(
+    local_grid: gi.Grid, names: Names, value: Any, said: str
+) -> None:
+    features = local_grid.features(names.features)
+    features.put(1, {"a": 1.0})
+    put_json(local_grid, names.features, {2: {"a": 2}})
+    with stock_map(local_grid, names.features) as values:
+        values.put(7, value)
+    for read in READS.values():
+        with pytest.raises(gi.DecodeError) as refused:
+            read(features)
+        assert str(refused.value).startswith(f"the value of key 7 in {names.features!r} {said}")
+        assert "remove it" in refused.value.remedy
+    assert features.get_batch([2, 1])["a"].tolist() == [2, 1]
+    features.remove(7)
+    assert sorted(features.to_arrow()["a"].to_pylist()) == [1, 2]
+
+
+def test_fields_that_fit_no_one_column_are_refused_by_name(local_grid: gi.Grid, names: Names) -> None:
+    features = local_grid.features(names.features)
+    put_json(local_grid, names.features, {1: {"a": "x", "b": 1}, 2: {"a": 1, "b": 2}})
+    assert features.get_batch([1, 2])["a"].tolist() == ["x", 1]
+    assert sorted(value for chunk in features.scan() for value in map(str, chunk["a"])) == ["1", "x"]
+    with pytest.raises(gi.DecodeError, match=r"field 'a' .* fits no one column"):
+        features.to_arrow()
+    assert sorted(features.to_arrow(columns=["b"])["b"].to_pylist()) == [1, 2]
 
 
 def test_a_scan_may_be_left_early_and_is_the_same_in_asyncio(local_grid: gi.Grid, orders: gi.Features) -> None:
@@ -216,6 +495,23 @@ def test_predictions_stand_beside_their_records(local_grid: gi.Grid, deployed: g
     alone = deployed.to_pandas()
     assert list(alone.columns) == columns[1:8]
     assert sorted(alone.index) == list(range(ROWS))
+
+
+def test_predictions_stand_beside_json_records_too(local_grid: gi.Grid, deployed: gi.Predictions, names: Names) -> None:
+    records = {key: {"a": key / 9, "b": 0.5, "c": 0.5, "more": {"label": f"l{key}"}} for key in range(9)}
+    put_json(local_grid, names.features, records)
+    local_grid.features(names.features).put(9, dict.fromkeys(FEATURES, 0.5))
+    until(lambda: deployed.size() == 10, "scoring")
+    rows = {row["key"]: row for row in deployed.to_arrow(join=True).to_pylist()}
+    assert all(row["current"] for row in rows.values())
+    assert {key: row["a"] for key, row in rows.items()} == {key: key / 9 for key in range(9)} | {9: 0.5}
+    assert {key: row["more.label"] for key, row in rows.items()} == {key: f"l{key}" for key in range(9)} | {9: None}
+    until(lambda: any(one["owned"] for one in local_grid.worker_counts(names.deployment).values()), "a beat")
+    local_grid.pause(names.deployment)  # else the prediction gives way to a dead letter
+    with stock_map(local_grid, names.features) as values:
+        values.put(4, "no record")
+    with pytest.raises(gi.DecodeError, match=r"key 4 .* is a string"):
+        deployed.to_arrow(join=True)
 
 
 def test_notebooks_see_the_grid_and_its_deployments(local_grid: gi.Grid, deployed: gi.Predictions) -> None:

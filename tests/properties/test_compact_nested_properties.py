@@ -1,6 +1,7 @@
 """Records in records: against the stock client, against themselves as columns, and under damage."""
 
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import given
@@ -9,6 +10,7 @@ from stock_client import StockRecords
 from strategies import SCALARS, VALUES, damaged, records, same, scattered, schemas
 
 from grid_inference.errors import DecodeError
+from grid_inference.wire.arrow import arrow_columns
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
     FieldKind,
@@ -16,6 +18,7 @@ from grid_inference.wire.compact import (
     decode_columns,
     decode_record,
     encode_record,
+    flat_names,
     nested_schema_ids,
 )
 
@@ -58,6 +61,37 @@ def test_nested_records_are_the_stock_clients(data: st.DataObject) -> None:
     assert encode_record(outer, record, by_path(middle, inner)) == theirs
     assert same(stock.decode(theirs), record)
     assert same(decode_record(outer, theirs, {each.schema_id: each for each in chain}), record)
+
+
+def flattened(record: dict[str, Any]) -> dict[str, Any]:
+    """A record's fields; instead of a record in it the fields of that one, as `a.b`."""
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        found |= (
+            {f"{name}.{path}": v for path, v in flattened(value).items()} if isinstance(value, dict) else {name: value}
+        )
+    return found
+
+
+@given(st.data())
+def test_all_fields_of_nested_records_are_columns_and_arrays(data: st.DataObject) -> None:
+    outer, middle, inner = chain = data.draw(nested_schemas())
+    rows = data.draw(st.lists(nested_records(chain), min_size=1, max_size=5))
+    known = {each.schema_id: each for each in chain}
+    blobs = data.draw(scattered([encode_record(outer, row, by_path(middle, inner)) for row in rows]))
+    flat = [flattened(row) for row in rows]
+    parents = {"to 1"} if any(row["to 1"] is not None for row in rows) else set[str]()
+    parents |= {"to 1.to 2"} if any((row["to 1"] or {}).get("to 2") is not None for row in rows) else set()
+    found = flat_names(blobs, outer, known)
+    assert found == sorted({name for row in flat for name in row} - parents)
+    for name, column in decode_columns(blobs, outer, found, schemas=known).items():
+        values = [row.get(name) for row in flat]
+        valid = [True] * len(rows) if column.valid is None else column.valid.tolist()
+        assert same([v if there else None for v, there in zip(column.values.tolist(), valid, strict=True)], values)
+        if not any(
+            isinstance(value, Decimal | list) for value in values
+        ):  # the one takes Arrow's scale, the other is nested
+            assert same(arrow_columns(blobs, outer, [name], known)[name].to_pylist(), values)
 
 
 @given(st.data())

@@ -6,12 +6,17 @@ import re
 import struct
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import damaged, same, scattered
 
+from grid_inference.entries import JsonEntries
+from grid_inference.errors import DecodeError
+from grid_inference.records import RecordTable
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_columns import decode_json_columns, json_rows
+from grid_inference.wire.json_columns import decode_json_columns, decode_json_table, json_names, json_rows
+from grid_inference.wire.keys import encode_keys
 
 NAMES = ["a", "b", "a.b", "b.a", "a[0]", "a[2]", "b[1].a", "a.b[0]", "c", "é"]
 
@@ -158,3 +163,81 @@ def test_any_bytes_are_values_or_damaged_rows(batch: tuple[list[bytes], list[str
     blobs = Blobs.of(items)
     assert json_rows(blobs).tolist() == [item[4:8] == struct.pack(">i", -130) for item in items]
     check(items, names, decode_json_columns(blobs, names))
+
+
+# ---- whole tables
+
+
+def expected_names(record: dict[str, Any], depth: int = 0) -> list[str]:
+    names: list[str] = []
+    for key, value in record.items():
+        inner = value if isinstance(value, dict) and depth < 8 else {}
+        opened = bool(inner) and all(each and not set(each) & set(".[]") for each in [key, *inner])
+        names += [f"{key}.{name}" for name in expected_names(inner, depth + 1)] if opened else [key]
+    return names
+
+
+def expected_table(records: list[dict[str, Any] | None]) -> dict[str, list[Any]]:
+    """All fields of the records that are whole, None where there is none; objects without fields are none."""
+    rows = [set(expected_names(record)) if record else set[str]() for record in records]
+    table: dict[str, list[Any]] = {}
+    for name in sorted(set().union(*rows)):
+        found = [expected_value(r, name) if name in row else None for r, row in zip(records, rows, strict=True)]
+        table[name] = [None if value == {} else value for value in found]
+    parents = {name[:at] for name in table for at, letter in enumerate(name) if letter == "."}
+    return {name: each for name, each in table.items() if name not in parents or any(v is not None for v in each)}
+
+
+@given(batches(), st.data())
+def test_a_table_has_all_fields_that_json_loads_finds(batch: tuple[list[bytes], Any], data: st.DataObject) -> None:
+    items = [stored(text) for text in batch[0]]
+    for row in data.draw(st.just([]) | st.lists(st.integers(0, len(items) - 1), max_size=3)):
+        items[row] = data.draw(damaged(items[row]))
+    records = [expected_record(item) for item in items]
+    columns, reasons = decode_json_table(Blobs.of(items))
+    assert list(reasons) == [row for row, record in enumerate(records) if record is None]
+    expected = expected_table(records)
+    assert list(columns) == list(expected)
+    assert columns.keys() <= json_names(Blobs.of(items))
+    for name, column in columns.items():
+        dtype, values = expected_column(expected[name])
+        got = column.values.tolist()
+        if column.valid is not None:
+            assert not column.valid.all()
+            got = [value if valid else None for value, valid in zip(got, column.valid.tolist(), strict=True)]
+        assert (name, column.values.dtype.name) == (name, dtype)
+        assert same(got, values)
+
+
+@given(batches())
+def test_scans_and_arrow_tables_hold_what_json_loads_finds(batch: tuple[list[bytes], Any]) -> None:
+    items = [item for item in map(stored, batch[0]) if expected_record(item) is not None]
+    entries = JsonEntries("m", encode_keys(np.arange(len(items))), Blobs.of(items))
+    expected = expected_table([expected_record(item) for item in items])
+    table = RecordTable.of(list(range(len(items))), [(np.arange(len(items)), entries.columns())])
+    assert list(table.columns) == list(expected)
+    for name, values in expected.items():
+        assert list(map(as_number, table[name].tolist())) == list(map(as_number, values))
+    try:
+        arrays = entries.arrays()
+    except DecodeError:
+        assert not all(map(is_plain, expected.values()))
+        return
+    assert list(arrays) == list(expected)
+    for name, values in expected.items():
+        assert not is_plain(values) or same(arrays[name].to_pylist(), expected_column(values)[1])
+
+
+def as_number(value: Any) -> Any:
+    """Numbers and booleans as floats, which they may become in a column with nulls; NaN, which JSON lacks, as None."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return float(value) if isinstance(value, int) else value
+
+
+def is_plain(values: list[Any]) -> bool:
+    """Whether Arrow has a type for the values, and gives them back as they are."""
+    types = {type(value) for value in values} - {type(None)}
+    if types == {str}:
+        return not any(value and re.search("[\ud800-\udfff]", value) for value in values)
+    return types <= {int, float} or types == {bool}

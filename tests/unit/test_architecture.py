@@ -27,6 +27,7 @@ LAYERS = (
     ("worker",),
     ("node",),
     ("observe",),
+    ("entries",),
     ("tables",),
     ("features", "predictions"),
     ("aio", "client"),

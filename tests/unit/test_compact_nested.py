@@ -15,6 +15,8 @@ from grid_inference.wire.compact import (
     decode_record,
     encode_columns,
     encode_record,
+    flat_names,
+    has_field,
     nested_schema_ids,
 )
 
@@ -128,6 +130,47 @@ def test_names_that_have_dots_themselves() -> None:
     for name, match in (("b.n", "no field 'b.n'"), ("s.n", "'s' of t is STRING"), ("a.n.x", "'a.n' of t is INT8")):
         with pytest.raises(DecodeError, match=match):
             decode_columns(blobs, schema, [name], schemas=KNOWN)
+
+
+def test_the_fields_that_there_are() -> None:
+    rows = [
+        encode_record(OUTER, {"id": 1, "a": {"n": 2}}, {"a": INNER}),
+        encode_record(OUTER, {"id": 2}),
+        encode_record(OUTER, {"id": 3, "a": {"n": 0.5}}, {"a": NEWER}),
+    ]
+    assert flat_names(Blobs.of(rows), OUTER, KNOWN) == ["a.m", "a.n", "a.when", "id", "list"]
+    assert flat_names(Blobs.of(rows[1:2]), OUTER) == ["a", "id", "list"]
+    with pytest.raises(DecodeError, match="is not known"):
+        flat_names(Blobs.of(rows), OUTER, {INNER.schema_id: INNER})
+    dotted = Schema.of("t", {"b.c": K.COMPACT})
+    assert flat_names(Blobs.of([encode_record(dotted, {"b.c": {"n": 2}}, {"b.c": INNER})]), dotted, KNOWN) == ["b.c"]
+
+
+def test_a_nested_record_that_a_newer_schema_holds_hides_the_older_ones_nulls() -> None:
+    older = Schema.of("chain", {"next": K.COMPACT})
+    known = {each.schema_id: each for each in (older, CHAIN, INNER)}
+    rows = [
+        encode_record(CHAIN, {"n": 1, "next": {"next": None}}, {"next": older}),
+        encode_record(CHAIN, {"n": 1, "next": {"n": 1, "next": {"n": 5}}}, {"next": CHAIN, "next.next": INNER}),
+    ]
+    assert flat_names(Blobs.of(rows[:1]), CHAIN, known) == ["n", "next.next"]
+    assert flat_names(Blobs.of(rows), CHAIN, known) == ["n", "next.n", "next.next.n"]
+
+
+def test_the_deepest_names_have_a_limit_too() -> None:
+    known, path = {CHAIN.schema_id: CHAIN}, ".".join(["next"] * NESTING_MAX)
+    assert flat_names(Blobs.of([chained(NESTING_MAX)]), CHAIN, known)[-1] == f"{path}.next"
+    for depth in (NESTING_MAX + 1, 3000):
+        names = flat_names(Blobs.of([chained(depth)]), CHAIN, known)
+        assert names[-1] == f"{path}.next"
+        with pytest.raises(DecodeError, match=r"field 'next' .*NESTING_MAX"):
+            decode_columns(Blobs.of([chained(depth)]), CHAIN, names, schemas=known)
+
+
+def test_which_names_are_of_a_schema() -> None:
+    schema = Schema.of("t", {"a": K.INT8, "b": K.COMPACT, "b.c": K.INT8, "list": K.ARRAY_OF_COMPACT})
+    names = ["a", "b", "b.c", "b.c.d", "b.x", "a.b", "list.n", "c", ""]
+    assert [name for name in names if has_field(schema, name)] == ["a", "b", "b.c", "b.c.d", "b.x"]
 
 
 def test_arrays_of_nested_records_have_lengths_too() -> None:

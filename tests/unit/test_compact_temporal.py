@@ -152,7 +152,7 @@ def test_tables_of_several_schemas_have_nat_where_there_is_no_moment() -> None:
     table = RecordTable.of(["a", "b", "c"], [(rows[0], {"day": days, "it": days}), (rows[1], {"it": moments})])
     assert table["day"].dtype == np.dtype("M8[D]")
     assert table["day"].tolist() == [None, None, date(2024, 2, 29)]
-    assert table["it"].tolist() == [None, datetime(2024, 2, 29, 12), date(2024, 2, 29)]  # noqa: DTZ001
+    assert table["it"].tolist() == [None, datetime(2024, 2, 29, 12), datetime(2024, 2, 29)]  # noqa: DTZ001
     assert RecordTable.of(["a", "b"], [(np.arange(2), {"day": days})])["day"].tolist() == [date(2024, 2, 29), None]
 
 

@@ -212,7 +212,7 @@ def test_columns_are_written_as_java_writes_records(entry: dict[str, Any]) -> No
 def test_arrow(entry: dict[str, Any]) -> None:
     blobs, values = Blobs.of([data_of(entry)] * 2), values_of(entry, plain)
     if entry["name"] == TOO_LARGE:
-        with pytest.raises(DecodeError, match="does not fit into Arrow"):
+        with pytest.raises(DecodeError, match=r"does not fit into Arrow|more than 76 digits"):
             arrow_columns(blobs, schema_of(entry))
         return
     for name, array in arrow_columns(blobs, schema_of(entry), schemas=known_of(entry)).items():

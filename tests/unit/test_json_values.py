@@ -10,8 +10,15 @@ import pytest
 from grid_inference.errors import DecodeError
 from grid_inference.wire import json_arrow
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_columns import decode_json_columns, json_rows
-from grid_inference.wire.json_values import decode_json, encode_bytes, encode_json
+from grid_inference.wire.json_columns import (
+    FIELDS_MAX,
+    decode_json_columns,
+    decode_json_table,
+    json_names,
+    json_rows,
+)
+from grid_inference.wire.json_values import decode_json, decode_json_object, encode_bytes, encode_json
+from grid_inference.wire.layout import NESTING_MAX
 
 MANY = 100
 
@@ -324,6 +331,81 @@ def test_which_values_are_json() -> None:
     assert decode_json_columns(null, ["a"])[1] == {0: "a JSON value has 0 bytes, too few for its header"}
 
 
+# ---- whole tables
+
+
+def table(texts: list[Any]) -> dict[str, list[Any]]:
+    """All fields by name, None where not valid."""
+    blobs = Blobs.of([stored(text) for text in texts])
+    columns, damaged = decode_json_table(blobs)
+    assert not damaged
+    assert columns.keys() <= json_names(blobs)
+    return {
+        name: [v if column.valid is None or column.valid[row] else None for row, v in enumerate(column.values.tolist())]
+        for name, column in columns.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (['{"b": 1, "a": "x"}', '{"c": true}'], {"a": ["x", None], "b": [1, None], "c": [None, True]}),
+        (['{"a": {"b": 1, "c": {"d": "x"}}}', "{}"], {"a.b": [1, None], "a.c.d": ["x", None]}),
+        (['{"a": null}', '{"a": {"b": 1}}'], {"a.b": [None, 1]}),
+        (['{"a": {}}', '{"a": {"b": 1}}'], {"a.b": [None, 1]}),
+        (['{"a": {}}', '{"a": null}'], {"a": [None, None]}),
+        (['{"a": 5}', '{"a": {"b": 1}}'], {"a": [5, None], "a.b": [None, 1]}),
+        (['{"a": [1, "x"]}', '{"a": [{"b": 1}]}'], {"a": [[1, "x"], [{"b": 1}]]}),
+        (['{"a": 1}', '{"a": "x"}'], {"a": [1, "x"]}),
+        (['{"a": 1}', '{"a": 0.5}'], {"a": [1.0, 0.5]}),
+        (['{"a": {"x.y": 1}}', '{"a": {"b": 2}}'], {"a": [{"x.y": 1}, None], "a.b": [None, 2]}),
+        (['{"a": {"b": {"[": 1}}}', '{"a": {"": 1}}'], {"a": [None, {"": 1}], "a.b": [{"[": 1}, None]}),
+        (['{"x.y": {"b": 1}}', '{"x": {"y": {"b": 2}}}'], {"x.y": [{"b": 1}, None], "x.y.b": [None, 2]}),
+        (['{"a.b": 1, "a": {"b": 2}}', '{"a": {"b": 3}}'], {"a.b": [1, 3]}),
+        (['{"a.b": null, "a": {"b": 2}}', '{"a": 3}'], {"a": [None, 3], "a.b": [2, None]}),
+        (['{"a": 1, "a": {"b": 2}}', '{"\\u0061": {"b": 3}}'], {"a.b": [2, 3]}),
+        (["{}", "{}"], {}),
+    ],
+)
+def test_all_fields_are_columns_and_objects_are_taken_apart(texts: list[str], expected: Any, times: int) -> None:
+    assert table(texts * times) == {name: values * times for name, values in expected.items()}
+
+
+def test_objects_stay_whole_below_the_deepest_name(times: int) -> None:
+    text, inner = '{"n": 7}', {"n": 7}
+    for _ in range(NESTING_MAX):
+        text = f'{{"a": {text}}}'
+    path = ".".join(["a"] * NESTING_MAX)
+    assert table([text] * times) == {f"{path}.n": [7] * times}
+    assert table([f'{{"a": {text}}}'] * times) == {f"{path}.a": [inner] * times}
+
+
+def test_damaged_rows_of_a_table_have_their_reasons(times: int) -> None:
+    blobs = Blobs.of([stored('{"a": {"b": 1}}'), stored("[]"), b"", stored('{"a": NaN}')] * times)
+    columns, damaged = decode_json_table(blobs)
+    assert columns["a.b"].values[columns["a.b"].valid].tolist() == [1] * times
+    assert [damaged[row][:14] for row in range(4) if row] == ["a JSON object ", "a JSON value h", "a JSON value c"]
+    assert list(damaged) == [row for row in range(4 * times) if row % 4]
+    assert json_names(blobs) == {"a.b"}
+
+
+def test_fields_that_nobody_named_have_a_limit(times: int) -> None:
+    names = [f"f{i}" for i in range(FIELDS_MAX)]
+    most = [json.dumps(dict.fromkeys(names, 1))] + ["{}"] * (times - 1)
+    assert list(table(most)) == sorted(names)
+    with pytest.raises(DecodeError, match=f"more than {FIELDS_MAX} fields"):
+        table([*most, '{"one": "more"}'])
+    found, _, _ = read([*most, '{"one": "more"}'], "one", "f7")
+    assert found["one"] == [None] * times + ["more"]
+
+
+def test_one_value_is_read_as_strictly_as_many() -> None:
+    assert decode_json_object(stored('{"a": {"b": [1]}}')) == {"a": {"b": [1]}}
+    for text in ('{"a": NaN}', '{"a": -Infinity}', "[1]", "null", '{"a": 1', b"\xff"):
+        with pytest.raises(DecodeError):
+            decode_json_object(stored(text))
+
+
 # ---- that the way through Arrow is taken
 
 
@@ -371,3 +453,12 @@ def test_one_damaged_row_costs_a_cut(arrow_rows: list[int]) -> None:
     assert found["a"] == [1] * 400 + [None] + [1] * 599
     assert list(damaged) == [400]
     assert sum(arrow_rows) >= 900
+
+
+def test_arrow_reads_the_regular_rows_of_a_table(arrow_rows: list[int]) -> None:
+    texts = [f'{{"a": {i}, "b": {{"c": "2020-01-01", "e": [0.5]}}, "d": null}}' for i in range(1000)]
+    names = json_arrow.field_names([text.encode() for text in texts])
+    assert names == ["a", "b.c", "b.e", "d"]
+    assert arrow_rows == [1000]
+    for odd in ('{"a": "x"}', '{"b": 5}', '{"x.y": 1}', '{"a": {}}', '{"a": "Inf"}', '{"a": 1, "a": 2}'):
+        assert json_arrow.field_names([text.encode() for text in [*texts, odd]]) is None
