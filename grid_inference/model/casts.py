@@ -157,7 +157,8 @@ def _moment(value: Any) -> Any:
 
 
 def _since_epoch(value: Any, unit: int) -> Any:
-    microseconds = round(_number(value) * unit) if isinstance(value, float) else int(value) * unit
+    fraction = isinstance(value, float | Decimal)  # a decimal's int() writes out all its digits, billions it may be
+    microseconds = round(_number(value) * unit) if fraction else int(value) * unit
     return np.datetime64(datetime.fromtimestamp(0, UTC).replace(tzinfo=None), "us") + np.timedelta64(microseconds, "us")
 
 

@@ -154,7 +154,7 @@ class Scanner:
         They have its type and correlation id, and frames at the same places: events of a listener, many in a row.
         """
         size = len(message.data)
-        count = len(self._buffer) // size
+        count = len(self._buffer) // size if size >= PARTITION_OFFSET else 0
         if not count:
             return np.empty((0, size), np.uint8)
         starts = message.frame_starts()

@@ -70,6 +70,12 @@ def test_a_run_of_like_events_is_cut_off_at_once() -> None:
     assert messages.decode_entry_event(last)[1] == b"longer than the others"
 
 
+def test_a_message_without_a_whole_header_is_like_no_other() -> None:
+    short = frame(b"", EVENT_FLAGS | f.IS_FINAL)
+    found = list(events(short * 3, 1 << 20))
+    assert [(message.data, len(like)) for message, like in found] == [(short, 0)] * 3
+
+
 def key_blobs(numbers: Iterable[int]) -> Blobs:
     return Blobs.of([struct.pack(">iiq", 0, -8, number) for number in numbers])
 

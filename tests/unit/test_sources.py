@@ -274,3 +274,24 @@ def test_a_column_transformer_over_declared_inputs(read: Any) -> None:
     assert misfits == {}
     expected = pd.DataFrame({"city": ["Ghent", "Oslo"], "size": [12.5, 0.0]})
     np.testing.assert_array_equal(model.predict(frame.to_pandas()), model.predict(expected))
+
+
+def test_decimals_as_moments_whatever_the_other_records_hold() -> None:
+    """Beside a whole number of another schema a decimal is an object, and may have billions of digits."""
+    schemas = [Schema.of("Sent", {"at": kind}) for kind in (K.INT64, K.DECIMAL)]
+    outer, table = Schema.of("Mail", {"sent": K.COMPACT}), pd.DataFrame({"day": pd.to_datetime(["2024-01-01"])})
+    model = make_pipeline(FunctionTransformer(lambda found: found.to_numpy("M8[s]").astype(float)), LinearRegression())
+    binding = bind(
+        Signature.of(model.fit(table, [1.0]), columns=["day"], sample=table),
+        outer,
+        _declared({"day": {"field": "sent.at", "cast": "epoch_s"}}),
+    )
+    assert isinstance(binding, Binding)
+    values = [(0, 5), (1, Decimal("1.25")), (1, Decimal("1E+2147483647")), (1, Decimal("1E-2147483647"))]
+    rows = [encode_record(outer, {"sent": {"at": value}}, {"sent": schemas[which]}) for which, value in values]
+    known = {each.schema_id: each for each in schemas}
+    inputs, misfits = binding.inputs(Blobs.of(rows), known)
+    assert isinstance(inputs, Frame)
+    days = inputs.columns["day"].astype("M8[us]").astype(int)
+    assert days[[0, 1, 3]].tolist() == [5_000_000, 1_250_000, 0]
+    assert list(misfits) == [2]
