@@ -47,8 +47,8 @@ class ListenerReader(Feeds):
         self._named: list[bytes] = []
         """Keys of events that have come in this turn of the loop."""
         self._listener: Listener | None = None
-        self._heard_on: set[int] = set()
-        """Connections that the listener is registered on."""
+        self._heard_on: set[tuple[int, int]] = set()
+        """The registrations on members that stood when last looked at."""
         self._due_s = time.monotonic() + reconcile_s
         self._fetches: set[asyncio.Task[None]] = set()
 
@@ -58,7 +58,7 @@ class ListenerReader(Feeds):
         self._listener = await Listener.on_entries(
             self._link, self._features, self._note, flags=EVENTS, include_value=False
         )
-        self._heard_on = self._listener.heard_on()
+        self._heard_on = set(self._listener.heard())
 
     async def close(self) -> None:
         """Take the listener off."""
@@ -69,7 +69,7 @@ class ListenerReader(Feeds):
 
     async def watch(self) -> None:
         """Scan what may have been missed: after each change of connections, and when it is time."""
-        heard_on = self._listener.heard_on() if self._listener else set[int]()
+        heard_on = set(self._listener.heard()) if self._listener else None
         if heard_on and heard_on != self._heard_on:
             self._heard_on = heard_on
             self._reconcile_all("listener registered anew")
