@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grid_inference.client import Features, Grid, Predictions, Subscription, connect, local
+    from grid_inference.client import Features, Gap, Grid, Predictions, Subscription, connect, local
     from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
     from grid_inference.errors import (
         ArtifactError,
@@ -51,6 +51,7 @@ __all__ = [
     # Records and predictions
     "DeadLetter",
     "Features",
+    "Gap",
     "Prediction",
     "Predictions",
     "RecordTable",
@@ -88,6 +89,7 @@ __all__ = [
 _HOMES = {
     "client": (
         "Features",
+        "Gap",
         "Grid",
         "Predictions",
         "Subscription",

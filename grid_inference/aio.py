@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -31,10 +32,12 @@ from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.model.trust import Trust
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
-from grid_inference.predictions import Predictions, Subscription
+from grid_inference.predictions import Predictions
 from grid_inference.records import DeadLetter
+from grid_inference.subscriptions.gap import Gap
+from grid_inference.subscriptions.subscription import Subscription
 
-__all__ = ["Features", "Grid", "Predictions", "Subscription", "connect"]
+__all__ = ["Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
 
 POLL_S = 0.02
 """How often the workers' counts are looked at."""
@@ -49,7 +52,7 @@ async def connect(config: GridConfig | None = None) -> Grid:
 
 
 class Grid:
-    """A connected grid."""
+    """A connected grid. Use it in `async with`, or `await close()`. It belongs to the event loop that opened it."""
 
     def __init__(self, link: Link, config: GridConfig) -> None:
         self.link = link
@@ -65,6 +68,14 @@ class Grid:
     async def close(self) -> None:
         """Disconnect; closing twice is the same as once."""
         await self.link.close()
+
+    def __del__(self) -> None:
+        if not self.link.closed:
+            warnings.warn(
+                f"the grid at {self.config.address} was not closed: use it in `with`, or call its close()",
+                ResourceWarning,
+                stacklevel=1,
+            )
 
     def _repr_html_(self) -> str:
         return grid_html(self.config.address, self.config.cluster_name, self.link.members().values())

@@ -1,19 +1,19 @@
 """What applications import: the API of `aio.py`, blocking, for programs without an event loop.
 
-A grid keeps one event loop in a thread of its own; its objects may be used from several threads at once.
+A grid keeps one event loop in a thread of its own (`blocking.py`); its objects may be used by several threads at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import warnings
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from grid_inference import aio
+from grid_inference.blocking import LoopThread
 from grid_inference.config import DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
 from grid_inference.errors import GridError
@@ -23,11 +23,12 @@ from grid_inference.node import Workers
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
 from grid_inference.records import DeadLetter, Prediction, RecordTable
+from grid_inference.subscriptions.gap import Gap
+from grid_inference.subscriptions.subscription import QUEUE_MAX
 
-__all__ = ["Features", "Grid", "Predictions", "Subscription", "connect", "local"]
+__all__ = ["Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
 
-T = TypeVar("T")
-CLOSE_TIMEOUT_S = 10.0
+Item = TypeVar("Item")
 
 
 def connect(
@@ -58,59 +59,13 @@ def local(workers: int = 1, *, member: MemberConfig | None = None) -> Grid:
     return grid
 
 
-class _Loop:
-    """An event loop in a thread, and blocking calls into it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="grid-inference", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop and wait for it; an interrupted wait cancels it."""
-        if not self._thread.is_alive():
-            work.close()
-            raise GridError("the grid is closed", remedy="connect again")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
-        """What an asynchronous generator gives, one by one; it is closed with this one."""
-
-        async def following() -> T:
-            return await anext(items)
-
-        try:
-            with suppress(StopAsyncIteration):
-                while True:
-                    yield self.run(following())
-        finally:
-            # Not waited for: this may run as garbage is collected, in the loop's own thread.
-            with suppress(RuntimeError):  # the loop is closed, and the generator with it
-                self._loop.call_soon_threadsafe(lambda: self._loop.create_task(_closed(items)))
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(CLOSE_TIMEOUT_S)
-            self._loop.close()
-
-
-async def _closed(items: AsyncGenerator[Any]) -> None:
-    with suppress(RuntimeError):  # it is running still: what it waits for was cancelled, which ends it too
-        await items.aclose()
-
-
 class Grid:
-    """A connected grid. Use it in `with`, or call `close()`."""
+    """A connected grid. Use it in `with`, or call `close()`. Several threads may use it at once."""
 
     def __init__(self, config: GridConfig, *, member: Member | None = None, workers: Workers | None = None) -> None:
-        self._loop = _Loop()
+        self._loop = LoopThread()
         self._open = False
+        self._closing = threading.RLock()
         self.member = member
         """The embedded member, if `local()` started one."""
         self.workers = workers
@@ -140,24 +95,24 @@ class Grid:
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if getattr(self, "_open", False):
-            warnings.warn("a grid was not closed: use `with`, or call close()", ResourceWarning, stacklevel=1)
-
     def close(self) -> None:
-        """Disconnect, and end what `local()` started; closing twice is the same as once."""
-        if not self._open:
-            return
-        self._open = False
-        try:
-            if self.workers:
-                self.workers.stop()
-            with suppress(GridError):
-                self._loop.run(self._grid.close())
-        finally:
-            self._loop.stop()
-            if self.member:
-                self.member.stop()
+        """Disconnect, and end what `local()` started; closing twice is the same as once.
+
+        Calls that other threads have under way end with GridError, and iterations over subscriptions end.
+        """
+        with self._closing:
+            if not self._open:
+                return
+            self._open = False
+            try:
+                if self.workers:
+                    self.workers.stop()
+                with suppress(GridError):
+                    self._loop.run(self._grid.close())
+            finally:
+                self._loop.stop()
+                if self.member:
+                    self.member.stop()
 
     def _repr_html_(self) -> str:
         return grid_html(self.address, self.cluster_name, self._grid.link.members().values() if self._open else ())
@@ -231,9 +186,9 @@ class Grid:
 
 
 class Features:
-    """One feature map."""
+    """One feature map. Several threads may use it at once."""
 
-    def __init__(self, loop: _Loop, features: aio.Features) -> None:
+    def __init__(self, loop: LoopThread, features: aio.Features) -> None:
         self._loop = loop
         self._features = features
         self.name = features.name
@@ -296,9 +251,9 @@ class Features:
 
 
 class Predictions:
-    """The predictions of one deployment."""
+    """The predictions of one deployment. Several threads may use it at once."""
 
-    def __init__(self, loop: _Loop, predictions: aio.Predictions) -> None:
+    def __init__(self, loop: LoopThread, predictions: aio.Predictions) -> None:
         self._loop = loop
         self._predictions = predictions
         self.deployment = predictions.deployment
@@ -340,31 +295,88 @@ class Predictions:
         """The same as `to_arrow` as a DataFrame, indexed by key; ImportError without pandas."""
         return self._loop.run(self._predictions.to_pandas(join=join))
 
-    def subscribe(self, where: str | None = None, timeout: float | None = None) -> Subscription:
+    @overload
+    def subscribe(
+        self,
+        where: str | None = None,
+        timeout: float | None = None,
+        *,
+        source: Literal["map", "topic"] = "map",
+        gaps: Literal["catch-up"] = "catch-up",
+        queue_max: int = QUEUE_MAX,
+    ) -> Subscription[Prediction]: ...
+    @overload
+    def subscribe(
+        self,
+        where: str | None = None,
+        timeout: float | None = None,
+        *,
+        source: Literal["map", "topic"] = "map",
+        gaps: Literal["yield"],
+        queue_max: int = QUEUE_MAX,
+    ) -> Subscription[Prediction | Gap]: ...
+    def subscribe(
+        self,
+        where: str | None = None,
+        timeout: float | None = None,
+        *,
+        source: Literal["map", "topic"] = "map",
+        gaps: Literal["catch-up", "yield"] = "catch-up",
+        queue_max: int = QUEUE_MAX,
+    ) -> Subscription[Any]:
         """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.
 
         It listens when this returns. Iterate over it; iteration ends after `timeout` seconds without a prediction, or
-        with `close()`.
+        with `close()` of it or of the grid.
+
+        `source` is the predictions map, or the deployment's topic with what is published to it. Where something may
+        have been missed there is a gap. With `gaps="catch-up"` the predictions of the time since are looked up in the
+        map, so that of each key the newest comes at least once; with `gaps="yield"` a `Gap` comes, and
+        `subscription.catch_up(gap)` looks them up. At most `queue_max` predictions wait to be taken: the oldest go
+        beyond, which is a gap too. docs/subscriptions.md has it all. Raises ConfigError for a filter or source that
+        can't be, DeploymentError if there is no such deployment.
         """
-        return Subscription(self._loop, self._loop.run(self._predictions.subscribe(where)), timeout)
+        opening = self._predictions.subscribe(where, source=source, gaps=gaps, queue_max=queue_max)
+        return Subscription(self._loop, self._loop.run(opening), timeout)
 
 
-class Subscription:
-    """New predictions as they come: iterate over it. Use it in `with`, or call `close()`."""
+class Subscription(Generic[Item]):
+    """New predictions as they come: iterate over it. Use it in `with`, or call `close()`.
 
-    def __init__(self, loop: _Loop, subscription: aio.Subscription, timeout: float | None) -> None:
+    Several threads may take from one: each item goes to one of them. Any thread may close it.
+    """
+
+    def __init__(self, loop: LoopThread, subscription: aio.Subscription[Item], timeout: float | None) -> None:
         self._loop = loop
         self._subscription = subscription
         self._timeout = timeout
 
-    def __iter__(self) -> Iterator[Prediction]:
+    def __iter__(self) -> Iterator[Item]:
         return self
 
-    def __next__(self) -> Prediction:
+    def __next__(self) -> Item:
+        """The next prediction, or gap if they were asked for.
+
+        Raises ConnectionLostError once no member can be reached any more.
+        """
         try:
-            return self._loop.run(asyncio.wait_for(anext(self._subscription), self._timeout))
-        except (TimeoutError, StopAsyncIteration, GridError):
+            return self._loop.run(self._following())
+        except (TimeoutError, StopAsyncIteration):
             raise StopIteration from None
+        except GridError:
+            if self._loop.stopped:
+                raise StopIteration from None
+            raise
+
+    async def _following(self) -> Item:
+        return await asyncio.wait_for(anext(self._subscription), self._timeout)
+
+    def catch_up(self, gap: Gap) -> Iterator[Prediction]:
+        """The predictions that stand now, match, and were scored since a gap began: of each key the newest.
+
+        Some of them may have been delivered before. Raises GridError if the map can't be read to its end.
+        """
+        return self._loop.iterate(self._subscription.catch_up(gap))
 
     def __enter__(self) -> Self:
         return self
@@ -373,6 +385,6 @@ class Subscription:
         self.close()
 
     def close(self) -> None:
-        """Stop listening; the iteration ends after what has arrived."""
+        """Stop listening; the iteration ends after what has arrived. Closing twice is the same as once."""
         with suppress(GridError):
             self._loop.run(self._subscription.close())

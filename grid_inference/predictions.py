@@ -5,29 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, overload
 
 import numpy as np
 
-from grid_inference.errors import DeadLetterError, NoWorkersError, PredictionTimeoutError
+from grid_inference.errors import ConfigError, DeadLetterError, NoWorkersError, PredictionTimeoutError
 from grid_inference.features import Features, python_keys
-from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.observe.status import status
 from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable, pandas_module
+from grid_inference.subscriptions.gap import Gap
+from grid_inference.subscriptions.subscription import QUEUE_MAX, Subscription, subscribe
 from grid_inference.tables import predictions_to_arrow, to_pandas
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.frames import Message
-from grid_inference.wire.journal import ADDED, UPDATED
 from grid_inference.wire.keys import encode_keys
 
-__all__ = ["Predictions", "Subscription"]
+__all__ = ["Predictions"]
 
 POLL_S_MIN, POLL_S_MAX = 0.0005, 0.02
 """How often `predict` looks for its prediction: often at first, then less."""
@@ -114,16 +111,45 @@ class Predictions:
         pandas_module()
         return to_pandas(await self.to_arrow(join=join))
 
-    async def subscribe(self, where: str | None = None) -> Subscription:
+    @overload
+    async def subscribe(
+        self,
+        where: str | None = None,
+        *,
+        source: Literal["map", "topic"] = "map",
+        gaps: Literal["catch-up"] = "catch-up",
+        queue_max: int = QUEUE_MAX,
+    ) -> Subscription[Prediction]: ...
+    @overload
+    async def subscribe(
+        self,
+        where: str | None = None,
+        *,
+        source: Literal["map", "topic"] = "map",
+        gaps: Literal["yield"],
+        queue_max: int = QUEUE_MAX,
+    ) -> Subscription[Prediction | Gap]: ...
+    async def subscribe(
+        self,
+        where: str | None = None,
+        *,
+        source: Literal["map", "topic"] = "map",
+        gaps: Literal["catch-up", "yield"] = "catch-up",
+        queue_max: int = QUEUE_MAX,
+    ) -> Subscription[Any]:
         """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.
 
-        Best effort, as entry listeners are: after a lost connection some may be missed; the map is the truth.
+        `source` is the predictions map, or the deployment's topic with what is published to it. Where something may
+        have been missed there is a gap. With `gaps="catch-up"` the predictions of the time since are looked up in the
+        map, so that of each key the newest comes at least once; with `gaps="yield"` a `Gap` comes, and
+        `subscription.catch_up(gap)` looks them up. At most `queue_max` predictions wait to be taken: the oldest go
+        beyond, which is a gap too. docs/subscriptions.md has it all. Raises ConfigError for a filter or source that
+        can't be, DeploymentError if there is no such deployment.
         """
-        if where:
-            Where.parse(where).check((*PREDICTION.slots, "__key"))  # the member filters, and it knows the key
-        subscription = Subscription(self._link)
-        await subscription.open((await self._resolved()).config.predictions, where)
-        return subscription
+        _check_choice("source", source, ("map", "topic"))
+        _check_choice("gaps", gaps, ("catch-up", "yield"))
+        deployed = await self._resolved()
+        return await subscribe(self._link, deployed, where, source, yields_gaps=gaps == "yield", queue_max=queue_max)
 
     async def size(self) -> int:
         """How many predictions there are."""
@@ -154,46 +180,13 @@ class Predictions:
         return GridMap(self._link, (await self._resolved()).config.predictions)
 
 
-class Subscription:
-    """New predictions as they come; `async for` over it, `close()` at the end."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._arrived: asyncio.Queue[Prediction | None] = asyncio.Queue()
-        self._listener: Listener | None = None
-
-    async def open(self, name: str, where: str | None) -> None:
-        """Begin to listen to a predictions map."""
-        self._listener = await Listener.on_entries(self._link, name, self._take, where=where, flags=ADDED | UPDATED)
-
-    def _take(self, message: Message) -> None:
-        _, key, value, _ = messages.decode_entry_event(message)
-        if key is not None and value is not None:
-            self._arrived.put_nowait(Prediction.decode(key, value))
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Prediction:
-        prediction = await self._arrived.get()
-        if prediction is None:
-            raise StopAsyncIteration
-        return prediction
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Stop listening; the iteration ends after what has arrived."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            self._arrived.put_nowait(None)
-            await listener.remove()
-
-
 def _raise_if_of(letter: DeadLetter, digest: int) -> None:
     if letter.input_digest == digest:
         raise DeadLetterError(f"the record was refused: {letter.cause}: {letter.message}", dead_letter=letter)
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(
+            f"{name} = {value!r} is not one of them", remedy=f"{name} is {' or '.join(map(repr, allowed))}"
+        )

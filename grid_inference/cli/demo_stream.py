@@ -18,6 +18,7 @@ from grid_inference import aio
 from grid_inference.cli.demo_screen import Alert, Numbers, Screen
 from grid_inference.cli.ending import GRID, Ending
 from grid_inference.demo.training import FraudModel
+from grid_inference.records import Prediction
 
 __all__ = ["DEPLOYMENT", "FEATURES_MAP", "Streamed", "deploy", "scores_of", "stream"]
 
@@ -125,13 +126,13 @@ async def _all_predicted(predictions: aio.Predictions, numbers: Numbers) -> None
         await asyncio.sleep(COUNT_AT_THE_END_EVERY_S)
 
 
-async def _take_alerts(alerts: aio.Subscription, amounts: dict[int, float], numbers: Numbers) -> None:
+async def _take_alerts(alerts: aio.Subscription[Prediction], amounts: dict[int, float], numbers: Numbers) -> None:
     async for alert in alerts:
         numbers.alerts += 1
         numbers.latest.append(Alert(alert.key, alert.score, amounts.get(alert.key, 0.0)))
 
 
-async def _clock(clocked: aio.Subscription, put_at: dict[int, float], numbers: Numbers) -> None:
+async def _clock(clocked: aio.Subscription[Prediction], put_at: dict[int, float], numbers: Numbers) -> None:
     async for prediction in clocked:
         begun = put_at.pop(prediction.key, None)
         if begun is not None:

@@ -48,8 +48,8 @@ class ListenerReader(Feeds):
         self._pending: dict[int, PendingKeys] = {}
         """Keys by partition that were named and not fetched yet."""
         self._listener: Listener | None = None
-        self._heard_on: set[int] = set()
-        """Connections that the listener is registered on."""
+        self._heard_on: set[tuple[int, int]] = set()
+        """The registrations on members that stood when last looked at."""
         self._due_s = time.monotonic() + reconcile_s
         self._fetches: set[asyncio.Task[None]] = set()
 
@@ -57,7 +57,7 @@ class ListenerReader(Feeds):
         """Register the listener, before the first partition is owned."""
         await self._link.create_map(self._features)
         self._listener = await Listener.on_keys(self._link, self._features, self._note, flags=EVENTS)
-        self._heard_on = self._listener.heard_on()
+        self._heard_on = set(self._listener.heard())
 
     async def close(self) -> None:
         """Take the listener off."""
@@ -68,7 +68,7 @@ class ListenerReader(Feeds):
 
     async def watch(self) -> None:
         """Scan what may have been missed: after each change of connections, and when it is time."""
-        heard_on = self._listener.heard_on() if self._listener else set[int]()
+        heard_on = set(self._listener.heard()) if self._listener else None
         if heard_on and heard_on != self._heard_on:
             self._heard_on = heard_on
             self._reconcile_all("listener registered anew")

@@ -11,10 +11,9 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, TypeVar
 
-import hazelcast
 from hazelcast.errors import (
     HazelcastInstanceNotActiveError,
     TargetDisconnectedError,
@@ -23,14 +22,16 @@ from hazelcast.errors import (
 )
 from hazelcast.internal.asyncio_client import HazelcastClient
 from hazelcast.internal.asyncio_proxy.manager import MAP_SERVICE
+from hazelcast.lifecycle import LifecycleState
 from hazelcast.protocol.codec import client_get_distributed_objects_codec
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError
 from grid_inference.grid.link_schemas import Schemas
 from grid_inference.grid.link_stock import (
+    Connections,
     RawListener,
-    RawReader,
+    check_version,
     client_config,
     invoke,
     reason,
@@ -40,7 +41,6 @@ from grid_inference.grid.link_stock import (
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import nested_schema_ids
 from grid_inference.wire.schema import Schema
 
 __all__ = ["Link"]
@@ -56,16 +56,16 @@ DIRECT_BYTES_MIN: Final = 64 << 10
 """A request of this size is not copied together with others."""
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long the stock client may take to disconnect."""
-CLIENT_VERSION: Final = "5.7."
 
+T = TypeVar("T")
 Answer = f.Message | GridError
 OnAnswer = Callable[[Answer], None]
 
 
-class _Request:
+class Request:
     """A request under way: what to send again, and whom to tell."""
 
-    __slots__ = ("connection", "correlation", "deadline", "on_answer", "partition", "payload")
+    __slots__ = ("connection", "correlation", "deadline", "forgotten", "on_answer", "partition", "payload")
 
     def __init__(self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float) -> None:
         self.payload = payload
@@ -74,6 +74,11 @@ class _Request:
         self.deadline = deadline
         self.connection: Any = None
         self.correlation = 0
+        self.forgotten = False
+
+    def forget(self) -> None:
+        """Nobody waits any more: its answer is dropped, and it is not sent again."""
+        self.forgotten = True
 
 
 class Link:
@@ -82,9 +87,11 @@ class Link:
     def __init__(self, client: HazelcastClient, config: GridConfig) -> None:
         self.client: Any = client
         """The stock client, for what needs no speed: listeners, reliable topics, its serialization."""
-        self._pending: dict[int, _Request] = {}
+        self._pending: dict[int, Request] = {}
         self._loop = asyncio.get_running_loop()
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[Any]] = set()
+        self._connections = Connections(client, self._take, self._listener_of)
         self._call_timeout_s = config.call_timeout_s
         self._schemas = Schemas(client, self.members)
         self._created: set[str] = set()
@@ -92,37 +99,26 @@ class Link:
     @classmethod
     async def open(cls, config: GridConfig) -> Link:
         """Connect; raise ConnectError with the address, the cluster and what to do if that can't be done."""
-        if not hazelcast.__version__.startswith(CLIENT_VERSION):
-            raise GridError(
-                f"hazelcast-python-client {hazelcast.__version__} is installed; "
-                f"grid-inference works with {CLIENT_VERSION}x",
-                remedy=f"pip install 'hazelcast-python-client=={CLIENT_VERSION}*'",
-            )
-        client = HazelcastClient(client_config(config))
-        link = cls(client, config)
-        link._hook_connections()
+        check_version()
+        link = cls(HazelcastClient(client_config(config)), config)
         try:
-            await link.client._start()
+            await link._start(config)
+        except BaseException:  # a cancelled connect leaves no socket behind
+            await link.close()
+            raise
+        return link
+
+    async def _start(self, config: GridConfig) -> None:
+        try:
+            await self.undisturbed(self.client._start())
         except Exception as error:
             raise ConnectError(
                 f"no cluster {config.cluster_name!r} at {config.address}: {reason(error)}",
                 remedy="start a node with `grid-inference node`, or give the address and the cluster name of yours",
             ) from error
-        link.client._connection_manager.add_listener(None, link._on_connection_closed)
-        await link._wait_for_partitions()
-        return link
-
-    def _hook_connections(self) -> None:
-        """Every connection, after a reconnect too, gets our reader before its first byte arrives."""
-        reactor = self.client._reactor
-        stock_factory = reactor.connection_factory
-
-        def factory(*args: Any) -> Any:
-            connection = stock_factory(*args)
-            connection._reader = RawReader(connection._builder, self._take, self._listener_of)
-            return connection
-
-        reactor.connection_factory = factory
+        self.client.lifecycle_service.add_listener(self._on_state)
+        self.client._connection_manager.add_listener(None, self._on_connection_closed)
+        await self._wait_for_partitions()
 
     async def _wait_for_partitions(self) -> None:
         """The partition table comes a moment after the connection; routing without it would go astray."""
@@ -130,7 +126,6 @@ class Link:
         asked = -1.0
         while not self.client._internal_partition_service._partition_table.partitions:
             if time.monotonic() > deadline:
-                await self.close()
                 raise ConnectError("the cluster gave no partition table", remedy="look into the members' logs")
             if time.monotonic() > asked + 1:
                 # A new cluster assigns its partitions at the first operation that needs one.
@@ -138,19 +133,71 @@ class Link:
                 self.post(messages.size_request("grid_inference.deployments"), -1, lambda _: None)
             await asyncio.sleep(0.01)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing is not None
+
     async def close(self) -> None:
-        """Fail what is under way and disconnect. Closing twice is the same as once."""
-        if self._closed:
-            return
-        self._closed = True
-        for request in list(self._pending.values()):
-            self._pending.pop(request.correlation, None)
-            request.on_answer(ConnectionLostError("the connection was closed"))
+        """Fail what is under way and disconnect. Closing twice is the same as once; a cancelled close goes on."""
+        self.check_loop()
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._disconnect())
+        await asyncio.shield(self._closing)
+
+    async def _disconnect(self) -> None:
+        self._fail_all("the connection was closed")
         try:
-            await asyncio.wait_for(self.client.shutdown(), CLOSE_TIMEOUT_S)
+            await asyncio.wait_for(self._end_stock(), CLOSE_TIMEOUT_S)
         except TimeoutError:
             # A client that has given up its cluster by itself never finishes a second shutdown.
             _log.debug("the stock client did not end in time")
+        finally:
+            for task in self._background:
+                task.cancel()
+
+    async def _end_stock(self) -> None:
+        await self.client.shutdown()
+        await self._connections.close()
+
+    def _fail_all(self, why: str) -> None:
+        pending, self._pending = self._pending, {}
+        for request in pending.values():
+            self._answer(request, ConnectionLostError(why))
+
+    def _on_state(self, state: str) -> None:
+        if state == LifecycleState.SHUTTING_DOWN and not self.closed:
+            # Nobody tells of the last connection once the stock client has given up.
+            self._fail_all("the cluster is gone: no member could be reached again")
+
+    # ---- whose it is
+
+    def check_loop(self) -> None:
+        """Raise GridError on another event loop than the one that opened the link: there one would wait for ever."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise GridError(
+                "this grid belongs to another event loop",
+                remedy="open one in each loop with aio.connect(), or share one of grid_inference.connect() by threads",
+            )
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin work in the background; the link's close cancels it."""
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def spawn_soon(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """The same from any thread, and from a destructor; nothing happens once the link or its loop is closed."""
+        if not self.closed and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self.spawn(work()))
+
+    async def undisturbed(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for work of the stock client. Who is cancelled meanwhile leaves it to end: it can't be broken off."""
+        self.check_loop()
+        task = self.spawn(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look
+        return await asyncio.shield(task)
 
     # ---- the cluster as it is now
 
@@ -164,6 +211,10 @@ class Link:
         table = self.client._internal_partition_service._partition_table.partitions
         return {partition: str(member) for partition, member in table.items()}
 
+    def owner(self, partition: int) -> str:
+        """Id of the member that owns a partition."""
+        return str(self.client._internal_partition_service.get_partition_owner(partition))
+
     def members(self) -> dict[str, str]:
         """Member id → `host:port`."""
         found = self.client._internal_cluster_service.get_members()
@@ -173,13 +224,14 @@ class Link:
         """Make a map known to the cluster, as every client does before it uses one. Free after the first time."""
         if name not in self._created:
             try:
-                await self.client.get_map(name)
+                await self.undisturbed(self.client.get_map(name))
             except Exception as error:
                 raise translate(error) from error
             self._created.add(name)
 
     async def map_names(self) -> set[str]:
         """Names of the maps that exist on the cluster."""
+        self.check_loop()
         request = client_get_distributed_objects_codec.encode_request()
         found = await invoke(self.client, request, client_get_distributed_objects_codec.decode_response)
         return {one.name for one in found if one.service_name == MAP_SERVICE}
@@ -191,28 +243,36 @@ class Link:
 
     @property
     def given_up(self) -> bool:
-        """Whether the stock client has given the cluster up for good, after `connect_timeout_s` without a member."""
+        """Whether the stock client has ended for good: closed, or after `connect_timeout_s` without a member."""
         return not self.client.lifecycle_service.is_running()
 
     # ---- requests
 
-    def post(self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float | None = None) -> None:
+    def post(self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float | None = None) -> Request:
         """Send a request to a partition's owner (-1: any member); `on_answer` gets the message or the error, once.
 
         Errors that may pass (migration, a lost connection, a member leaving) are tried again until the timeout:
         every request sent through here can be carried out twice without harm.
         """
         deadline = self._loop.time() + (self._call_timeout_s if timeout_s is None else timeout_s)
-        self._send(_Request(payload, partition, on_answer, deadline))
+        request = Request(payload, partition, on_answer, deadline)
+        self._send(request)
+        return request
 
     async def call(self, payload: bytearray, partition: int = -1) -> f.Message:
         """Send a request and wait for its answer; raises RemoteError, ConnectionLostError."""
+        self.check_loop()
         future: asyncio.Future[f.Message] = self._loop.create_future()
-        self.post(payload, partition, lambda answer: _settle(future, answer))
-        return await future
+        request = self.post(payload, partition, lambda answer: _settle(future, answer))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            request.forget()
+            raise
 
     async def call_all(self, requests: Iterable[tuple[int, bytearray]]) -> list[f.Message]:
         """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error of any."""
+        self.check_loop()
         some = list(requests)
         if not some:
             return []
@@ -230,17 +290,23 @@ class Link:
 
             return take
 
-        for index, (partition, payload) in enumerate(some):
-            self.post(payload, partition, taker(index))
-        await future
+        sent = [self.post(payload, partition, taker(index)) for index, (partition, payload) in enumerate(some)]
+        try:
+            await future
+        except asyncio.CancelledError:
+            for request in sent:
+                request.forget()
+            raise
         for answer in answers:
             if isinstance(answer, GridError):
                 raise answer
         return [answer for answer in answers if isinstance(answer, f.Message)]
 
-    def _send(self, request: _Request) -> None:
-        if self._closed:
-            request.on_answer(ConnectionLostError("the connection is closed"))
+    def _send(self, request: Request) -> None:
+        if request.forgotten:
+            return
+        if self.closed:
+            self._answer(request, ConnectionLostError("the connection is closed"))
             return
         connection = self._connection(request.partition)
         if connection is None:
@@ -292,14 +358,16 @@ class Link:
             self._answer(request, translate(error))
         return True
 
-    def _answer(self, request: _Request, answer: Answer) -> None:
+    def _answer(self, request: Request, answer: Answer) -> None:
+        if request.forgotten:
+            return
         try:
             request.on_answer(answer)
         except Exception:  # one taker's bug must not cost the connection, which all takers share  # noqa: BLE001
             _log.exception("the taker of an answer failed")
 
-    def _retry_or_fail(self, request: _Request, error: GridError) -> None:
-        if self._closed or self.given_up or self._loop.time() > request.deadline:
+    def _retry_or_fail(self, request: Request, error: GridError) -> None:
+        if request.forgotten or self.closed or self.given_up or self._loop.time() > request.deadline:
             self._answer(request, error)
         else:
             self._loop.call_later(RETRY_PAUSE_S, self._send, request)
@@ -314,18 +382,17 @@ class Link:
 
     async def schema(self, schema_id: int) -> Schema:
         """The Compact schema of an id, from the cluster at its first use; DecodeError if the cluster has none."""
+        self.check_loop()
         return await self._schemas.fetch(schema_id)
 
     async def nested_schemas(self, values: Blobs, schema: Schema) -> dict[int, Schema]:
         """The schemas of all records that are nested in these ones, which are of one schema."""
-        known: dict[int, Schema] = {}
-        while missing := nested_schema_ids(values, schema, None, known) - known.keys():
-            for schema_id in missing:
-                known[schema_id] = await self.schema(schema_id)
-        return known
+        self.check_loop()
+        return await self._schemas.fetch_nested(values, schema)
 
     async def send_schema(self, schema: Schema) -> None:
         """Make a schema known to the whole cluster; due before the first record of it. Free after the first time."""
+        self.check_loop()
         await self._schemas.send(schema)
 
 

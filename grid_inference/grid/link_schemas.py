@@ -13,6 +13,8 @@ from hazelcast.serialization.compact import Schema as StockSchema
 
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.grid.link_stock import invoke
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import nested_schema_ids
 from grid_inference.wire.schema import FieldKind, Schema
 
 __all__ = ["Schemas"]
@@ -41,6 +43,14 @@ class Schemas:
                 raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
             fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields}
             known = self._known[schema_id] = Schema.of(stock.type_name, fields)
+        return known
+
+    async def fetch_nested(self, values: Blobs, schema: Schema) -> dict[int, Schema]:
+        """The schemas of all records that are nested in these ones, which are of one schema."""
+        known: dict[int, Schema] = {}
+        while missing := nested_schema_ids(values, schema, None, known) - known.keys():
+            for schema_id in missing:
+                known[schema_id] = await self.fetch(schema_id)
         return known
 
     async def send(self, schema: Schema) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+import hazelcast
 import numpy as np
 from hazelcast.config import Config, ReconnectMode
 from hazelcast.errors import HazelcastClientNotActiveError, TargetDisconnectedError
@@ -21,9 +22,10 @@ from grid_inference.errors import ConnectionLostError, GridError, RemoteError
 from grid_inference.wire import frames as f
 
 __all__ = [
+    "Connections",
     "OnEvents",
     "RawListener",
-    "RawReader",
+    "check_version",
     "client_config",
     "invoke",
     "reason",
@@ -31,11 +33,47 @@ __all__ = [
     "translate",
 ]
 
-
 _log = logging.getLogger(__name__)
 
+CLIENT_VERSION: Final = "5.7."
 OnEvents = Callable[[f.Message, NDArray[np.uint8]], None]
 """Gets an event and those behind it that are like it, shape (n, bytes of the event)."""
+
+
+def check_version() -> None:
+    """Refuse a client whose private parts may be others; raises GridError."""
+    if not hazelcast.__version__.startswith(CLIENT_VERSION):
+        raise GridError(
+            f"hazelcast-python-client {hazelcast.__version__} is installed, and {CLIENT_VERSION}x is needed",
+            remedy=f"pip install 'hazelcast-python-client=={CLIENT_VERSION}*'",
+        )
+
+
+class Connections:
+    """A stock client's connections: each one, after a reconnect too, gets our reader before its first byte arrives."""
+
+    def __init__(
+        self, client: Any, take: Callable[[f.Message], bool], listener_of: Callable[[int], RawListener | None]
+    ) -> None:
+        self._made: list[Any] = []
+        reactor = client._reactor
+        stock_factory = reactor.connection_factory
+
+        def factory(*args: Any) -> Any:
+            connection = stock_factory(*args)
+            connection._reader = RawReader(connection._builder, take, listener_of)
+            self._made = [one for one in self._made if one.live] + [connection]
+            return connection
+
+        reactor.connection_factory = factory
+
+    async def close(self) -> None:
+        """Close those that are still being made too: the stock client does not know them yet."""
+        for connection in self._made:
+            for task in (connection._connect_task, connection._create_task):
+                if task:
+                    task.cancel()
+            await connection.close_connection("the connection was closed", None)
 
 
 class RawReader:

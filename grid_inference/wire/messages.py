@@ -275,8 +275,11 @@ def publish_all_request(topic: str, items: Sequence[NDArray[np.uint8]]) -> bytea
 
 
 def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *, include_value: bool) -> bytearray:
-    """Map.AddEntryListener, with a predicate if there is one; `flags` is a sum of `EntryEventType` numbers."""
-    fixed = _bool.pack(include_value) + _int.pack(flags) + _bool.pack(0)
+    """Map.AddEntryListener, with a predicate if there is one; `flags` is a sum of `EntryEventType` numbers.
+
+    For the events of the member's own partitions, so it is due on every member: else each would send all of them.
+    """
+    fixed = _bool.pack(include_value) + _int.pack(flags) + _bool.pack(1)
     if predicate is None:
         return f.request(MAP_ADD_ENTRY_LISTENER, fixed, f.string_frame(name))
     return f.request(MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE, fixed, f.string_frame(name), f.data_frame(predicate))

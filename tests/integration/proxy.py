@@ -1,10 +1,11 @@
-"""A TCP proxy on loopback that can cut every connection that runs through it."""
+"""A TCP proxy on loopback that can cut every connection that runs through it, refuse new ones, or fall silent."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,9 @@ class Proxy:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._refusing = False
+        self._flowing = threading.Event()
+        self._flowing.set()
         self.port: int = self._listening.getsockname()[1]
 
     def __enter__(self) -> Self:
@@ -29,6 +33,7 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._listening.close()
+        self._flowing.set()
         self.cut()
 
     def cut(self) -> None:
@@ -39,12 +44,34 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Nobody gets through meanwhile."""
+        self._refusing = True
+        self.cut()
+        try:
+            yield
+        finally:
+            self._refusing = False
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """No byte goes through meanwhile, and no connection ends: nobody is told."""
+        self._flowing.clear()
+        try:
+            yield
+        finally:
+            self._flowing.set()
+
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listening.accept()
             except OSError:
                 return
+            if self._refusing:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(self._target)
             except OSError:
@@ -55,10 +82,10 @@ class Proxy:
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK_BYTES):
+                self._flowing.wait()
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):

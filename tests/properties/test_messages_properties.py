@@ -8,12 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hazelcast.config import Config
+from hazelcast.serialization.data import Data
+from hazelcast.serialization.objects import ReliableTopicMessage
+from hazelcast.serialization.service import SerializationServiceV1
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire import frames as f
-from grid_inference.wire import journal, json_values, messages
+from grid_inference.wire import journal, json_values, messages, topics
 
 
 def frame(payload: bytes, flags: int = 0) -> bytes:
@@ -54,6 +58,9 @@ DECODERS: list[Callable[[f.Message], Any]] = [
     messages.decode_values,
     messages.decode_scan_page,
     messages.decode_entry_event,
+    topics.decode_ring_page,
+    topics.decode_tail,
+    topics.decode_topic_event,
 ]
 
 entries = st.tuples(
@@ -77,6 +84,16 @@ def test_journal_items_come_back_as_they_were(items: list[tuple[Any, ...]], star
     expected = [b"" if item[2] is None else item[2] for item in items] * 2
     assert found.values.tolist() == expected
     assert (found.values.lengths < 0).tolist() == [item[2] is None for item in items] * 2
+
+
+@given(st.lists(st.binary(max_size=60), max_size=20), st.integers(0, 2**40), st.integers(0, 5))
+def test_items_of_a_ring_come_back_as_they_were(items: list[bytes], start: int, lost: int) -> None:
+    head = struct.pack("<iqBiq", 0x170901, 1, 0, len(items), start + lost + len(items))
+    body = [frame(head, f.UNFRAGMENTED), frame(b"", f.BEGIN), *map(frame, items), frame(b"", f.END)]
+    (message,) = f.message_ends(b"".join([*body, frame(b"", f.IS_NULL | f.IS_FINAL)]))
+    page = topics.decode_ring_page(message)
+    assert page.items == items
+    assert page.next_sequence - len(page.items) - start == lost
 
 
 @st.composite
@@ -112,6 +129,20 @@ def test_any_stored_value_gives_a_value_or_a_decode_error(stored: bytes) -> None
     for decode in (json_values.decode_json, json_values.decode_bytes):
         with contextlib.suppress(DecodeError):
             decode(stored)
+
+
+@given(st.binary(max_size=60))
+def test_any_ring_item_gives_its_content_or_none(item: bytes) -> None:
+    content = topics.decode_ring_item(item)
+    assert content is None or item.endswith(content)
+
+
+@given(st.binary(max_size=60))
+def test_what_the_stock_client_publishes_is_read(content: bytes) -> None:
+    service = SerializationServiceV1(Config())
+    item = service.to_data(ReliableTopicMessage(1.5, None, Data(data(content)))).buffer
+    assert topics.decode_ring_item(item) == data(content)
+    assert topics.decode_ring_item(item + b"x") is None
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=9))
