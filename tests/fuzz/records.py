@@ -37,6 +37,9 @@ class Answers(Link):
         self._known_schemas = {each.schema_id: each for each in schemas}
         self._values = values
 
+    def check_loop(self) -> None:
+        """There is no loop: every answer is ready."""
+
     async def schema(self, schema_id: int) -> Schema:
         """The schema, or DecodeError as from a cluster that does not know it."""
         if schema_id not in self._known_schemas:
