@@ -15,7 +15,8 @@ from grid_inference.features import Features
 from grid_inference.grid.link import Link
 from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetter, Prediction
 from grid_inference.wire import frames as f
-from grid_inference.wire.compact import FieldKind, Schema, encode_record
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.compact import FieldKind, Schema, encode_record, nested_schema_ids
 from grid_inference.wire.keys import encode_keys
 
 from .case import Case, Target
@@ -45,6 +46,14 @@ class Answers(Link):
         if schema_id not in self._known_schemas:
             raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
         return self._known_schemas[schema_id]
+
+    async def nested_schemas(self, values: Blobs, schema: Schema) -> dict[int, Schema]:
+        """Those of the records nested in these ones."""
+        known: dict[int, Schema] = {}
+        while missing := nested_schema_ids(values, schema, None, known) - known.keys():
+            for schema_id in missing:
+                known[schema_id] = await self.schema(schema_id)
+        return known
 
     async def call(self, _payload: bytearray, _partition: int = -1) -> f.Message:
         """The first value, as Map.Get answers."""
