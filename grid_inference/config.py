@@ -241,14 +241,17 @@ class WorkerConfig:
     """How often reading positions are stored in the grid; after a crash at most so much is scored again."""
     lanes: int = 2
     """How many batches are under way at once: while one is scored, the other is read or written."""
-    lease_ttl_s: float = 4.0
+    lease_ttl_s: float = 3.0
     """A worker that has not renewed its partitions' leases for so long loses them."""
+    proof_interval_s: float = 60.0
+    """How often each partition is compared with its results without any reason to; a twentieth of the time is spent on
+    it at the most. What such a comparison finds is counted as `unexplained`. 0: never."""
     allow_pickle: bool = False
     """Load models from a grid that is not on loopback. Pickle runs code: whoever writes to the grid can run it here."""
 
     def __post_init__(self) -> None:
         _check(self)
-        _check_positive(self, but={"batch_wait_ms", "inline_rows_max"})
+        _check_positive(self, but={"batch_wait_ms", "inline_rows_max", "proof_interval_s"})
 
     @classmethod
     def load(

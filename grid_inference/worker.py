@@ -17,26 +17,30 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.errors import ConnectionLostError, GridError, GridInferenceError
-from grid_inference.flow.deployment import RunningDeployment
+from grid_inference.flow.deployments import Deployments
+from grid_inference.grid.heartbeat import BEATS_PER_LEASE, Heartbeat
+from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
-from grid_inference.grid.topology import Beats, Leases, assign, now_s, read_workers
-from grid_inference.model.artifact import load
-from grid_inference.model.registry import DEPLOYMENTS_MAP, Deployed, Registry
-from grid_inference.model.trust import Trust
+from grid_inference.grid.topology import Beats, assign, machine, read_workers
+from grid_inference.model.registry import DEPLOYMENTS_MAP
+from grid_inference.turn import Turn
 
 __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 
-BEATS_PER_LEASE = 4
-"""A worker beats so often within the time of a lease."""
 ORPHAN_S_MAX = 40.0
 """A worker whose parent is gone ends itself after this time, drained or not."""
+TURNS_PER_LOOK = 5
+"""Every so many turns the leases are read again without a reason: a healed split may have given one away."""
+FIRST_BEAT_S_MAX = 5.0
+"""How long the first turn waits for the first beat, without which nothing is assigned to this worker."""
 ANY_CHANGE = 1 | 2 | 4
 """Entry listener flags: added, removed, updated."""
 
@@ -51,14 +55,8 @@ class Worker:
         self._node_address = node_address
         self._wake = asyncio.Event()
         self._stopping = False
-        self._running: dict[str, RunningDeployment] = {}
-        self._models: dict[str, Any] = {}
-        self._failures: dict[str, str] = {}
-        self._refused: dict[str, int] = {}
-        self._beat = 0
-        self._states: dict[str, str] = {}
-        """State of each deployment as this worker last followed it."""
         self._started_us = time.time_ns() // 1000
+        self._turns = 0
 
     def stop(self) -> None:
         """Ask for a clean end: what is under way is written, positions are stored, partitions given back."""
@@ -69,18 +67,33 @@ class Worker:
         """Work until `stop`; raise ConnectError if the grid can't be reached, ConnectionLostError if it is gone."""
         link = await Link.open(self._grid)
         leases = Leases(link, self.id, self._config.lease_ttl_s)
-        beats = Beats(self._config.lease_ttl_s)
-        beating = asyncio.create_task(self._keep_beating(link, leases))
+        turn = Turn(
+            link=link,
+            leases=leases,
+            beats=Beats(self._config.lease_ttl_s),
+            deployments=Deployments(link, leases, self._config, self._grid.address),
+            owners=link.partition_owners(),
+        )
+        heartbeat = Heartbeat(self._grid, leases, self.id, self._config.lease_ttl_s)
+        heartbeat.start(self._said(turn))
+        saying = asyncio.create_task(self._keep_saying(turn, heartbeat))
         try:
             await self._listen(link)
+            await leases.valid(FIRST_BEAT_S_MAX)
             while not self._stopping:
                 if link.given_up:
                     raise ConnectionLostError("the cluster is gone", remedy="a worker that is supervised starts again")
-                await self._turn_safely(link, leases, beats)
+                await self._turn_safely(turn)
                 await self._sleep()
         finally:
-            beating.cancel()
-            await self._leave(link, leases)
+            await self._leave(turn, heartbeat)
+            saying.cancel()
+
+    async def _keep_saying(self, turn: Turn, heartbeat: Heartbeat) -> None:
+        """Give the heartbeat what to say, and the sign that this loop comes round, however long a turn takes."""
+        while True:
+            heartbeat.say(self._said(turn))
+            await asyncio.sleep(self._config.lease_ttl_s / BEATS_PER_LEASE)
 
     async def _listen(self, link: Link) -> None:
         """Wake up at once when deployments change; without it the next turn sees them."""
@@ -88,16 +101,6 @@ class Worker:
             await Listener.on_entries(link, DEPLOYMENTS_MAP, lambda _: self._wake.set(), flags=ANY_CHANGE)
         except GridError as error:
             _log.warning("changes of deployments are seen only by the turn: %s", error)
-
-    async def _keep_beating(self, link: Link, leases: Leases) -> None:
-        """Renew the leases on their own time: a turn may take longer than a lease on a busy machine."""
-        while True:
-            try:
-                self._beat += 1
-                await leases.beat(self._said(link))
-            except GridError as error:
-                _log.warning("a beat was not acknowledged: %s", error)
-            await asyncio.sleep(self._config.lease_ttl_s / BEATS_PER_LEASE)
 
     async def _sleep(self) -> None:
         self._wake.clear()
@@ -108,118 +111,64 @@ class Worker:
         except TimeoutError:
             return
 
-    async def _turn_safely(self, link: Link, leases: Leases, beats: Beats) -> None:
+    async def _turn_safely(self, turn: Turn) -> None:
         try:
-            await self._turn(link, leases, beats)
+            await self._turn(turn)
         except GridError as error:
             _log.warning("this turn could not be finished, the next one will try again: %s", error)
 
-    async def _turn(self, link: Link, leases: Leases, beats: Beats) -> None:
-        if leases.expired:
-            # The beat stood still for too long: others may have taken over what we think is ours.
-            self._beat += 1
-            await leases.beat(self._said(link))
-            await self._disown(await leases.confirm())
-        workers = await read_workers(link)
-        living = beats.observe({worker: said["beat"] for worker, said in workers.items()}, now_s())
+    async def _turn(self, turn: Turn) -> None:
+        """See who lives, own what is ours, and score all deployments that stand in the grid."""
+        leases, deployments = turn.leases, turn.deployments
+        lost = turn.moved_by_loss()
+        self._turns += 1
+        if leases.expired or lost or self._turns % TURNS_PER_LOOK == 0:
+            await deployments.disown(await leases.confirm())
+        workers = await read_workers(turn.link)
+        living = turn.living(workers)
         nodes = {worker: workers[worker].get("member") for worker in living | {self.id} if worker in workers}
-        assignment = assign(link.partition_owners(), nodes)
+        assignment = assign(turn.owners, nodes)
         mine = {partition for partition, worker in assignment.items() if worker == self.id}
-        await self._give_back(leases, [partition for partition in leases.held if partition not in mine])
-        await self._follow_deployments(link, leases)
-        await leases.claim(sorted(mine - set(leases.held)), living)
-        # Whatever is held and not fed yet, also because an earlier turn broke off here.
-        for running in self._running.values():
-            await running.own({partition: int(leases.epochs[partition]) for partition in leases.held})
-        await leases.bury(set(workers) - living - {self.id})
+        await turn.give_back([partition for partition in leases.held if partition not in mine])
+        await deployments.follow()
+        turn.claims |= await leases.claim(sorted(mine - set(leases.held)), living)
+        await deployments.own({partition: turn.claims[partition] for partition in leases.held})
+        turn.claims = {partition: replace(claim, taken_over=False) for partition, claim in turn.claims.items()}
+        deployments.doubt(lost & mine, "member lost")
+        deployments.doubt(turn.written_late(workers) & mine, "late write")
+        await turn.bury(set(workers) - living - {self.id})
 
-    def _said(self, link: Link) -> dict[str, Any]:
+    def _said(self, turn: Turn) -> dict[str, Any]:
         """What this worker tells the grid of itself with each beat."""
-        members = {address: member for member, address in link.members().items()}
-        counts = {name: running.counts() for name, running in self._running.items()}
-        for name, failure in self._failures.items():
-            counts.setdefault(name, {"owned": 0})["failure"] = failure
+        members = {address: member for member, address in turn.link.members().items()}
         return {
-            "beat": self._beat,
             "pid": os.getpid(),
+            "machine": machine(),
             "host": socket.gethostname(),
             "member": members.get(self._node_address or ""),
             "started_at_us": self._started_us,
             "said_at_us": time.time_ns() // 1000,
-            "deployments": counts,
-            "states": self._states,
+            "deployments": turn.deployments.counts(),
+            "states": turn.deployments.states,
+            "late": {str(partition): count for partition, count in turn.leases.late.items()},
         }
 
-    # ---- partitions
-
-    async def _give_back(self, leases: Leases, partitions: list[int]) -> None:
-        if partitions:
-            await self._disown(partitions)
-            await leases.release(partitions)
-
-    async def _disown(self, partitions: list[int]) -> None:
-        await asyncio.gather(*(running.disown(partitions) for running in self._running.values()))
-
-    # ---- deployments
-
-    async def _follow_deployments(self, link: Link, leases: Leases) -> None:
-        """Make what runs here match what stands in the grid."""
-        known = await Registry(link).ever_deployed()
-        wanted = {name: one for name, one in known.items() if one.state == "running"}
-        for unused in self._models.keys() - {
-            one.manifest.sha256 for one in known.values() if one.state != "undeployed"
-        }:
-            del self._models[unused]
-        for name in [name for name in self._running if self._outdated(wanted.get(name), self._running[name])]:
-            await self._running.pop(name).stop()
-        self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
-        for name, deployed in wanted.items():
-            if name not in self._running and self._refused.get(name) != deployed.version:
-                await self._start(link, leases, deployed)
-        self._states = {name: one.state for name, one in known.items()}
-
-    @staticmethod
-    def _outdated(wanted: Deployed | None, running: RunningDeployment) -> bool:
-        return wanted is None or wanted.version != running.deployed.version
-
-    async def _start(self, link: Link, leases: Leases, deployed: Deployed) -> None:
-        name = deployed.config.name
-        try:
-            model = await self._model(link, deployed)
-            running = await RunningDeployment.start(link, deployed, self._config, leases, model)
-        except GridInferenceError as error:
-            if not error.retryable:
-                self._refused[name] = deployed.version
-            self._failures[name] = f"{error} {error.remedy}".strip()
-            _log.error("deployment %s does not start here: %s", name, self._failures[name])
-            return
-        self._failures.pop(name, None)
-        self._running[name] = running
-
-    async def _model(self, link: Link, deployed: Deployed) -> Any:
-        """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
-        sha256 = deployed.manifest.sha256
-        if sha256 not in self._models:
-            addresses = (self._grid.address, *link.members().values())
-            trust = Trust.of(*addresses, allow_pickle=self._config.allow_pickle)
-            artifact = await Registry(link).artifact(deployed.manifest)
-            self._models[sha256] = await asyncio.to_thread(load, artifact, trust)
-        return self._models[sha256]
-
-    # ---- the end
-
-    async def _leave(self, link: Link, leases: Leases) -> None:
+    async def _leave(self, turn: Turn, heartbeat: Heartbeat) -> None:
         """Drain, give everything back, sign off; what can't be done for want of a grid is left to the others."""
         try:
-            if link.connected:
-                await asyncio.gather(*(running.stop() for running in self._running.values()))
-                await leases.release(leases.held)
-                await leases.leave()
+            if turn.link.connected:
+                await turn.deployments.stop()
+                await turn.leases.release(turn.leases.held)
+        except GridError as error:
+            _log.warning("the worker could not give its partitions back: %s", error)
+        await heartbeat.stop()
+        try:
+            if turn.link.connected:
+                await turn.bury({self.id})
         except GridError as error:
             _log.warning("the worker could not sign off: %s", error)
         finally:
-            self._running.clear()
-            await link.close()
+            await turn.link.close()
 
 
 async def _main(grid: GridConfig, config: WorkerConfig, node_address: str | None) -> None:

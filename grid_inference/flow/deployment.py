@@ -17,18 +17,24 @@ from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions
+from grid_inference.flow.proof import LATE_WRITE_S, Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.flow.score import Scorer
 from grid_inference.flow.write import Writer
+from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import Leases
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed
 
 __all__ = ["RunningDeployment"]
 
 _log = logging.getLogger(__name__)
+
+BATCH_SHARE = 0.25
+"""A batch is sized to take this share of a lease's time."""
+COMPARISONS_AT_ONCE = 4
+"""Most of their time is waiting for what was read to be scored."""
 
 
 class RunningDeployment:
@@ -63,11 +69,17 @@ class RunningDeployment:
             executor=self._executor,
         )
         encoder = PredictionEncoder(settings.name, deployed.model, deployed.version, signature.classes)
-        self.writer = Writer(link, encoder, signature.classes, settings, holds=leases.holds)
+        self.writer = Writer(link, encoder, signature.classes, settings, leases)
         self.positions = Positions(link, settings.name)
         self._pipeline = Pipeline(self.reader, self.scorer, self.writer, self.positions, leases, deployed.version)
+        # A map that is listened to has no sequences to compare by; and where older records are not to be scored, they
+        # would all seem to be missing.
+        self._comparable = settings.trigger == "journal" and settings.start == "existing"
+        interval_s = config.proof_interval_s if self._comparable else 0.0
+        self.proof = Proof(self.reader, self.reconciler, self.positions.reached, interval_s=interval_s)
+        self._batch_s = config.lease_ttl_s * BATCH_SHARE
         self._lanes: list[asyncio.Task[None]] = []
-        self._timer: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.Task[None]] = []
 
     @classmethod
     async def start(
@@ -82,15 +94,17 @@ class RunningDeployment:
 
     def _begin(self) -> None:
         self._lanes = [asyncio.create_task(self._pipeline.run()) for _ in range(self._config.lanes)]
-        self._timer = asyncio.create_task(self._keep_time())
+        self._timers = [asyncio.create_task(self._keep_time())]
+        self._timers += [asyncio.create_task(self.proof.run()) for _ in range(COMPARISONS_AT_ONCE)]
 
-    async def own(self, epochs: dict[int, int]) -> None:
-        """Take those of these partitions (partition → epoch) on that are not fed yet.
+    async def own(self, claims: dict[int, Claim]) -> None:
+        """Take those of these partitions on that are not fed yet.
 
         Each goes on from its stored position, or else begins with a reconcile. A position that another version reached
-        counts only where existing records are not to be scored.
+        counts only where existing records are not to be scored. What was taken over from a holder that is dead is
+        compared as well, at once and again when nothing of that one can arrive any more.
         """
-        epochs = {partition: epoch for partition, epoch in epochs.items() if partition not in self.reader.feeds}
+        epochs = {partition: claim.epoch for partition, claim in claims.items() if partition not in self.reader.feeds}
         listening = self.deployed.config.trigger == "listener"  # there are no positions then
         stored = {} if listening else await self.positions.load(list(epochs))
         only_new = self.deployed.config.start == "new"
@@ -104,22 +118,39 @@ class RunningDeployment:
                 self.positions.advance(partition, position, epoch, self.deployed.version)
                 self.writer.note_dead_letters(partition, await self.reconciler.dead_keys(partition))
             self.reader.own(partition, epoch, position)
-        await self.positions.flush()
+            if claims[partition].taken_over:
+                self.doubt(partition, "taken over")
+                self.doubt(partition, "late write", LATE_WRITE_S)
+        await self.positions.flush(self._leases.allows)
+
+    def doubt(self, partition: int, cause: str, after_s: float = 0.0) -> None:
+        """A partition's results may not be those of its records: compare them, now or later."""
+        feed = self.reader.feeds.get(partition)
+        if feed is None or self.deployed.config.start == "new":
+            return
+        if not self._comparable:
+            asyncio.get_running_loop().call_later(after_s, self.reader.reconcile, partition, cause)
+            return
+        if not after_s:
+            self.reader.gaps[cause] += 1
+            self.reader.doubt(feed)
+        self.proof.doubt(partition, cause, after_s)
 
     async def disown(self, partitions: list[int]) -> None:
         """Let these partitions go once what is under way is written; their positions are stored."""
         await asyncio.gather(*(self.reader.disown(partition) for partition in partitions))
-        await self.positions.flush()
+        await self.positions.flush(self._leases.allows)
         for partition in partitions:
             self.positions.forget(partition)
+            self.proof.forget(partition)
 
     async def stop(self) -> None:
         """Finish what is under way, store the positions, end the lanes. Stopping twice is the same as once."""
         await self.disown(list(self.reader.feeds))
         self.reader.stop()
         await self.reader.close()
-        if self._timer:
-            self._timer.cancel()
+        for timer in self._timers:
+            timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
         self._executor.shutdown(wait=False)
 
@@ -146,7 +177,8 @@ class RunningDeployment:
             "batches": self.scorer.batches,
             "model_s": round(self.scorer.model_s, 6),
             "gaps": dict(reader.gaps),
-            "repairs": dict(self.reconciler.repairs),
+            "repairs": dict(self.reconciler.repairs + self.proof.repairs),
+            "unexplained": self.proof.unexplained,
             "failure": self.failure(),
         }
 
@@ -161,7 +193,9 @@ class RunningDeployment:
         while True:
             await asyncio.sleep(self._config.position_interval_ms / 1000)
             try:
-                await self.positions.flush()
+                # A batch that outlasts its lease would be scored in vain.
+                self.reader.rows_max = self.scorer.rows_within(self._batch_s, self._config.batch_rows_max)
+                await self.positions.flush(self._leases.allows)
                 await self.reader.watch()
             except (GridError, DecodeError) as error:
                 _log.warning("positions of %s were not stored, they will be: %s", self.deployed.config.name, error)

@@ -37,6 +37,11 @@ class Events:
         return cls(keys, values, key_identities(keys), input_digest(values))
 
     @classmethod
+    def removals(cls, keys: Blobs) -> Events:
+        """Events that say of each key that its entry is no more."""
+        return cls.of(keys, Blobs(keys.buffer, keys.starts, np.full(len(keys), -1, np.int64)))
+
+    @classmethod
     def concat(cls, parts: Sequence[Events]) -> Events:
         """Join several in order."""
         if len(parts) == 1:

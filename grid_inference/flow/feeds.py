@@ -22,7 +22,9 @@ from grid_inference.errors import GridError
 from grid_inference.flow.events import Events
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Link
-from grid_inference.wire import journal
+from grid_inference.grid.maps import rows_of
+from grid_inference.wire import journal, messages
+from grid_inference.wire.blobs import Blobs
 
 __all__ = ["ERROR_PAUSE_S", "Arrivals", "Brought", "Feed", "Feeds", "ScanFeed"]
 
@@ -60,8 +62,11 @@ class Feed:
         "asked",
         "busy",
         "closed",
+        "doubted",
         "epoch",
-        "page",
+        "held",
+        "idle",
+        "pages",
         "partition",
         "position",
         "room",
@@ -74,18 +79,36 @@ class Feed:
         self.epoch = epoch
         self.position: Position | None = None
         """Of the last item read; where the next read starts. None while scanning."""
-        self.page: journal.JournalPage | Events | None = None
-        """What has arrived and waits to be taken."""
+        self.pages: deque[journal.JournalPage | Events] = deque()
+        """What has arrived and waits to be taken: one page of the journal or of a scan, and a repair before it."""
         self.busy = False
         """A batch with rows of this partition is being scored or written."""
+        self.held = False
+        """No batch may take rows of this partition now: a repair is being fetched."""
+        self.idle = asyncio.Event()
+        """Set while no batch with rows of this partition is under way."""
+        self.idle.set()
         self.asked = 0
         """Number of the newest read; answers to older ones are dropped."""
         self.start = 0
+        self.doubted = True
+        """The witness is to be looked at before anything new is waited for."""
         self.closed = False
         self.scan: asyncio.Task[None] | None = None
         self.room = asyncio.Event()
         """Set while nothing waits and nothing is under way."""
         self.room.set()
+
+    def begin_batch(self) -> None:
+        """Rows of this partition are taken."""
+        self.busy = True
+        self.idle.clear()
+        self.room.clear()
+
+    def end_batch(self) -> None:
+        """They are written, or given up."""
+        self.busy = False
+        self.idle.set()
 
 
 class Feeds(ABC):
@@ -106,6 +129,8 @@ class Feeds(ABC):
         """Events that have come, those of scans left out."""
         self.failure: GridError | None = None
         """Why nothing can be read at all, for example a map without a journal."""
+        self.rows_max = config.batch_rows_max
+        """At most so many rows make a batch; one page more may come with them."""
 
     # ---- how events come
 
@@ -122,6 +147,9 @@ class Feeds(ABC):
 
     async def open(self) -> None:  # noqa: B027  # the journal is there
         """Register for the events, before the first partition is owned."""
+
+    def doubt(self, feed: Feed) -> None:  # noqa: B027  # a fetched value is what stands, whoever its owner is
+        """Another replica may stand for the partition now: hold what comes next against what came last."""
 
     async def watch(self) -> None:  # noqa: B027  # nothing to look for is an answer
         """Look for what no event tells, a few times a second."""
@@ -148,10 +176,8 @@ class Feeds(ABC):
         feed.closed = True
         if feed.scan:
             feed.scan.cancel()
-        feed.page = None
-        while feed.busy:
-            feed.room.clear()
-            await feed.room.wait()
+        feed.pages.clear()
+        await feed.idle.wait()
 
     def reconcile(self, partition: int, cause: str) -> None:
         """Send one partition through a scan, as a gap would."""
@@ -187,37 +213,37 @@ class Feeds(ABC):
     def resume(self, arrivals: Arrivals) -> None:
         """The rows are written, or given up: their feeds may bring more."""
         for feed in arrivals.feeds:
-            feed.busy = False
-            if feed.page is None:
+            feed.end_batch()
+            if feed.pages:
+                self._offer(feed)
+            else:
                 feed.room.set()
                 self._has_room(feed)
-            else:
-                self._offer(feed)
 
     async def retry(self, arrivals: Arrivals, cause: str) -> None:
         """The rows could not be written: bring them again after a pause, by a scan of their partitions."""
         await asyncio.sleep(ERROR_PAUSE_S)
         for feed in arrivals.feeds:
-            feed.busy = False
+            feed.end_batch()
             feed.room.set()
             if not feed.closed:
                 self._gap(feed, cause)
 
     def _offer(self, feed: Feed) -> None:
+        """Let what waits be taken, now or when what is under way or being fetched is done."""
         self._ready.append(feed)
         self._arrived.set()
 
     def _take(self) -> Arrivals | None:
         """Whole pages of feeds that are not under way, up to the limits of rows and bytes."""
-        taken, rows, size = list[Feed](), 0, 0
-        while self._ready and rows < self._config.batch_rows_max and size < self._config.batch_bytes_max:
+        taken, rows, size = list[tuple[Feed, journal.JournalPage | Events]](), 0, 0
+        while self._ready and rows < self.rows_max and size < self._config.batch_bytes_max:
             feed = self._ready.popleft()
-            page = feed.page
-            if feed.closed or feed.busy or page is None:
+            if feed.closed or feed.busy or feed.held or not feed.pages:
                 continue
-            taken.append(feed)
-            feed.busy = True
-            feed.room.clear()
+            page = feed.pages.popleft()
+            taken.append((feed, page))
+            feed.begin_batch()
             rows += page.count if isinstance(page, journal.JournalPage) else len(page)
             size += len(page.message.data) if isinstance(page, journal.JournalPage) else page.nbytes
         if not self._ready:
@@ -226,12 +252,10 @@ class Feeds(ABC):
             self._arrived.set()
         return self._arrivals(taken) if taken else None
 
-    def _arrivals(self, taken: list[Feed]) -> Arrivals | None:
+    def _arrivals(self, taken: list[tuple[Feed, journal.JournalPage | Events]]) -> Arrivals | None:
         """Everything that these feeds brought, of each key only the newest."""
-        pages = [(feed, feed.page) for feed in taken if isinstance(feed.page, journal.JournalPage)]
-        whole = [(feed, feed.page) for feed in taken if isinstance(feed.page, Events)]
-        for feed in taken:
-            feed.page = None
+        pages = [(feed, page) for feed, page in taken if isinstance(page, journal.JournalPage)]
+        whole = [(feed, page) for feed, page in taken if isinstance(page, Events)]
         brought = [self._read(pages)] if pages else []
         for feed, rows in whole:
             brought.append((rows, np.full(len(rows), feed.partition, np.int32), [feed], [None]))
@@ -258,7 +282,8 @@ class Feeds(ABC):
     def _start_scan(self, feed: Feed, cause: str) -> None:
         """Scan from the beginning; one that is under way may have brought what was not written, so it starts anew."""
         feed.asked += 1
-        feed.position, feed.page = None, None
+        feed.position = None
+        feed.pages.clear()
         if not feed.busy:
             feed.room.set()
         if feed.scan:
@@ -281,8 +306,36 @@ class Feeds(ABC):
         """Bring rows of a scan into the feed's ordered path; waits until the ones before are written."""
         await feed.room.wait()
         feed.room.clear()
-        feed.page = rows
+        feed.pages.append(rows)
         self._offer(feed)
+
+    async def repair(self, feed: Feed, keys: Blobs) -> None:
+        """Score what stands under these keys now, in the partition's one ordered path.
+
+        The values are fetched while nothing of the partition is under way, and go before everything that waits: an
+        event that is newer than they are comes behind them for certain.
+        """
+        feed.held = True
+        try:
+            await feed.idle.wait()
+            asked = feed.asked
+            rows = await self._values_now(feed, keys)
+            if not (feed.closed or feed.scan) and asked == feed.asked:
+                feed.room.clear()
+                feed.pages.appendleft(rows)
+        finally:
+            feed.held = False
+            if feed.pages:
+                self._offer(feed)
+
+    async def _values_now(self, feed: Feed, keys: Blobs) -> Events:
+        """The records that stand under these keys of a partition; a key without one was removed."""
+        request = messages.get_all_request(self._features, keys)
+        found, values = messages.decode_entries(await self._link.call(request, feed.partition))
+        rows = rows_of(keys, found)
+        there = rows >= 0
+        gone = Events.removals(keys.take(~there))
+        return Events.concat([Events.of(keys.take(there), values.take(rows[there])), gone])
 
     async def settled(self, feed: Feed) -> None:
         """Wait until all that was offered is written."""

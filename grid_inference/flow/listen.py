@@ -16,12 +16,10 @@ import numpy as np
 
 from grid_inference.config import WorkerConfig
 from grid_inference.errors import DecodeError, GridError
-from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
-from grid_inference.grid.maps import key_identities, last_rows, rows_of
-from grid_inference.wire import messages
+from grid_inference.grid.maps import key_identities, last_rows
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.journal import ADDED, EVICTED, EXPIRED, LOADED, MERGED, REMOVED, UPDATED
 from grid_inference.wire.keys import partition_ids
@@ -119,7 +117,7 @@ class ListenerReader(Feeds):
         self._pending.pop(partition, None)
 
     def _go_on(self, feed: Feed) -> None:
-        waits = feed.scan or feed.busy or feed.closed or self._stopped or feed.page is not None
+        waits = feed.scan or feed.busy or feed.closed or self._stopped or feed.pages
         if not waits and self._pending.get(feed.partition):
             self._fetch(feed)
 
@@ -151,18 +149,8 @@ class ListenerReader(Feeds):
             feed.room.set()
             self._add(feed, keys)
             return
-        feed.page = rows
+        feed.pages.append(rows)
         self._offer(feed)
-
-    async def _values_now(self, feed: Feed, keys: Blobs) -> Events:
-        """The records under these keys; a key without one was removed."""
-        request = messages.get_all_request(self._features, keys)
-        found, values = messages.decode_entries(await self._link.call(request, feed.partition))
-        rows = rows_of(keys, found)
-        there = rows >= 0
-        gone = keys.take(~there)
-        nothing = Blobs(gone.buffer, gone.starts, np.full(len(gone), -1, np.int64))
-        return Events.concat([Events.of(keys.take(there), values.take(rows[there])), Events.of(gone, nothing)])
 
 
 class PendingKeys:

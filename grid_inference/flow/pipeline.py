@@ -12,7 +12,7 @@ from grid_inference.flow.feeds import Arrivals, Feeds
 from grid_inference.flow.positions import Positions
 from grid_inference.flow.score import Scorer
 from grid_inference.flow.write import Writer
-from grid_inference.grid.topology import Leases
+from grid_inference.grid.leases import Leases
 
 __all__ = ["Pipeline"]
 
@@ -60,9 +60,7 @@ class Pipeline:
         return self.leases.epochs[partitions]
 
     def advance(self, arrivals: Arrivals) -> None:
-        """Everything up to these positions is acknowledged, for the partitions whose lease is still the same."""
-        if self.leases.expired:
-            return
+        """Everything up to these positions is acknowledged, for the partitions whose lease held until now."""
         for feed, position in zip(arrivals.feeds, arrivals.positions, strict=True):
-            if position is not None and self.leases.epochs[feed.partition] == feed.epoch:
+            if self.leases.settle(feed.partition, feed.epoch) and position is not None:
                 self.positions.advance(feed.partition, position, feed.epoch, self.version)

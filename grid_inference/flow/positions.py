@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,11 @@ class Positions:
         self._current[partition] = (position, epoch, version)
         self._changed.add(partition)
 
+    def reached(self, partition: int) -> int | None:
+        """The sequence up to which a partition is scored and acknowledged; None if nothing is known of it."""
+        known = self._current.get(partition)
+        return known[0].sequence if known else None
+
     def forget(self, partition: int) -> None:
         """The partition is somebody else's now."""
         self._current.pop(partition, None)
@@ -68,10 +74,10 @@ class Positions:
             partition: decode_position(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
         }
 
-    async def flush(self) -> None:
-        """Store what has changed since the last time."""
-        changed = sorted(self._changed)
-        self._changed.clear()
+    async def flush(self, allows: Callable[[int], bool]) -> None:
+        """Store what has changed since the last time, of the partitions that may still be written to."""
+        changed = [partition for partition in sorted(self._changed) if allows(partition)]
+        self._changed.difference_update(changed)
         if not changed:
             return
         keys = Blobs.of([self._key(partition) for partition in changed])

@@ -66,7 +66,7 @@ class JournalReader(Feeds):
             cause = self._gap_cause(feed, page, first_witnesses[index], lost=lost[index])
             if cause:
                 fresh[first : last + 1] = False
-                feed.busy = False
+                feed.end_batch()
                 self._gap(feed, cause)
                 continue
             fresh[first] = feed.position is not None and feed.position.witness is None
@@ -104,6 +104,12 @@ class JournalReader(Feeds):
         each = self._config.read_budget_bytes / (2 * max(1, len(self.feeds)) * max(32.0, self._item_bytes))
         return int(min(PAGE_ITEMS_MAX, max(PAGE_ITEMS_MIN, each)))
 
+    def doubt(self, feed: Feed) -> None:
+        """Look at the witness item at once: a parked read tells of a lost tail only when new items have filled it."""
+        feed.doubted = True
+        if not feed.pages:
+            self._go_on(feed)
+
     def _go_on(self, feed: Feed) -> None:
         """Read on from the witness item; the read parks until something new is there."""
         position = feed.position
@@ -113,7 +119,8 @@ class JournalReader(Feeds):
         feed.start = position.sequence - 1 if known else position.sequence
         feed.asked += 1
         asked = feed.asked
-        request = journal.read_request(self._features, feed.start, 2 if known else 1, self._page_items() + 1)
+        least = 2 if known and not feed.doubted else 1
+        request = journal.read_request(self._features, feed.start, least, self._page_items() + 1)
         self._link.post(
             request, feed.partition, lambda answer: self._answered(feed, asked, answer), timeout_s=PARKED_TIMEOUT_S
         )
@@ -129,13 +136,22 @@ class JournalReader(Feeds):
         except DecodeError as error:
             self._read_failed(feed, GridError(str(error)))
             return
-        if not page.count or (page.count == 1 and feed.position and feed.position.witness is not None):
-            # Nothing new after all: an early answer, for example from a promoted backup.
-            asyncio.get_running_loop().call_later(ERROR_PAUSE_S, self._ask_again, feed, asked)
+        doubted, feed.doubted = feed.doubted, False
+        if not page.count or (page.count == 1 and self._is_witness(feed, page)):
+            # Nothing new: the answer to a doubt, or an early one, for example from a promoted backup.
+            pause_s = 0.0 if doubted and page.count else ERROR_PAUSE_S
+            asyncio.get_running_loop().call_later(pause_s, self._ask_again, feed, asked)
             return
-        feed.page = page
-        if not feed.busy:
-            self._offer(feed)
+        feed.pages.append(page)
+        self._offer(feed)
+
+    @staticmethod
+    def _is_witness(feed: Feed, page: journal.JournalPage) -> bool:
+        """Whether the one item of a page is that before the feed's position, which has been scored."""
+        if feed.position is None or feed.position.witness is None or page.first_sequence != feed.start:
+            return False
+        items = journal.decode_items([page])
+        return int(Events.of(items.keys, items.records).witnesses(np.array([0]))[0]) == feed.position.witness
 
     def _ask_again(self, feed: Feed, asked: int) -> None:
         if asked == feed.asked:

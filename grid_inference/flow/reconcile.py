@@ -10,7 +10,7 @@ value's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ from grid_inference.wire import journal
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns, schema_ids
 
-__all__ = ["Known", "Reconciler", "Stored", "stored_states"]
+__all__ = ["Known", "Reconciler", "Results", "Stored", "stored_states"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +88,18 @@ class Known:
         return same_key & (self.digests[at] == records.digests) & (self.versions[at] == version)
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What stands in a partition's predictions and dead letters."""
+
+    predictions: Known
+    dead: Known
+
+    def stand(self, records: Events, version: int) -> NDArray[np.bool_]:
+        """Which records have one or the other."""
+        return self.predictions.stands(records, version) | self.dead.stands(records, version)
+
+
 class Reconciler:
     """Scans partitions of one deployment."""
 
@@ -118,20 +130,27 @@ class Reconciler:
         """Score what differs in the feed's partition, through the reader; return where to read its journal on."""
         await reader.settled(feed)
         position = await self.newest(feed.partition) if self._has_journal else None
-        dead = await self._known(self._dead_letters, feed.partition)
-        note_dead_letters(feed.partition, dead.keys)
-        done = await self._known(self._predictions, feed.partition)
-        async for page in self._features.scan(feed.partition):
-            records = Events.of(page.keys, page.values)
-            stands = done.stands(records, self._version) | dead.stands(records, self._version)
-            if not bool(stands.all()):
-                differing = records.take(~stands)
-                self.repairs[cause] += len(differing)
-                await reader.offer(feed, differing)
-        await self._sweep(reader, feed, done)
-        await self._sweep(reader, feed, dead)
+        results = await self.results(feed.partition)
+        note_dead_letters(feed.partition, results.dead.keys)
+        async for differing in self.differing(feed.partition, results):
+            self.repairs[cause] += len(differing)
+            await reader.offer(feed, differing)
+        await self._sweep(reader, feed, results)
         await reader.settled(feed)
         return position
+
+    async def results(self, partition: int) -> Results:
+        """What stands in a partition's predictions and dead letters."""
+        dead = await self._known(self._dead_letters, partition)
+        return Results(await self._known(self._predictions, partition), dead)
+
+    async def differing(self, partition: int, results: Results) -> AsyncIterator[Events]:
+        """Records of a partition without a result of just their digest, by the version at work; marks the others."""
+        async for page in self._features.scan(partition):
+            records = Events.of(page.keys, page.values)
+            stands = results.stand(records, self._version)
+            if not bool(stands.all()):
+                yield records.take(~stands)
 
     async def dead_keys(self, partition: int) -> Blobs:
         """Keys of a partition that have a dead letter."""
@@ -158,14 +177,38 @@ class Reconciler:
         ]
         return Known.of(parts)
 
-    async def _sweep(self, reader: Feeds, feed: Feed, known: Known) -> None:
+    async def unlike(self, keys: Blobs) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Of some keys which results are not those of the record as it is now, and the records' digests (0: none).
+
+        Results are read before the records: a result that comes between can't be taken for one that is missing.
+        """
+        results = Results(await self._known_of(self._predictions, keys), await self._known_of(self._dead_letters, keys))
+        found, values = await self._features.get_batch(keys)
+        records, rows = Events.of(found, values), rows_of(keys, found)
+        there = rows >= 0
+        digests, stands = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.bool_)
+        digests[there] = records.digests[rows[there]]
+        stands[there] = results.stand(records, self._version)[rows[there]]
+        orphaned = rows_of(keys, self.orphans(results)) >= 0
+        return np.where(there, ~stands, orphaned), digests
+
+    async def _known_of(self, results: GridMap, keys: Blobs) -> Known:
+        found, values = await results.get_batch(keys)
+        return Known.of([(found, await stored_states(self._link, values))] if len(found) else [])
+
+    async def _sweep(self, reader: Feeds, feed: Feed, results: Results) -> None:
         """Results without a record go, if the record is still gone when it is read again."""
-        if not self._remove_orphans or bool(known.seen.all()):
+        suspects = self.orphans(results)
+        if not len(suspects):
             return
-        suspects = known.keys.take(~known.seen)
         there, _ = await self._features.get_batch(suspects)
         gone = suspects.take(rows_of(suspects, there) < 0)
         if len(gone):
             self.repairs["orphan"] += len(gone)
-            nothing = np.full(len(gone), -1, np.int64)
-            await reader.offer(feed, Events.of(gone, Blobs(gone.buffer, gone.starts, nothing)))
+            await reader.offer(feed, Events.removals(gone))
+
+    def orphans(self, results: Results) -> Blobs:
+        """Keys of results whose record a finished scan has not met; none where removals don't remove."""
+        if not self._remove_orphans:
+            return Blobs.empty()
+        return Blobs.concat([known.keys.take(~known.seen) for known in (results.predictions, results.dead)])

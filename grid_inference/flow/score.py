@@ -37,6 +37,10 @@ __all__ = ["Outcome", "Scorer"]
 
 _Format = tuple[int, int]
 """A Data's type id, and the schema id of a Compact record (else 0)."""
+INLINE_S_MAX = 0.02
+"""The event loop is not held up for longer by scoring a small batch on it."""
+FADING = 0.8
+"""What a batch counts for beside the one after it, in the time that a row takes."""
 UNSUPPORTED = "can't be read: put the records as Compact or JSON values"
 
 
@@ -85,6 +89,10 @@ class Scorer:
         self._nested: dict[int, Schema] = {}
         self.model_s = 0.0
         """Seconds spent in the model."""
+        self._lately = (0.0, 0.0)
+        """Seconds and rows in the model, of which the newest batches count for most."""
+        self._small_s = 0.0
+        """What the newest batch that is small enough for the event loop took in the model."""
         self.batches = 0
         """Calls of `score`."""
 
@@ -107,7 +115,7 @@ class Scorer:
         values = values.take(where) if where.size < len(values) else values
         if isinstance(binding, Binding) and binding.nested_fields:
             await self._learn_nested(binding, values)
-        if where.size <= self._inline_rows_max:
+        if where.size <= self._inline_rows_max and self._small_s <= INLINE_S_MAX:
             return self._apply(binding, values, where)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._apply, binding, values, where)
@@ -153,9 +161,20 @@ class Scorer:
             fitting = np.delete(np.arange(where.size), list(misfits))
             inputs, where = inputs[fitting], where[fitting]
         scores, good, failed = self._engine.score(inputs, self._nan)
-        self.model_s += time.perf_counter() - started
+        self._took(time.perf_counter() - started, inputs.shape[0])
         failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
         return _Part(where[good], scores, failures)
+
+    def _took(self, seconds: float, rows: int) -> None:
+        self.model_s += seconds
+        self._lately = (seconds + FADING * self._lately[0], rows + FADING * self._lately[1])
+        if rows <= self._inline_rows_max:
+            self._small_s = seconds
+
+    def rows_within(self, seconds: float, most: int) -> int:
+        """How many rows, at least one and `most` at the most, the model scores in this time."""
+        spent_s, rows = self._lately
+        return min(most, max(1, int(seconds * rows / spent_s))) if spent_s else most
 
     def _inputs(self, binding: Binding | JsonBinding, values: Blobs) -> tuple[Inputs, Misfits]:
         return binding.inputs(values, self._nested) if isinstance(binding, Binding) else binding.inputs(values)

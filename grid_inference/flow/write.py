@@ -1,7 +1,7 @@
 """Writing: predictions and dead letters into their maps, acknowledged; then the topic.
 
-One PutAll a partition, under the key bytes as they came, so that a result lies beside its record. Before a batch is
-sent the lease of each of its partitions must still be ours.
+One PutAll a partition, under the key bytes as they came, so that a result lies beside its record. Whenever a request is
+sent, also again, the lease of its partition must still be ours.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from grid_inference.errors import GridError, LeaseExpiredError
 from grid_inference.flow.encode import PredictionEncoder, encode_dead_letters
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
+from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_topics import publish_all, publish_all_reliable
 from grid_inference.grid.maps import key_identities
@@ -66,8 +66,7 @@ class Writer:
         encoder: PredictionEncoder,
         classes: tuple[str, ...],
         settings: DeploymentConfig,
-        *,
-        holds: Callable[[NDArray[np.int32]], NDArray[np.bool_]],
+        leases: Leases,
     ) -> None:
         self._link = link
         self._encoder = encoder
@@ -78,7 +77,7 @@ class Writer:
         self._topic_name = settings.topic.name or settings.predictions
         self._where = Where.parse(settings.topic.where) if settings.topic.where else None
         self._keep_on_remove = settings.on_remove == "keep"
-        self._holds = holds
+        self._leases = leases
         self._dead_keys: dict[int, set[int]] = {}
         self.counts = WriterCounts()
 
@@ -94,12 +93,12 @@ class Writer:
     async def write(self, outcome: Outcome) -> None:
         """Write a batch; returns when every member that matters has acknowledged it.
 
-        Raises LeaseExpiredError, before anything is written, if a partition may be somebody else's by now.
+        Raises LeaseExpiredError if a partition may be somebody else's by now: as a rule before anything is written.
         """
         good, dead = outcome.predictions, outcome.dead
         removed, gone_from = outcome.removed, outcome.removed_partitions
         for partitions in (good.partitions, dead.partitions, gone_from):
-            if not bool(self._holds(partitions).all()):
+            if not bool(self._leases.holds(partitions).all()):
                 raise LeaseExpiredError("the lease of a partition has run out, so its results are not written")
         requests: list[tuple[int, bytearray]] = []
         if len(good):
@@ -108,7 +107,7 @@ class Writer:
         requests += self._bury(dead)
         requests += self._revive(good.keys, good.partitions)
         requests += self._remove(removed, gone_from)
-        await self._link.call_all(requests)
+        await self._link.call_all(requests, self._leases.allows)
         self.counts.predictions += len(good)
         self.counts.dead_letters += len(dead)
         self.counts.removals += len(removed)

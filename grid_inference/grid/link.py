@@ -26,7 +26,7 @@ from hazelcast.lifecycle import LifecycleState
 from hazelcast.protocol.codec import client_get_distributed_objects_codec
 
 from grid_inference.config import GridConfig
-from grid_inference.errors import ConnectError, ConnectionLostError, GridError
+from grid_inference.errors import ConnectError, ConnectionLostError, GridError, LeaseExpiredError
 from grid_inference.grid.link_schemas import Schemas
 from grid_inference.grid.link_stock import (
     Connections,
@@ -60,18 +60,23 @@ CLOSE_TIMEOUT_S: Final = 5.0
 T = TypeVar("T")
 Answer = f.Message | GridError
 OnAnswer = Callable[[Answer], None]
+Allows = Callable[[int], bool]
+"""Whether a partition may be written to at this moment."""
 
 
 class Request:
     """A request under way: what to send again, and whom to tell."""
 
-    __slots__ = ("connection", "correlation", "deadline", "forgotten", "on_answer", "partition", "payload")
+    __slots__ = ("allows", "connection", "correlation", "deadline", "forgotten", "on_answer", "partition", "payload")
 
-    def __init__(self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float) -> None:
+    def __init__(
+        self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float, allows: Allows | None
+    ) -> None:
         self.payload = payload
         self.partition = partition
         self.on_answer = on_answer
         self.deadline = deadline
+        self.allows = allows
         self.connection: Any = None
         self.correlation = 0
         self.forgotten = False
@@ -248,14 +253,22 @@ class Link:
 
     # ---- requests
 
-    def post(self, payload: bytearray, partition: int, on_answer: OnAnswer, timeout_s: float | None = None) -> Request:
+    def post(
+        self,
+        payload: bytearray,
+        partition: int,
+        on_answer: OnAnswer,
+        timeout_s: float | None = None,
+        allows: Allows | None = None,
+    ) -> Request:
         """Send a request to a partition's owner (-1: any member); `on_answer` gets the message or the error, once.
 
         Errors that may pass (migration, a lost connection, a member leaving) are tried again until the timeout:
-        every request sent through here can be carried out twice without harm.
+        every request sent through here can be carried out twice without harm. Whenever it is about to be sent, `allows`
+        is asked; where it says no, `on_answer` gets a LeaseExpiredError.
         """
         deadline = self._loop.time() + (self._call_timeout_s if timeout_s is None else timeout_s)
-        request = Request(payload, partition, on_answer, deadline)
+        request = Request(payload, partition, on_answer, deadline, allows)
         self._send(request)
         return request
 
@@ -270,8 +283,13 @@ class Link:
             request.forget()
             raise
 
-    async def call_all(self, requests: Iterable[tuple[int, bytearray]]) -> list[f.Message]:
-        """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error of any."""
+    async def call_all(
+        self, requests: Iterable[tuple[int, bytearray]], allows: Allows | None = None
+    ) -> list[f.Message]:
+        """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error of any.
+
+        Each request is sent, and sent again, only while `allows` says so of its partition.
+        """
         self.check_loop()
         some = list(requests)
         if not some:
@@ -290,7 +308,10 @@ class Link:
 
             return take
 
-        sent = [self.post(payload, partition, taker(index)) for index, (partition, payload) in enumerate(some)]
+        sent = [
+            self.post(payload, partition, taker(index), allows=allows)
+            for index, (partition, payload) in enumerate(some)
+        ]
         try:
             await future
         except asyncio.CancelledError:
@@ -307,6 +328,9 @@ class Link:
             return
         if self.closed:
             self._answer(request, ConnectionLostError("the connection is closed"))
+            return
+        if request.allows and not request.allows(request.partition):
+            self._answer(request, LeaseExpiredError(f"the lease of partition {request.partition} is not ours any more"))
             return
         connection = self._connection(request.partition)
         if connection is None:

@@ -24,7 +24,7 @@ LAYERS = (
     ("grid",),
     ("model",),
     ("flow",),
-    ("worker",),
+    ("worker", "turn"),
     ("node",),
     ("observe",),
     ("entries",),

@@ -1,0 +1,112 @@
+"""The deployments that run in one worker, made to match those that stand in the grid.
+
+A model is loaded once for all deployments of the same artifact, and kept through a pause. A deployment that can't start
+here is tried again each turn, unless its error says that this is no use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from grid_inference.config import WorkerConfig
+from grid_inference.errors import GridInferenceError
+from grid_inference.flow.deployment import RunningDeployment
+from grid_inference.grid.leases import Claim, Leases
+from grid_inference.grid.link import Link
+from grid_inference.model.artifact import load
+from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.trust import Trust
+
+__all__ = ["Deployments"]
+
+_log = logging.getLogger(__name__)
+
+
+class Deployments:
+    """What runs here."""
+
+    def __init__(self, link: Link, leases: Leases, config: WorkerConfig, address: str) -> None:
+        self._link = link
+        self._leases = leases
+        self._config = config
+        self._address = address
+        self._running: dict[str, RunningDeployment] = {}
+        self._models: dict[str, Any] = {}
+        self._failures: dict[str, str] = {}
+        self._refused: dict[str, int] = {}
+        self.states: dict[str, str] = {}
+        """State of each deployment as it was followed last."""
+
+    def __iter__(self) -> Iterator[RunningDeployment]:
+        return iter(list(self._running.values()))
+
+    async def follow(self) -> None:
+        """Start, stop and replace, until what runs here is what stands in the grid."""
+        known = await Registry(self._link).ever_deployed()
+        wanted = {name: one for name, one in known.items() if one.state == "running"}
+        kept = {one.manifest.sha256 for one in known.values() if one.state != "undeployed"}
+        self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
+        for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]:
+            await self._running.pop(name).stop()
+        self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
+        for name, deployed in wanted.items():
+            if name not in self._running and self._refused.get(name) != deployed.version:
+                await self._start(deployed)
+        self.states = {name: one.state for name, one in known.items()}
+
+    async def own(self, claims: dict[int, Claim]) -> None:
+        """Feed those of these partitions that are not fed yet, also where an earlier turn broke off."""
+        for running in self:
+            await running.own(claims)
+
+    async def disown(self, partitions: list[int]) -> None:
+        """Let partitions go once what is under way is written."""
+        await asyncio.gather(*(running.disown(partitions) for running in self))
+
+    def doubt(self, partitions: set[int], cause: str) -> None:
+        """Compare these partitions' results with their records soon."""
+        for running in self:
+            for partition in partitions:
+                running.doubt(partition, cause)
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """What each deployment did here, and why one does not run."""
+        counts = {name: running.counts() for name, running in self._running.items()}
+        for name, failure in self._failures.items():
+            counts.setdefault(name, {"owned": 0})["failure"] = failure
+        return counts
+
+    async def stop(self) -> None:
+        """Finish what is under way, everywhere."""
+        await asyncio.gather(*(running.stop() for running in self))
+
+    async def _start(self, deployed: Deployed) -> None:
+        name = deployed.config.name
+        try:
+            model = await self._model(deployed)
+            running = await RunningDeployment.start(self._link, deployed, self._config, self._leases, model)
+        except GridInferenceError as error:
+            if not error.retryable:
+                self._refused[name] = deployed.version
+            self._failures[name] = f"{error} {error.remedy}".strip()
+            _log.error("deployment %s does not start here: %s", name, self._failures[name])
+            return
+        self._failures.pop(name, None)
+        self._running[name] = running
+
+    async def _model(self, deployed: Deployed) -> Any:
+        """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
+        sha256 = deployed.manifest.sha256
+        if sha256 not in self._models:
+            addresses = (self._address, *self._link.members().values())
+            trust = Trust.of(*addresses, allow_pickle=self._config.allow_pickle)
+            artifact = await Registry(self._link).artifact(deployed.manifest)
+            self._models[sha256] = await asyncio.to_thread(load, artifact, trust)
+        return self._models[sha256]
+
+
+def _outdated(wanted: Deployed | None, running: RunningDeployment) -> bool:
+    return wanted is None or wanted.version != running.deployed.version

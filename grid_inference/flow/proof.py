@@ -1,0 +1,197 @@
+"""Proof: partitions are compared with their results while they are being scored, one after the other, without a gap.
+
+A comparison looks at everything that stands, notes the newest sequence N behind it, waits until N is scored, and looks
+again at what differed. Only what differs still, for the same value of the record, counts; it goes into the partition's
+one ordered path, where it is read again. Doubts (a takeover, a late write, a lost member) are compared first and are
+declared as gaps; what a comparison without a doubt finds is an unexplained repair: a bug.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.errors import DecodeError, GridError
+from grid_inference.flow.feeds import Feed, Feeds
+from grid_inference.flow.reconcile import Reconciler
+from grid_inference.grid.topology import now_s
+from grid_inference.wire.blobs import Blobs
+
+__all__ = ["LATE_WRITE_S", "Proof"]
+
+_log = logging.getLogger(__name__)
+
+LATE_WRITE_S = 20.0
+"""What a worker that was taken for dead had sent before has arrived after this time, or never will: a member gives a
+call up after 15 s (`hazelcast.operation.call.timeout.millis`), a connection that is silent for 10 s is closed."""
+SHARE_MAX = 0.05
+"""Comparisons without a doubt take at most this share of the time."""
+PAUSE_S = 0.25
+"""How often it is looked whether anything is due."""
+THROUGH_WAIT_S, THROUGH_POLL_S = 30.0, 0.05
+"""How long a comparison waits until what it has seen is scored; then it is put off."""
+LOOKS = 3
+"""A difference that was seen so often, each time behind all that was written before, is none that passes by itself."""
+DIFFERING_MAX = 200_000
+"""With more differences than this a partition is behind, and a comparison would tell nothing."""
+UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Differing:
+    """Keys, and digests of the records that stood under them; 0 where a result stood without a record."""
+
+    keys: Blobs
+    digests: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class Proof:
+    """Of one deployment's partitions in one worker."""
+
+    def __init__(
+        self,
+        reader: Feeds,
+        reconciler: Reconciler,
+        reached: Callable[[int], int | None],
+        *,
+        interval_s: float,
+    ) -> None:
+        self._reader = reader
+        self._reconciler = reconciler
+        self._reached = reached
+        self._interval_s = interval_s
+        self._doubts: dict[int, list[tuple[float, str]]] = {}
+        """By partition: when a comparison is due, and why."""
+        self._explained_until_s: dict[int, float] = {}
+        """Until then a difference may be a late write of a former owner."""
+        self._rest_until_s = 0.0
+        self._under_way: set[int] = set()
+        self._proving = False
+        """A comparison without a doubt is under way."""
+        self.proven_s: dict[int, float] = {}
+        """When the last comparison of each partition began that found nothing, or repaired what it found."""
+        self.repairs: Counter[str] = Counter()
+        """Records that were sent to be scored again, by the comparison's cause."""
+
+    @property
+    def unexplained(self) -> int:
+        """Differences that no declared gap explains."""
+        return self.repairs[UNEXPLAINED]
+
+    def doubt(self, partition: int, cause: str, after_s: float = 0.0) -> None:
+        """Have a partition compared, now or later."""
+        due = self._doubts.setdefault(partition, [])
+        at_s = now_s() + after_s
+        self._explained_until_s[partition] = max(self._explained_until_s.get(partition, 0.0), at_s)
+        if not after_s or all(said != cause or when <= now_s() for when, said in due):
+            due.append((at_s, cause))
+
+    def forget(self, partition: int) -> None:
+        """The partition is somebody else's now."""
+        for known in (self._doubts, self._explained_until_s, self.proven_s):
+            known.pop(partition, None)
+
+    async def run(self) -> None:
+        """Compare what is due, for ever. Several of these may run at once."""
+        while True:
+            chosen = self._next()
+            if chosen is None:
+                await asyncio.sleep(PAUSE_S)
+                continue
+            try:
+                await self._take(*chosen)
+            except (GridError, DecodeError) as error:
+                _log.warning("the comparison of partition %d is put off: %s", chosen[0].partition, error)
+                await asyncio.sleep(PAUSE_S)
+
+    def _next(self) -> tuple[Feed, str] | None:
+        """A partition that is due, and why; None while none is."""
+        now = now_s()
+        free = [feed for feed in self._reader.feeds.values() if not feed.scan and feed.partition not in self._under_way]
+        for feed in free:
+            for at_s, cause in self._doubts.get(feed.partition, ()):
+                if at_s <= now:
+                    return feed, cause
+        if not self._interval_s or self._proving or now < self._rest_until_s:
+            return None
+        oldest = min(free, key=lambda feed: self.proven_s.setdefault(feed.partition, now), default=None)
+        if oldest is None or self.proven_s[oldest.partition] + self._interval_s > now:
+            return None
+        return oldest, UNEXPLAINED
+
+    async def _take(self, feed: Feed, cause: str) -> None:
+        begun_s = now_s()
+        self._under_way.add(feed.partition)
+        self._proving |= cause == UNEXPLAINED
+        try:
+            done = await self._compared(feed, cause)
+        finally:
+            self._under_way.discard(feed.partition)
+            if cause == UNEXPLAINED:
+                self._proving = False
+                self._rest_until_s = now_s() + (now_s() - begun_s) * (1 / SHARE_MAX - 1)
+        if done:
+            self.proven_s[feed.partition] = begun_s
+            due = self._doubts.pop(feed.partition, [])
+            if later := [(at_s, why) for at_s, why in due if at_s > begun_s]:
+                self._doubts[feed.partition] = later
+        else:
+            await asyncio.sleep(PAUSE_S)
+
+    async def _compared(self, feed: Feed, cause: str) -> bool:
+        """Compare one partition and repair it; False if it could not be done now."""
+        differing = await self._look(feed.partition)
+        for _ in range(LOOKS - 1):
+            if not len(differing):
+                return not (feed.closed or feed.scan)
+            if len(differing) > DIFFERING_MAX or not await self._scored_through(feed):
+                return False
+            differing = await self._look_again(differing)
+        if feed.closed or feed.scan:
+            return False
+        if len(differing):
+            self._declare(feed, cause, len(differing))
+            await self._reader.repair(feed, differing.keys)
+        return True
+
+    def _declare(self, feed: Feed, cause: str, count: int) -> None:
+        if cause == UNEXPLAINED and self._explained_until_s.get(feed.partition, 0.0) > now_s() - LATE_WRITE_S:
+            cause = "late write"
+        self.repairs[cause] += count
+        level = logging.ERROR if cause == UNEXPLAINED else logging.INFO
+        _log.log(level, "partition %d: %d results are not those of their records (%s)", feed.partition, count, cause)
+
+    async def _look(self, partition: int) -> _Differing:
+        """Everything in a partition that is not as it should be, at a first look."""
+        results = await self._reconciler.results(partition)
+        found = [each async for each in self._reconciler.differing(partition, results)]
+        orphans = self._reconciler.orphans(results).compact()
+        keys = Blobs.concat([*(each.keys.compact() for each in found), orphans])
+        nothing = np.zeros(len(orphans), np.int64)
+        return _Differing(keys, np.concatenate([*(each.digests for each in found), nothing]))
+
+    async def _look_again(self, differing: _Differing) -> _Differing:
+        """Those that differ still, for the same value of their record."""
+        wrong, records = await self._reconciler.unlike(differing.keys)
+        rows = np.flatnonzero(wrong & (records == differing.digests))
+        return _Differing(differing.keys.take(rows), differing.digests[rows])
+
+    async def _scored_through(self, feed: Feed) -> bool:
+        """Wait until all that is written by now is scored; False if that takes too long or can't be told."""
+        newest = (await self._reconciler.newest(feed.partition)).sequence
+        deadline = now_s() + THROUGH_WAIT_S
+        while not (feed.closed or feed.scan) and now_s() < deadline:
+            reached = self._reached(feed.partition)
+            if reached is not None and reached >= newest:
+                return True
+            await asyncio.sleep(THROUGH_POLL_S)
+        return False

@@ -1,0 +1,123 @@
+"""The heartbeat of a worker: a thread of its own says, over a connection of its own, that the worker lives.
+
+Leases are renewed whatever the worker's event loop does meanwhile: decoding a backlog must not cost it its partitions.
+A loop that does not come round for `STALLED_S` is another matter, for example a model that hangs: then the process
+ends, so that others take over and its supervisor starts it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from grid_inference.config import GridConfig
+from grid_inference.errors import GridError
+from grid_inference.grid.leases import Leases
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.grid.topology import WORKERS_MAP, now_s
+from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.keys import encode_keys
+
+__all__ = ["BEATS_PER_LEASE", "Heartbeat"]
+
+_log = logging.getLogger(__name__)
+
+BEATS_PER_LEASE = 4
+"""A worker beats so often within the time of a lease."""
+STALLED_S = 12.0
+"""An event loop that did not come round for so long, while this thread did, is taken to hang."""
+STALLED_EXIT = 70
+"""Exit code of a worker whose event loop hangs."""
+RECONNECT_PAUSE_S = 0.5
+
+
+class Heartbeat:
+    """Beats for one worker until `stop`; the worker's loop hands over what is to be said."""
+
+    def __init__(self, config: GridConfig, leases: Leases, worker: str, ttl_s: float) -> None:
+        self._config = config
+        self._leases = leases
+        self._key = encode_keys([worker])[0]
+        self._worker = worker
+        self._interval_s = ttl_s / BEATS_PER_LEASE
+        self._said: dict[str, Any] = {}
+        self._beat = 0
+        self._unheard = 0
+        """Beats since the worker's loop has last come round."""
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self, said: dict[str, Any]) -> None:
+        """Begin to beat."""
+        self._said = said
+        self._thread.start()
+
+    def say(self, said: dict[str, Any]) -> None:
+        """What the next beats say: plain values that nobody changes any more."""
+        self._said = said
+        self._unheard = 0
+
+    async def stop(self) -> None:
+        """Beat no more. Stopping twice is the same as once."""
+        self._stopping = True
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._beat_on())
+
+    async def _beat_on(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        while not self._stopping:
+            try:
+                await self._beat_over(await Link.open(self._config))
+            except GridError as error:
+                _log.warning("the heartbeat has no connection: %s", error)
+                await self._pause(RECONNECT_PAUSE_S)
+
+    async def _beat_over(self, link: Link) -> None:
+        """Beat as long as this connection is there."""
+        try:
+            workers = GridMap(link, WORKERS_MAP)
+            while not (self._stopping or link.given_up):
+                begun_s = now_s()
+                self._beat += 1
+                try:
+                    await workers.set(self._key, encode_json({"id": self._worker, "beat": self._beat, **self._said}))
+                except GridError as error:
+                    _log.warning("a beat was not acknowledged: %s", error)
+                else:
+                    self._leases.renew(begun_s)
+                await self._pause(self._interval_s)
+        finally:
+            await link.close()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless this is the end; and see whether the worker's loop still comes round."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        self._unheard += 1
+        if self._unheard * self._interval_s > STALLED_S and not self._stopping:
+            _log.critical("the event loop hangs for more than %g s: this worker ends", STALLED_S)
+            faulthandler.dump_traceback()
+            os._exit(STALLED_EXIT)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

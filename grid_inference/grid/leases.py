@@ -1,0 +1,173 @@
+"""Leases: the right to write to a partition's results, and what is known of the time it holds for.
+
+A lease is an entry (worker, epoch) in the partition that it guards, changed by compare-and-set only. It is valid as
+long as its holder's beat goes on (`heartbeat.py`). Results whose lease had run out before they were acknowledged are
+noted: if the lease turns out to be lost, they were late, and the partition's new owner must hear of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.grid.topology import now_s
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.json_values import decode_json, encode_json
+from grid_inference.wire.keys import guard_key
+
+__all__ = ["LEASES_MAP", "TRUSTED_SHARE", "Claim", "Leases"]
+
+LEASES_MAP = "grid_inference.leases"
+NOBODY = ""
+VALID_POLL_S = 0.01
+TRUSTED_SHARE = 0.8
+"""A holder trusts its lease for this share of the time after which others take it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease that was taken just now."""
+
+    epoch: int
+    taken_over: bool
+    """Whether a holder had to be taken for dead: what it had sent may still arrive."""
+
+
+class Leases:
+    """The leases of one worker: what it holds, and until when that may be believed."""
+
+    def __init__(self, link: Link, worker: str, ttl_s: float) -> None:
+        self._link = link
+        self._map = GridMap(link, LEASES_MAP)
+        self._worker = worker
+        self._ttl_s = ttl_s
+        self.epochs = np.zeros(link.partition_count, np.int64)
+        """Epoch of each partition that is held; 0 where it is not."""
+        self._valid_until_s = 0.0
+        self._suspect = False
+        """The beat stood still beyond the lease's time, and nobody has looked since what is still ours."""
+        self._doubtful: Counter[int] = Counter()
+        """Batches by partition that were acknowledged while it was not known whether the lease was still ours."""
+        self.late: Counter[int] = Counter()
+        """Batches by partition that were acknowledged when the lease was somebody else's already."""
+
+    # ---- time
+
+    def renew(self, begun_s: float) -> None:
+        """A beat that was sent at `begun_s` is acknowledged: observers can't have seen it earlier. From any thread."""
+        if begun_s >= self._valid_until_s:
+            self._suspect = True
+        self._valid_until_s = begun_s + self._ttl_s * TRUSTED_SHARE
+
+    @property
+    def expired(self) -> bool:
+        """Whether the beat stood still so long that others may have taken over; `confirm` finds out."""
+        return self._suspect or now_s() >= self._valid_until_s
+
+    async def valid(self, timeout_s: float) -> bool:
+        """Wait for a beat; returns whether one came in time."""
+        deadline = now_s() + timeout_s
+        while now_s() >= self._valid_until_s:
+            if now_s() > deadline:
+                return False
+            await asyncio.sleep(VALID_POLL_S)
+        return True
+
+    @property
+    def held(self) -> list[int]:
+        """Partitions that are held."""
+        return np.flatnonzero(self.epochs).tolist()
+
+    def holds(self, partitions: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of these partitions may be written to at this moment."""
+        if self.expired:
+            return np.zeros(partitions.size, np.bool_)
+        return self.epochs[partitions] > 0
+
+    def allows(self, partition: int) -> bool:
+        """Whether this partition may be written to at this moment."""
+        return not self.expired and bool(self.epochs[partition])
+
+    def settle(self, partition: int, epoch: int) -> bool:
+        """Something written under this epoch is acknowledged now; returns whether the lease held until then."""
+        if self.epochs[partition] != epoch:
+            self.late[partition] += 1
+            return False
+        if self.expired:
+            self._doubtful[partition] += 1
+            return False
+        return True
+
+    # ---- taking and giving
+
+    async def claim(self, partitions: list[int], living: set[str]) -> dict[int, Claim]:
+        """Take those of the partitions that are free or whose holder is dead."""
+        if not partitions:
+            return {}
+        before = await self._read(partitions)
+        tries = [self._claim_one(partition, before.get(partition), living) for partition in partitions]
+        taken: dict[int, Claim] = {}
+        for partition, claim in zip(partitions, await asyncio.gather(*tries), strict=True):
+            if claim:
+                self.epochs[partition] = claim.epoch
+                taken[partition] = claim
+        return taken
+
+    async def _claim_one(self, partition: int, before: bytes | None, living: set[str]) -> Claim | None:
+        key = self._key(partition)
+        if before is None:
+            there = await self._map.put_if_absent(key, self._value(self._worker, 1))
+            return Claim(1, taken_over=False) if there is None else None
+        lease = decode_json(before)
+        if lease["worker"] != self._worker and lease["worker"] in living:
+            return None
+        epoch = int(lease["epoch"]) + 1
+        if not await self._map.replace_if_same(key, before, self._value(self._worker, epoch)):
+            return None
+        return Claim(epoch, taken_over=lease["worker"] != NOBODY)
+
+    async def release(self, partitions: list[int]) -> None:
+        """Give partitions back; whoever is assigned may take them at once."""
+        gone = [(partition, int(self.epochs[partition])) for partition in partitions if self.epochs[partition]]
+        self.epochs[partitions] = 0
+        mine = [
+            self._map.replace_if_same(
+                self._key(partition), self._value(self._worker, epoch), self._value(NOBODY, epoch)
+            )
+            for partition, epoch in gone
+        ]
+        await asyncio.gather(*mine)
+
+    async def confirm(self) -> list[int]:
+        """Look which leases are still ours; returns those that were lost and forgets them."""
+        self._suspect = False  # before it is read: a beat that stands still meanwhile must be seen
+        held = self.held
+        now = await self._read(held)
+        lost = [p for p in held if now.get(p) != self._value(self._worker, int(self.epochs[p]))]
+        self.epochs[lost] = 0
+        for partition in lost:
+            self.late[partition] += self._doubtful[partition]
+        self._doubtful.clear()
+        self.late += Counter()  # drops what is zero
+        return lost
+
+    async def _read(self, partitions: list[int]) -> dict[int, bytes]:
+        if not partitions:
+            return {}
+        keys = Blobs.of([self._key(partition) for partition in partitions])
+        found, values = await self._map.get_batch(keys)
+        rows = rows_of(keys, found).tolist()
+        return {partition: values[row] for partition, row in zip(partitions, rows, strict=True) if row >= 0}
+
+    def _key(self, partition: int) -> bytes:
+        return guard_key(f"lease/{partition}", partition, self._link.partition_count)
+
+    @staticmethod
+    def _value(worker: str, epoch: int) -> bytes:
+        return encode_json({"epoch": epoch, "worker": worker})

@@ -1,0 +1,63 @@
+"""What a worker knows from turn to turn: who lives, who owns, what it has claimed, what others wrote late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from grid_inference.flow.deployments import Deployments
+from grid_inference.grid.leases import Claim, Leases
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.grid.topology import WORKERS_MAP, Beats, is_gone, moved_by_loss, now_s
+from grid_inference.wire.keys import encode_keys
+
+__all__ = ["Turn"]
+
+
+@dataclass(slots=True)
+class Turn:
+    """State of one worker's life."""
+
+    link: Link
+    leases: Leases
+    beats: Beats
+    deployments: Deployments
+    owners: dict[int, str]
+    """Partition → member, as last seen."""
+    claims: dict[int, Claim] = field(default_factory=dict[int, Claim])
+    """How each held partition was taken."""
+    late: dict[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    """Late writes that each worker has told of."""
+
+    def moved_by_loss(self) -> set[int]:
+        """Partitions that have another owner since the last turn because their member is lost."""
+        before, self.owners = self.owners, self.link.partition_owners()
+        return moved_by_loss(before, self.owners, set(self.link.members()))
+
+    def living(self, workers: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Those whose beat goes on."""
+        beating = self.beats.observe({worker: said["beat"] for worker, said in workers.items()}, now_s())
+        return {worker for worker in beating if not is_gone(workers[worker])}
+
+    def written_late(self, workers: Mapping[str, Mapping[str, Any]]) -> set[int]:
+        """Partitions to which a worker has written, as it says now, after it had lost them."""
+        found = set[int]()
+        for worker, said in workers.items():
+            late, known = said.get("late", {}), self.late.get(worker, {})
+            found |= {int(partition) for partition, count in late.items() if count > known.get(partition, 0)}
+            self.late[worker] = late
+        return found
+
+    async def give_back(self, partitions: list[int]) -> None:
+        """Let partitions go; whoever is assigned may take them at once."""
+        if partitions:
+            await self.deployments.disown(partitions)
+            await self.leases.release(partitions)
+
+    async def bury(self, workers: set[str]) -> None:
+        """Remove the entries of workers that are no more; one that wakes up after all writes its entry anew."""
+        for worker in workers:
+            self.late.pop(worker, None)
+            await GridMap(self.link, WORKERS_MAP).delete(encode_keys([worker])[0])
