@@ -244,8 +244,8 @@ class WorkerConfig:
     lease_ttl_s: float = 3.0
     """A worker that has not renewed its partitions' leases for so long loses them."""
     proof_interval_s: float = 60.0
-    """How often each partition is compared with its results without any reason to; a twentieth of the time is spent on
-    it at the most. What such a comparison finds is counted as `unexplained`. 0: never."""
+    """How often each partition is compared with its results without any reason to, if the records are not too many for
+    it: 25,000 a second are. What such a comparison finds is counted as `unexplained`. 0: never."""
     allow_pickle: bool = False
     """Load models from a grid that is not on loopback. Pickle runs code: whoever writes to the grid can run it here."""
 

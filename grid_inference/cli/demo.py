@@ -101,7 +101,7 @@ class _Outcome:
 
     @property
     def unexplained(self) -> int:
-        return self.status.repairs.get("unexplained", 0)
+        return self.status.unexplained
 
     @property
     def declared(self) -> int:

@@ -22,7 +22,8 @@ __all__ = ["dead_letters", "status", "verify"]
 def status(as_json: bool, address: str | None, cluster_name: str | None) -> None:
     """Show members, workers and deployments.
 
-    `lag` counts the changes that are not scored yet, `declared` and `unexplained` what reconciling has repaired.
+    `lag` counts the changes that are not scored yet, `declared` and `unexplained` what scans have repaired; `proven`
+    says since when every partition was compared as a whole.
     """
     with connected(address, cluster_name) as grid:
         found = grid.status()
@@ -44,13 +45,13 @@ def _say_status(found: Status) -> None:
     if not found.deployments:
         out.print("no deployments yet: `grid-inference deploy --help`")
         return
-    numbers = ("lag", "owned", "predictions", "dead letters", "declared", "unexplained")
+    numbers = ("lag", "owned", "predictions", "dead letters", "declared", "unexplained", "proven")
     rows = table("deployment", "state", "model", "trigger", *numbers, right=numbers)
     for one in found.deployments:
-        unexplained = one.repairs.get("unexplained", 0)
-        declared = sum(one.repairs.values()) - unexplained
+        declared = sum(one.repairs.values()) - one.unexplained
+        proven = "-" if one.proven_age_s is None else f"{one.proven_age_s:,.0f} s ago"
         lag = "?" if one.lag is None else f"{one.lag:,}"
-        counts = (one.predictions, one.dead_letters, declared, unexplained)
+        counts = (one.predictions, one.dead_letters, declared, one.unexplained)
         rows.add_row(
             one.name,
             one.state,
@@ -59,6 +60,7 @@ def _say_status(found: Status) -> None:
             lag,
             str(one.owned),
             *(f"{count:,}" for count in counts),
+            proven,
         )
     out.print()
     out.print(rows)

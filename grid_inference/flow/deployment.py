@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -76,7 +77,7 @@ class RunningDeployment:
         # would all seem to be missing.
         self._comparable = settings.trigger == "journal" and settings.start == "existing"
         interval_s = config.proof_interval_s if self._comparable else 0.0
-        self.proof = Proof(self.reader, self.reconciler, self.positions.reached, interval_s=interval_s)
+        self.proof = Proof(self.reader, self.reconciler, self.positions, interval_s=interval_s)
         self._batch_s = config.lease_ttl_s * BATCH_SHARE
         self._lanes: list[asyncio.Task[None]] = []
         self._timers: list[asyncio.Task[None]] = []
@@ -109,13 +110,15 @@ class RunningDeployment:
         stored = {} if listening else await self.positions.load(list(epochs))
         only_new = self.deployed.config.start == "new"
         for partition, epoch in epochs.items():
-            position, version = stored.get(partition, (None, 0))
-            if version != self.deployed.version and not only_new:
+            known = stored.get(partition)
+            position = known.position if known else None
+            if known and known.version != self.deployed.version and not only_new:
                 position = None
             if position is None and only_new:
                 position = await self.reconciler.newest(partition)
             if position is not None:
                 self.positions.advance(partition, position, epoch, self.deployed.version)
+                self.positions.proven(partition, known.proven_us if known else 0)
                 self.writer.note_dead_letters(partition, await self.reconciler.dead_keys(partition))
             self.reader.own(partition, epoch, position)
             if claims[partition].taken_over:
@@ -183,9 +186,11 @@ class RunningDeployment:
         }
 
     async def _scan(self, feed: Feed, cause: str) -> Position | None:
+        begun_us = time.time_ns() // 1000
         position = await self.reconciler.scan(self.reader, feed, cause, self.writer.note_dead_letters)
         if position is not None:
             self.positions.advance(feed.partition, position, feed.epoch, self.deployed.version)
+            self.positions.proven(feed.partition, begun_us)
         return position
 
     async def _keep_time(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import guard_key
 
-__all__ = ["POSITIONS_MAP", "Position", "Positions"]
+__all__ = ["POSITIONS_MAP", "Position", "Positions", "Progress"]
 
 POSITIONS_MAP = "grid_inference.positions"
 
 # Data of a byte array: partition hash 0, type id -12, length, then the fields, all big-endian.
-_stored = struct.Struct(">iiiqq?qqi")
+_stored = struct.Struct(">iiiqq?qqiq")
 _BYTE_ARRAY = -12
 _FIELD_BYTES = _stored.size - 12
 
@@ -38,6 +38,21 @@ class Position:
     witness: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a partition is scored: what is stored of it."""
+
+    position: Position
+    epoch: int
+    """Of the lease under which it got there."""
+    version: int
+    """Of the model that scored it."""
+    proven_us: int
+    """When it was last compared as a whole, in microseconds since 1970; 0: never."""
+    stored_us: int = 0
+    """When this was stored."""
+
+
 class Positions:
     """The positions of one deployment's partitions."""
 
@@ -45,33 +60,40 @@ class Positions:
         self._map = GridMap(link, POSITIONS_MAP)
         self._link = link
         self._deployment = deployment
-        self._current: dict[int, tuple[Position, int, int]] = {}
+        self._current: dict[int, Progress] = {}
         self._changed: set[int] = set()
 
     def advance(self, partition: int, position: Position, epoch: int, version: int) -> None:
         """Note that everything before this position is acknowledged, scored by this model version."""
-        self._current[partition] = (position, epoch, version)
+        known = self._current.get(partition)
+        self._current[partition] = Progress(position, epoch, version, known.proven_us if known else 0)
         self._changed.add(partition)
+
+    def proven(self, partition: int, at_us: int) -> None:
+        """Note that the partition was compared as a whole, beginning at this time."""
+        if known := self._current.get(partition):
+            self._current[partition] = replace(known, proven_us=at_us)
+            self._changed.add(partition)
 
     def reached(self, partition: int) -> int | None:
         """The sequence up to which a partition is scored and acknowledged; None if nothing is known of it."""
         known = self._current.get(partition)
-        return known[0].sequence if known else None
+        return known.position.sequence if known else None
 
     def forget(self, partition: int) -> None:
         """The partition is somebody else's now."""
         self._current.pop(partition, None)
         self._changed.discard(partition)
 
-    async def load(self, partitions: list[int]) -> dict[int, tuple[Position, int]]:
-        """Stored positions of these partitions, each with the model version that reached it."""
+    async def load(self, partitions: list[int]) -> dict[int, Progress]:
+        """What is stored of these partitions."""
         if not partitions:
             return {}
         keys = Blobs.of([self._key(partition) for partition in partitions])
         found, values = await self._map.get_batch(keys)
         rows = rows_of(keys, found).tolist()
         return {
-            partition: decode_position(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
+            partition: decode_progress(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
         }
 
     async def flush(self, allows: Callable[[int], bool]) -> None:
@@ -81,7 +103,7 @@ class Positions:
         if not changed:
             return
         keys = Blobs.of([self._key(partition) for partition in changed])
-        values = Blobs.of([encode_position(*self._current[partition]) for partition in changed])
+        values = Blobs.of([encode_progress(self._current[partition], time.time_ns() // 1000) for partition in changed])
         try:
             await self._map.put_batch(keys, values, np.array(changed, np.int32))
         except BaseException:
@@ -98,19 +120,20 @@ class Positions:
         return guard_key(f"{self._deployment}/{partition}", partition, self._link.partition_count)
 
 
-def encode_position(position: Position, epoch: int, version: int) -> bytes:
-    """A position as the Data of a byte array."""
+def encode_progress(progress: Progress, stored_us: int) -> bytes:
+    """Progress as the Data of a byte array."""
+    position = progress.position
     known = position.witness is not None
-    stored_us = time.time_ns() // 1000
-    fields = (position.sequence, position.witness or 0, known, epoch, stored_us, version)
-    return _stored.pack(0, _BYTE_ARRAY, _FIELD_BYTES, *fields)
+    place = (position.sequence, position.witness or 0, known)
+    facts = (progress.epoch, stored_us, progress.version, progress.proven_us)
+    return _stored.pack(0, _BYTE_ARRAY, _FIELD_BYTES, *place, *facts)
 
 
-def decode_position(data: bytes) -> tuple[Position, int]:
-    """(position, model version) from the Data of a byte array."""
+def decode_progress(data: bytes) -> Progress:
+    """Progress from the Data of a byte array."""
     if len(data) != _stored.size:
         raise DecodeError(f"a stored position has {len(data)} bytes instead of {_stored.size}")
-    _, kind, _, sequence, witness, known, _, _, version = _stored.unpack(data)
+    _, kind, _, sequence, witness, known, epoch, stored_us, version, proven_us = _stored.unpack(data)
     if kind != _BYTE_ARRAY:
         raise DecodeError(f"a stored position has the type {kind} instead of {_BYTE_ARRAY}")
-    return Position(sequence, witness if known else None), version
+    return Progress(Position(sequence, witness if known else None), epoch, version, proven_us, stored_us)

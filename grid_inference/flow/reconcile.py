@@ -9,6 +9,7 @@ value's.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from grid_inference.wire.compact import decode_columns, schema_ids
 
 __all__ = ["Known", "Reconciler", "Results", "Stored", "stored_states"]
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
@@ -38,15 +41,20 @@ class Stored:
 
 
 async def stored_states(link: Link, values: Blobs) -> Stored:
-    """Digest and version of stored Prediction or DeadLetter records, whatever schema of theirs they have."""
+    """Digest and version of stored Prediction or DeadLetter records, whatever schema of theirs they have.
+
+    A value that is neither, which somebody else has put there, stands for nothing: 0 and 0.
+    """
     digests, versions = np.zeros(len(values), np.int64), np.zeros(len(values), np.int32)
-    compact, ids = schema_ids(values)
-    if not bool(compact.all()):
-        raise DecodeError("a map of predictions holds values that are not Compact records")
-    for schema_id in np.unique(ids).tolist():
-        schema = await link.schema(schema_id)
+    _, ids = schema_ids(values)
+    for schema_id in np.unique(ids[ids != 0]).tolist():
         rows = ids == schema_id
-        columns = decode_columns(values.take(rows), schema, ["input_digest", "version"])
+        try:
+            schema = await link.schema(schema_id)
+            columns = decode_columns(values.take(rows), schema, ["input_digest", "version"])
+        except DecodeError as error:
+            _log.warning("%d results are none, and stand for nothing: %s", int(rows.sum()), error)
+            continue
         digests[rows] = columns["input_digest"].values
         versions[rows] = columns["version"].values
     return Stored(digests, versions)
@@ -123,6 +131,8 @@ class Reconciler:
         self._has_journal = has_journal
         self.repairs: Counter[str] = Counter()
         """Records that were scored because of a scan, by its cause."""
+        self.compared = 0
+        """Records that were held against their results."""
 
     async def scan(
         self, reader: Feeds, feed: Feed, cause: str, note_dead_letters: Callable[[int, Blobs], None]
@@ -148,6 +158,7 @@ class Reconciler:
         """Records of a partition without a result of just their digest, by the version at work; marks the others."""
         async for page in self._features.scan(partition):
             records = Events.of(page.keys, page.values)
+            self.compared += len(records)
             stands = results.stand(records, self._version)
             if not bool(stands.all()):
                 yield records.take(~stands)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import GridError
-from grid_inference.flow.positions import Positions
+from grid_inference.flow.positions import Positions, Progress
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.registry import Deployed, Registry
@@ -42,6 +44,11 @@ class DeploymentStatus:
     published: int = 0
     gaps: dict[str, int] = field(default_factory=dict[str, int])
     repairs: dict[str, int] = field(default_factory=dict[str, int])
+    """Records that a scan or a comparison has sent to be scored again, by its cause."""
+    unexplained: int = 0
+    """Those that no declared gap explains: a bug of ours, or somebody else's hand in the results."""
+    proven_age_s: float | None = None
+    """Since when every partition was compared as a whole, in seconds; None while one never was."""
     failures: list[str] = field(default_factory=list[str])
 
 
@@ -90,26 +97,28 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         counts = worker["deployments"].get(config.name)
         if counts is None:
             continue
-        for name in ("owned", "scanning", "predictions", "dead_letters", "batches", "published"):
+        for name in ("owned", "scanning", "predictions", "dead_letters", "batches", "published", "unexplained"):
             setattr(result, name, getattr(result, name) + counts.get(name, 0))
         gaps.update(counts.get("gaps", {}))
         repairs.update(counts.get("repairs", {}))
         if counts.get("failure"):
             result.failures.append(f"{worker['id']}: {counts['failure']}")
     result.gaps, result.repairs = dict(gaps), dict(repairs)
-    result.lag = await _lag(link, deployed)
+    stored = await Positions(link, config.name).load(list(range(link.partition_count)))
+    if len(stored) == link.partition_count:
+        result.lag = await _lag(link, deployed, stored)
+        oldest_us = min(progress.proven_us for progress in stored.values())
+        result.proven_age_s = round(max(0.0, time.time() - oldest_us / 1e6), 1) if oldest_us else None
     return result
 
 
-async def _lag(link: Link, deployed: Deployed) -> int | None:
-    partitions = list(range(link.partition_count))
-    stored = await Positions(link, deployed.config.name).load(partitions)
-    if len(stored) < len(partitions):
-        return None
+async def _lag(link: Link, deployed: Deployed, stored: Mapping[int, Progress]) -> int | None:
+    partitions = sorted(stored)
     request = [(partition, journal.range_request(deployed.config.features)) for partition in partitions]
     try:
         answers = await link.call_all(request)
     except GridError:
         return None
     ends = [journal.decode_range(answer)[1] + 1 for answer in answers]
-    return sum(max(0, end - stored[partition][0].sequence) for partition, end in zip(partitions, ends, strict=True))
+    behind = zip(ends, (stored[partition].position.sequence for partition in partitions), strict=True)
+    return sum(max(0, end - reached) for end, reached in behind)

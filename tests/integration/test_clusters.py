@@ -36,7 +36,7 @@ def test_a_cluster_without_journals_gets_one_by_deploying(version: str, model: A
         verdict = grid.verify("d", 30)
         assert verdict.complete
         assert verdict.predictions == 2_000
-        assert grid.status().deployments[0].repairs.get("unexplained", 0) == 0
+        assert grid.status().deployments[0].unexplained == 0
 
 
 @pytest.fixture(scope="module")

@@ -216,7 +216,7 @@ def test_a_destroyed_and_recreated_map_is_scored_anew(
     verdict = complete(local_grid, names)
     assert (verdict.records, verdict.predictions) == (2_000, 2_000)
     status = next(one for one in local_grid.status().deployments if one.name == names.deployment)
-    assert status.repairs.get("unexplained", 0) == 0
+    assert status.unexplained == 0
 
 
 def test_a_model_without_names_needs_an_order(local_grid: gi.Grid, model: Any, names: Names) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid_inference.grid.topology import Beats, assign
+from grid_inference.grid.topology import Beats, assign, is_gone, machine, moved_by_loss
 
 members = st.sampled_from(["m1", "m2", "m3"])
 workers = st.dictionaries(st.text(min_size=1, max_size=4), st.none() | members, min_size=1, max_size=6)
@@ -54,3 +57,21 @@ def test_a_worker_lives_as_long_as_its_beat_changes() -> None:
     assert beats.observe({"a": 3, "b": 8}, at_s=105.0) == {"a", "b"}
     assert beats.observe({"a": 3}, at_s=108.0) == set()
     assert beats.observe({"b": 8}, at_s=109.0) == {"b"}
+
+
+def test_a_partition_moves_by_loss_when_its_owner_is_no_member_any_more() -> None:
+    before = {0: "a", 1: "a", 2: "b", 3: "c"}
+    assert moved_by_loss(before, {0: "b", 1: "c", 2: "b", 3: "c"}, {"b", "c"}) == {0, 1}
+    # A planned move: the old owner is there still. And a partition that nothing was known of.
+    assert moved_by_loss(before, {0: "b", 1: "a", 2: "b", 3: "c", 4: "b"}, {"a", "b", "c"}) == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes an id speaks of")
+def test_a_worker_of_this_machine_is_gone_with_its_process() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    said = {"machine": machine(), "pid": process.pid}
+    assert not is_gone(said)
+    process.communicate(b"\n")
+    assert is_gone(said)
+    assert not is_gone({**said, "machine": "another"})
+    assert not is_gone({})

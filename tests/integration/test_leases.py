@@ -1,0 +1,102 @@
+"""Leases on a real member: one owner per partition, what a lost one leads to, and requests that end with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from grid_inference.config import GridConfig
+from grid_inference.errors import LeaseExpiredError
+from grid_inference.grid.leases import Claim, Leases
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.grid.member import Member
+from grid_inference.grid.topology import now_s
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.keys import encode_keys, partition_ids
+
+TTL_S = 60.0
+
+
+def on_a_link(member: Member, go: Callable[[Link], Awaitable[None]]) -> None:
+    async def run() -> None:
+        link = await Link.open(GridConfig(address=member.address, cluster_name=member.cluster_name))
+        try:
+            await go(link)
+        finally:
+            await link.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def owner(link: Link, name: str) -> Leases:
+    """Leases of a worker that has just beaten, for the first time."""
+    leases = Leases(link, name, TTL_S)
+    leases.renew(now_s())
+    return leases
+
+
+def test_one_owner_at_a_time_and_each_change_counts_up(member: Member) -> None:
+    async def go(link: Link) -> None:
+        a, b = owner(link, "one-a"), owner(link, "one-b")
+        assert await a.confirm() == []
+        assert await a.claim([0, 1], {"one-a", "one-b"}) == {0: Claim(1, False), 1: Claim(1, False)}
+        assert await b.claim([0, 1], {"one-a", "one-b"}) == {}
+        await a.release([0])
+        assert await b.claim([0, 1], {"one-a", "one-b"}) == {0: Claim(2, False)}
+        assert (a.held, b.held) == ([1], [0])
+        # A holder that is dead is taken over from, which is said.
+        assert await b.claim([1], {"one-b"}) == {1: Claim(2, True)}
+
+    on_a_link(member, go)
+
+
+def test_what_is_acknowledged_after_the_lease_was_lost_is_late(member: Member) -> None:
+    async def go(link: Link) -> None:
+        a, b = owner(link, "late-a"), owner(link, "late-b")
+        await a.confirm()
+        await a.claim([2, 3], {"late-a"})
+        assert a.settle(2, 1)
+        # The beat stands still beyond the lease's time: nothing is known until the leases have been read again.
+        a._valid_until_s = now_s()
+        a.renew(now_s())
+        assert a.expired
+        assert not a.allows(2)
+        assert not a.settle(2, 1)
+        assert not a.settle(3, 1)
+        await b.claim([2], {"late-b"})
+        assert await a.confirm() == [2]
+        assert dict(a.late) == {2: 1}
+        assert a.allows(3)
+        assert a.settle(3, 1)
+        # An answer that comes still later.
+        assert not a.settle(2, 1)
+        assert dict(a.late) == {2: 2}
+
+    on_a_link(member, go)
+
+
+def test_a_request_is_not_sent_without_its_lease(member: Member) -> None:
+    async def go(link: Link) -> None:
+        there = GridMap(link, "guarded")
+        key = encode_keys(["k"])[0]
+        partition = int(partition_ids(Blobs.of([key]), link.partition_count)[0])
+        request = (partition, messages.set_request("guarded", key, encode_json(1)))
+        asked: list[int] = []
+
+        def refuses(partition: int) -> bool:
+            asked.append(partition)
+            return False
+
+        with pytest.raises(LeaseExpiredError, match=str(partition)):
+            await link.call_all([request], refuses)
+        assert asked == [partition]
+        assert await there.get(key) is None
+        await link.call_all([request], lambda _: True)
+        assert await there.get(key) is not None
+
+    on_a_link(member, go)
