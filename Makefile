@@ -11,7 +11,7 @@ SEED ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real fuzz bench lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz bench lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ endif
 
 demo: $(STAMP) ## card fraud, live: start a grid, train, deploy, stream, verify
 	$(BIN)/grid-inference demo
+
+demo-chaos: $(STAMP) ## the same on three nodes, one of which is killed when half is put
+	$(BIN)/grid-inference demo --nodes 3 --kill
 
 test: $(STAMP) ## all tests that need no other system
 	$(BIN)/python -m pytest -m "not real" $(T)

@@ -103,6 +103,19 @@ class Workers:
                 slot.process.wait()
         self._slots = []
 
+    def kill(self) -> None:
+        """End all workers at once, as a crash of their machine would."""
+        self._stopping.set()
+        if self._watcher:
+            self._watcher.join()
+        for slot in self._slots:
+            slot.process.kill()
+        for slot in self._slots:
+            slot.process.wait()
+            if slot.process.stdin:
+                slot.process.stdin.close()
+        self._slots = []
+
     def __enter__(self) -> Self:
         return self if self._watcher else self.start()
 

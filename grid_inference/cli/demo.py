@@ -7,10 +7,9 @@ import json
 import math
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -20,13 +19,12 @@ import numpy as np
 
 from grid_inference import aio
 from grid_inference.cli.common import console, examples, write_json
+from grid_inference.cli.demo_nodes import CLUSTER, Nodes
 from grid_inference.cli.demo_screen import Numbers, Screen, milliseconds, quantiles_ms
 from grid_inference.cli.demo_stream import DEPLOYMENT, FEATURES_MAP, deploy, scores_of, stream
 from grid_inference.cli.ending import GRID, INCOMPLETE, Ending
 from grid_inference.config import GridConfig
 from grid_inference.demo.training import FraudModel, Quality, quality, train
-from grid_inference.grid.member import Member, MemberConfig
-from grid_inference.node import Workers
 from grid_inference.observe.status import DeploymentStatus
 
 __all__ = ["demo"]
@@ -37,23 +35,33 @@ VERIFY_TIMEOUT_S: Final = 120.0
 T = TypeVar("T")
 
 
-@click.command(epilog=examples("grid-inference demo", "grid-inference demo --records 500000 --rate 30000 --keep"))
+@click.command(
+    epilog=examples(
+        "grid-inference demo", "grid-inference demo --nodes 3 --kill", "grid-inference demo --rate 30000 --keep"
+    )
+)
 @click.option("--records", type=click.IntRange(1), default=RECORDS, show_default=True, help="Payments to stream.")
 @click.option("--rate", type=click.FloatRange(1), default=RATE, show_default=True, help="Payments put per second.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other payments.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes of each node.")
+@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Nodes: members and their workers.")
+@click.option("--kill", is_flag=True, help="Kill a node, its member and its workers, when half is put.")
 @click.option("--json", "as_json", is_flag=True, help="Write the results as JSON, as the last line of stdout.")
 @click.option("--keep", is_flag=True, help="Leave the grid running afterwards, until Ctrl-C.")
-def demo(records: int, rate: float, seed: int, workers: int, as_json: bool, keep: bool) -> int:
+def demo(records: int, rate: float, seed: int, workers: int, nodes: int, kill: bool, as_json: bool, keep: bool) -> int:
     """Card fraud, live: start a grid, train, deploy, stream, verify.
 
     Payments are simulated after the Fraud Detection Handbook; latency is measured from the put of a payment to its
     prediction seen by the same program. Exit code 1 unless `verify`, run by a separate process, finds all complete.
     """
+    if kill and nodes == 1:
+        raise click.UsageError("--kill needs --nodes 2 or more: one node has nobody to take its share over")
     screen = Screen(console(stderr=as_json))
     try:
         with ExitStack() as running:
-            outcome = _run(running, screen, _Training(seed, records), rate, workers)
+            training = _Training(seed, records)
+            cluster = _start(running, screen, nodes, workers)
+            outcome = _run(cluster, screen, training, rate, kill=kill)
             _summary(screen, outcome)
             if as_json:
                 write_json(outcome.to_mapping())
@@ -125,28 +133,33 @@ class _Outcome:
             "throughput_per_s": round(self.numbers.total / self.seconds, 1),
             "latency_ms": {"p50": p50, "p99": p99},
             "auc": self.quality.auc,
+            "killed": self.numbers.killed or None,
+            "longest_gap_s": round(self.numbers.longest_gap_s, 2),
         }
 
 
-def _run(running: ExitStack, screen: Screen, training: _Training, rate: float, workers: int) -> _Outcome:
-    screen.working("starting a Hazelcast member and its workers, training meanwhile")
-    member = running.enter_context(Member.start(MemberConfig(cluster_name="grid-inference-demo")))
-    log = running.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
-    running.enter_context(
-        Workers(member.address, member.cluster_name, workers, node_address=member.address, threads=1, log=log)
-    )
+def _start(running: ExitStack, screen: Screen, nodes: int, workers: int) -> Nodes:
+    what = "a Hazelcast member and its workers" if nodes == 1 else f"{nodes} nodes"
+    screen.working(f"starting {what}, training meanwhile")
+    cluster = Nodes.start(running, nodes, workers)
     many = "1 worker" if workers == 1 else f"{workers} workers"
-    screen.done("grid", f"{member.address}, {many}")
+    screen.done("grid", f"{', '.join(member.address for member in cluster.members)}; {many}{' each' * (nodes > 1)}")
+    return cluster
+
+
+def _run(cluster: Nodes, screen: Screen, training: _Training, rate: float, *, kill: bool) -> _Outcome:
     screen.working("training on two weeks of simulated card payments")
     fraud = training.result()
     screen.done(
         "model", f"gradient boosting on two weeks of simulated payments, AUC {fraud.auc_test:.3f} on a later week"
     )
-    config = GridConfig(address=member.address, cluster_name=member.cluster_name)
-    return _run_loop(_deploy_and_stream(config, screen, fraud, rate))
+    config = GridConfig(address=cluster.address, cluster_name=CLUSTER)
+    return _run_loop(_deploy_and_stream(config, screen, fraud, rate, cluster.kill_last if kill else None))
 
 
-async def _deploy_and_stream(config: GridConfig, screen: Screen, fraud: FraudModel, rate: float) -> _Outcome:
+async def _deploy_and_stream(
+    config: GridConfig, screen: Screen, fraud: FraudModel, rate: float, kill: Callable[[], str] | None
+) -> _Outcome:
     numbers = Numbers(total=len(fraud.stream), threshold=fraud.threshold)
     async with await aio.connect(config) as grid:
         screen.working("deploying")
@@ -156,7 +169,7 @@ async def _deploy_and_stream(config: GridConfig, screen: Screen, fraud: FraudMod
         )
         screen.working("streaming")
         screen.begin_stream()
-        streamed = await stream(grid, fraud, numbers, screen, rate)
+        streamed = await stream(grid, fraud, numbers, screen, rate, kill)
         screen.draw(numbers, last=True)
         screen.working("reading the predictions back, and verifying in another process")
         verdict = await asyncio.to_thread(_verify, config)
@@ -201,6 +214,11 @@ def _summary(screen: Screen, outcome: _Outcome) -> None:
         f"{found['dead_letters']} refused [dim](found by a separate process)[/]",
         "repairs": f"{outcome.declared} declared, {outcome.unexplained} unexplained",
     }
+    if numbers.killed:
+        lines["killed"] = (
+            f"node {numbers.killed} at {numbers.killed_at:,} payments; "
+            f"at the longest no new prediction came for {numbers.longest_gap_s:.1f} s"
+        )
     screen.out.print()
     for what, text in lines.items():
         screen.out.print(f"  [bold]{what:<9}[/]{text}")

@@ -46,10 +46,21 @@ class Numbers:
     latest: deque[Alert] = field(default_factory=lambda: deque[Alert](maxlen=LATEST_ALERTS))
     history: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
     """(moment, predictions) of the last second."""
+    killed: str = ""
+    """The node that was killed."""
+    killed_at: int = 0
+    """How many records were put by then."""
+    changed_s: float | None = None
+    longest_gap_s: float = 0.0
+    """The longest time without a new prediction while some were due."""
 
     def see(self, predictions: int) -> None:
         """Take note of a new count."""
         now = time.perf_counter()
+        if self.changed_s is not None:
+            self.longest_gap_s = max(self.longest_gap_s, now - self.changed_s)
+        if predictions != self.predictions or not self.lag:
+            self.changed_s = now
         self.predictions = predictions
         self.history.append((now, predictions))
         while self.history[0][0] < now - RATE_OVER_S:
@@ -143,6 +154,8 @@ def _table(numbers: Numbers) -> RenderableType:
     rows.add_row("p50", milliseconds(p50), "from the put to its prediction seen here")
     rows.add_row("p99", milliseconds(p99), f"over {len(numbers.latencies_s):,} sampled payments")
     rows.add_row("alerts", f"[red]{numbers.alerts:,}[/]", f"score >= {numbers.threshold:.2f}")
+    if numbers.killed:
+        rows.add_row("[red]killed[/]", numbers.killed, f"a node, at {numbers.killed_at:,} payments")
     bar = ProgressBar(total=numbers.total, completed=numbers.predictions, width=BAR_WIDTH)
     return Group(Text(), bar, Text(), rows, Text(), _alerts(numbers))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,8 +65,15 @@ async def deploy(grid: aio.Grid, fraud: FraudModel) -> int:
     )
 
 
-async def stream(grid: aio.Grid, fraud: FraudModel, numbers: Numbers, screen: Screen, rate: float) -> Streamed:
-    """Put all payments, and wait for the last prediction."""
+async def stream(
+    grid: aio.Grid,
+    fraud: FraudModel,
+    numbers: Numbers,
+    screen: Screen,
+    rate: float,
+    kill: Callable[[], str] | None = None,
+) -> Streamed:
+    """Put all payments, and wait for the last prediction; at half of them `kill` ends a node and gives its name."""
     predictions = grid.predictions(DEPLOYMENT)
     keys = fraud.stream.transactions.transaction_id
     probes = keys[np.unique(np.linspace(0, len(keys) - 1, min(PROBES, len(keys))).astype(np.int64))]
@@ -83,6 +91,8 @@ async def stream(grid: aio.Grid, fraud: FraudModel, numbers: Numbers, screen: Sc
             group.create_task(_draw(screen, numbers)),
             group.create_task(_count(predictions, numbers)),
         ]
+        if kill:
+            helpers.append(group.create_task(_kill_at_half(kill, numbers)))
         started = time.perf_counter()
         await _feed(grid.features(FEATURES_MAP), fraud, numbers, put_at, set(probes.tolist()), rate)
         await _all_predicted(predictions, numbers)
@@ -143,6 +153,13 @@ async def _draw(screen: Screen, numbers: Numbers) -> None:
     while True:
         screen.draw(numbers)
         await asyncio.sleep(DRAW_EVERY_S)
+
+
+async def _kill_at_half(kill: Callable[[], str], numbers: Numbers) -> None:
+    while numbers.records < numbers.total // 2:  # noqa: ASYNC110  # what puts them knows nothing of this
+        await asyncio.sleep(TICK_S)
+    numbers.killed_at = numbers.records
+    numbers.killed = await asyncio.to_thread(kill)
 
 
 async def _count(predictions: aio.Predictions, numbers: Numbers) -> None:

@@ -40,7 +40,7 @@ BAD_ROWS_NAMED_MAX = 20
 @click.option("--format", "file_format", type=click.Choice(list(FORMATS)), help="By default what the file's name says.")
 @json_option
 @grid_options
-def put(  # noqa: PLR0917 - click passes by name
+def put(
     name: str,
     path: Path,
     key: str,

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from hazelcast.errors import (
     HazelcastInstanceNotActiveError,
+    IndeterminateOperationStateError,
     TargetDisconnectedError,
     create_error_from_message,
     is_retryable_error,
@@ -56,6 +57,10 @@ DIRECT_BYTES_MIN: Final = 64 << 10
 """A request of this size is not copied together with others."""
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long the stock client may take to disconnect."""
+
+MAY_PASS: Final = (HazelcastInstanceNotActiveError, TargetDisconnectedError, IndeterminateOperationStateError)
+"""Errors that the stock client may not try again, and we may. Indeterminate: it was carried out, but a backup did not
+say that it has it, so that the loss of one member more could undo it; done again, it is on both."""
 
 T = TypeVar("T")
 Answer = f.Message | GridError
@@ -376,7 +381,7 @@ class Link:
             self._answer(request, message)
             return True
         error = create_error_from_message(stock_message(message))
-        if is_retryable_error(error) or isinstance(error, HazelcastInstanceNotActiveError | TargetDisconnectedError):
+        if is_retryable_error(error) or isinstance(error, MAY_PASS):
             self._retry_or_fail(request, translate(error))
         else:
             self._answer(request, translate(error))

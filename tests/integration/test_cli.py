@@ -446,6 +446,16 @@ def test_the_demo_and_the_grid_that_it_keeps():
     assert 0.7 < found["auc"] <= 1
 
 
+def test_the_demo_loses_nothing_with_a_node(cli):
+    code, out, err = cli("demo", "--nodes", 2, "--kill", "--records", 4000, "--rate", 2000, "--json")
+    assert code == 0, err
+    found = json.loads(out.splitlines()[-1])
+    assert found["killed"]
+    assert (found["records"], found["predictions"], found["missing"], found["stale"]) == (4000, 4000, 0, 0)
+    assert found["repairs"]["unexplained"] == 0
+    assert cli("demo", "--kill")[0] == 2
+
+
 @pytest.mark.parametrize("after_s", [1.0, 4.0])  # earlier, Python itself is still starting
 def test_the_demo_ends_by_ctrl_c_at_any_moment(after_s):
     process = started("demo")
