@@ -12,7 +12,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from hazelcast.errors import (
     HazelcastInstanceNotActiveError,
@@ -27,6 +27,7 @@ from hazelcast.protocol.codec import client_get_distributed_objects_codec
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError
+from grid_inference.grid.link_requests import Answer, OnAnswer, Request, settle
 from grid_inference.grid.link_schemas import Schemas
 from grid_inference.grid.link_stock import (
     Connections,
@@ -58,27 +59,6 @@ CLOSE_TIMEOUT_S: Final = 5.0
 """How long the stock client may take to disconnect."""
 
 T = TypeVar("T")
-Answer = f.Message | GridError
-OnAnswer = Callable[[Answer], None]
-
-
-class Request:
-    """A request under way: what to send again, and whom to tell."""
-
-    __slots__ = ("connection", "correlation", "deadline", "forgotten", "on_answer", "partition", "payload")
-
-    def __init__(self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float) -> None:
-        self.payload = payload
-        self.partition = partition
-        self.on_answer = on_answer
-        self.deadline = deadline
-        self.connection: Any = None
-        self.correlation = 0
-        self.forgotten = False
-
-    def forget(self) -> None:
-        """Nobody waits any more: its answer is dropped, and it is not sent again."""
-        self.forgotten = True
 
 
 class Link:
@@ -107,6 +87,12 @@ class Link:
             await link.close()
             raise
         return link
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def _start(self, config: GridConfig) -> None:
         try:
@@ -263,7 +249,7 @@ class Link:
         """Send a request and wait for its answer; raises RemoteError, ConnectionLostError."""
         self.check_loop()
         future: asyncio.Future[f.Message] = self._loop.create_future()
-        request = self.post(payload, partition, lambda answer: _settle(future, answer))
+        request = self.post(payload, partition, lambda answer: settle(future, answer))
         try:
             return await future
         except asyncio.CancelledError:
@@ -394,12 +380,3 @@ class Link:
         """Make a schema known to the whole cluster; due before the first record of it. Free after the first time."""
         self.check_loop()
         await self._schemas.send(schema)
-
-
-def _settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
-    if future.done():
-        return
-    if isinstance(answer, GridError):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
