@@ -147,9 +147,9 @@ class Link:
         await self._connections.close()
 
     def _fail_all(self, why: str) -> None:
-        pending, self._pending = self._pending, {}
-        for request in pending.values():
+        for request in list(self._pending.values()):
             self._answer(request, ConnectionLostError(why))
+            request.forget()  # it stays known: an answer that comes yet is no news for the stock client
 
     def _on_state(self, state: str) -> None:
         if state == LifecycleState.SHUTTING_DOWN and not self.closed:

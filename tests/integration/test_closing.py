@@ -14,7 +14,7 @@ import pytest
 import grid_inference as gi
 from tests.integration.conftest import FEATURES, Names
 
-PROGRAM_TIMEOUT_S = 60.0
+PROGRAM_TIMEOUT_S = 100.0
 """A program that has not ended by then hangs."""
 BLOCKING, ASYNCHRONOUS = "use it in `with`, or call its close()", "use it in `async with`, or await its close()"
 
