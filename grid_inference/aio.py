@@ -51,7 +51,10 @@ async def connect(config: GridConfig | None = None) -> Grid:
 
 
 class Grid:
-    """A connected grid. Use it in `async with`, or `await close()`. It belongs to the event loop that opened it."""
+    """A connected grid. Use it in `async with`, or `await close()`.
+
+    It belongs to the event loop that opened it: elsewhere it raises GridError.
+    """
 
     def __init__(self, link: Link, config: GridConfig) -> None:
         self.link = link

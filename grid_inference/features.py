@@ -30,7 +30,7 @@ __all__ = ["Features", "python_keys"]
 
 
 class Features:
-    """One feature map."""
+    """One feature map. It belongs to the event loop that opened its grid: elsewhere it raises GridError."""
 
     def __init__(self, link: Link, name: str) -> None:
         self.name = name

@@ -55,7 +55,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class Workers:
-    """Worker processes for a cluster."""
+    """Worker processes for a cluster. Use them in `with`, or `start()` and `stop()` them; from one thread at a time."""
 
     address: str
     cluster_name: str

@@ -117,7 +117,7 @@ class MemberConfig:
 
 
 class Member:
-    """A running member. Use it in `with`, or call `stop()`."""
+    """A running member. Use it in `with`, or call `stop()`; from one thread at a time."""
 
     def __init__(self, process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes], folder: Path) -> None:
         self._process = process

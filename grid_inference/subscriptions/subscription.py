@@ -42,7 +42,8 @@ Item = TypeVar("Item")
 class Subscription(Generic[Item]):
     """New predictions as they come: `async for` over it, in `async with`, or `close()` it at the end.
 
-    It belongs to the event loop that opened the grid. Several tasks may take from one: each item goes to one of them.
+    It belongs to the event loop that opened its grid: elsewhere it raises GridError. Several tasks may take from one:
+    each item goes to one of them.
     """
 
     def __init__(
