@@ -21,13 +21,18 @@ class Features:
         self.name = features.name
 
     def put(self, key: Any, record: Mapping[str, Any]) -> int:
-        """Write one record: values become float64, int64, boolean or nullable string. Returns its digest."""
+        """Write one record: values become float64, int64, boolean or nullable string. Returns its digest.
+
+        A dict in a field, or a list of dicts, becomes a nested record of the type `<map>.<field>`. Raises EncodeError
+        that names the field for a value that no field holds, and beyond NESTING_MAX records in one another.
+        """
         return self._loop.run(self._features.put(key, record))
 
     def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> int:
         """Write n records from columns: a dict of arrays, a DataFrame or an Arrow table. Returns how many.
 
         `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
+        Raises EncodeError that names the column for one that no field holds; dicts in columns are such, see `put`.
         """
         return self._loop.run(self._features.put_batch(columns, key=key, key_type=key_type))
 
