@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from grid_inference.config import DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
-from grid_inference.errors import DeploymentError, NoWorkersError, SignatureError
+from grid_inference.errors import DeploymentError, NoWorkersError, SignatureError, warn_forgotten
 from grid_inference.features import Features
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
@@ -52,7 +51,10 @@ async def connect(config: GridConfig | None = None) -> Grid:
 
 
 class Grid:
-    """A connected grid. Use it in `async with`, or `await close()`. It belongs to the event loop that opened it."""
+    """A connected grid. Use it in `async with`, or `await close()`.
+
+    It belongs to the event loop that opened it: elsewhere it raises GridError.
+    """
 
     def __init__(self, link: Link, config: GridConfig) -> None:
         self.link = link
@@ -71,10 +73,8 @@ class Grid:
 
     def __del__(self) -> None:
         if not self.link.closed:
-            warnings.warn(
-                f"the grid at {self.config.address} was not closed: use it in `with`, or call its close()",
-                ResourceWarning,
-                stacklevel=1,
+            warn_forgotten(
+                f"the grid at {self.config.address} was not closed", "use it in `async with`, or await its close()"
             )
 
     def _repr_html_(self) -> str:

@@ -25,6 +25,7 @@ request may succeed later without anybody changing anything.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "RemoteError",
     "SignatureError",
     "TrustError",
+    "warn_forgotten",
 ]
 
 
@@ -128,6 +130,11 @@ class DeploymentError(GridInferenceError):
 
 class NoJournalWarning(UserWarning):
     """A deployment with `trigger = "listener"` works on a map without an event journal: what that means, what to do."""
+
+
+def warn_forgotten(problem: str, remedy: str) -> None:
+    """Warn, from a destructor or at the interpreter's exit, that something was not closed."""
+    warnings.warn(f"{problem}: {remedy}", ResourceWarning, stacklevel=3)
 
 
 class DeadLetterError(GridInferenceError):

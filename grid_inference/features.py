@@ -19,7 +19,7 @@ from grid_inference.wire.compact import (
     Schema,
     encode_columns,
     encode_record,
-    infer_record_schema,
+    infer_record_schemas,
     infer_schema,
     schema_ids,
 )
@@ -30,7 +30,7 @@ __all__ = ["Features", "python_keys"]
 
 
 class Features:
-    """One feature map."""
+    """One feature map. It belongs to the event loop that opened its grid: elsewhere it raises GridError."""
 
     def __init__(self, link: Link, name: str) -> None:
         self.name = name
@@ -38,7 +38,11 @@ class Features:
         self._map = GridMap(link, name)
 
     async def put(self, key: Any, record: Mapping[str, Any]) -> int:
-        """Write one record: values become float64, int64, boolean or nullable string. Returns its digest."""
+        """Write one record: values become float64, int64, boolean or nullable string. Returns its digest.
+
+        A dict in a field, or a list of dicts, becomes a nested record of the type `<map>.<field>`. Raises EncodeError
+        that names the field for a value that no field holds, and beyond NESTING_MAX records in one another.
+        """
         value = await self._encoded(record)
         await self._link.create_map(self.name)
         await self._map.set(encode_keys([key])[0], value)
@@ -48,6 +52,7 @@ class Features:
         """Write n records from columns: a dict of arrays, a DataFrame or an Arrow table. Returns how many.
 
         `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
+        Raises EncodeError that names the column for one that no field holds; dicts in columns are such, see `put`.
         """
         named = _columns_of(columns)
         keys: Any = named.pop(key) if isinstance(key, str) and key in named else key
@@ -138,9 +143,11 @@ class Features:
         return None
 
     async def _encoded(self, record: Mapping[str, Any]) -> bytes:
-        schema = infer_record_schema(self.name, record)
+        schema, nested = infer_record_schemas(self.name, record)
+        for inner in nested.values():
+            await self._link.send_schema(inner)
         await self._link.send_schema(schema)
-        return encode_record(schema, record)
+        return encode_record(schema, record, nested)
 
 
 def python_keys(asked: Any, data: Blobs, there: NDArray[np.bool_]) -> list[Any]:

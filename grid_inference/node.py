@@ -6,6 +6,7 @@ environment before anything is imported there. The workers end with us, however 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Self
 
-from grid_inference.errors import GridInferenceError
+from grid_inference.errors import GridInferenceError, warn_forgotten
 
 __all__ = ["Workers", "default_workers", "threads_per_worker"]
 
@@ -54,7 +55,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class Workers:
-    """Worker processes for a cluster."""
+    """Worker processes for a cluster. Use them in `with`, or `start()` and `stop()` them; from one thread at a time."""
 
     address: str
     cluster_name: str
@@ -69,12 +70,14 @@ class Workers:
     _slots: list[_Slot] = field(default_factory=list[_Slot])
     _stopping: threading.Event = field(default_factory=threading.Event)
     _watcher: threading.Thread | None = None
+    _owner_id: int = field(default_factory=os.getpid)
 
     def start(self) -> Self:
         """Start the workers and the thread that watches over them."""
         self._slots = [_Slot(self._spawn(), time.monotonic()) for _ in range(self.count)]
         self._watcher = threading.Thread(target=self._watch, name="workers", daemon=True)
         self._watcher.start()
+        atexit.register(self._stop_forgotten)
         return self
 
     @property
@@ -84,6 +87,9 @@ class Workers:
 
     def stop(self) -> None:
         """Let all workers drain and end; stopping twice is the same as once."""
+        if self._owner_id != os.getpid():
+            return  # a forked child's exit must not stop its parent's workers
+        atexit.unregister(self._stop_forgotten)
         self._stopping.set()
         if self._watcher:
             self._watcher.join()
@@ -123,6 +129,15 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _stop_forgotten(self) -> None:
+        try:
+            if self._owner_id == os.getpid():
+                warn_forgotten(
+                    f"the workers of {self.address} were not stopped", "use it in `with`, or call its stop()"
+                )
+        finally:
+            self.stop()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         threads = str(self.threads or threads_per_worker(self.count))

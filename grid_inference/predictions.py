@@ -33,7 +33,7 @@ WORKERS_GRACE_S = 5.0
 
 
 class Predictions:
-    """The predictions of one deployment."""
+    """The predictions of one deployment. It belongs to the loop that opened its grid: elsewhere it raises GridError."""
 
     def __init__(self, link: Link, deployment: str) -> None:
         self.deployment = deployment

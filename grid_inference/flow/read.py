@@ -16,7 +16,8 @@ from grid_inference.errors import DecodeError, GridError, RemoteError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Brought, Feed, Feeds, ScanFeed
 from grid_inference.flow.positions import Position
-from grid_inference.grid.link import Answer, Link
+from grid_inference.grid.link import Link
+from grid_inference.grid.link_requests import Answer
 from grid_inference.wire import journal
 
 __all__ = ["JournalReader"]

@@ -12,7 +12,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from hazelcast.errors import (
     HazelcastInstanceNotActiveError,
@@ -28,6 +28,7 @@ from hazelcast.protocol.codec import client_get_distributed_objects_codec
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError, LeaseExpiredError
+from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, settle
 from grid_inference.grid.link_schemas import Schemas
 from grid_inference.grid.link_stock import (
     Connections,
@@ -63,32 +64,6 @@ MAY_PASS: Final = (HazelcastInstanceNotActiveError, TargetDisconnectedError, Ind
 say that it has it, so that the loss of one member more could undo it; done again, it is on both."""
 
 T = TypeVar("T")
-Answer = f.Message | GridError
-OnAnswer = Callable[[Answer], None]
-Allows = Callable[[int], bool]
-"""Whether a partition may be written to at this moment."""
-
-
-class Request:
-    """A request under way: what to send again, and whom to tell."""
-
-    __slots__ = ("allows", "connection", "correlation", "deadline", "forgotten", "on_answer", "partition", "payload")
-
-    def __init__(
-        self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float, allows: Allows | None
-    ) -> None:
-        self.payload = payload
-        self.partition = partition
-        self.on_answer = on_answer
-        self.deadline = deadline
-        self.allows = allows
-        self.connection: Any = None
-        self.correlation = 0
-        self.forgotten = False
-
-    def forget(self) -> None:
-        """Nobody waits any more: its answer is dropped, and it is not sent again."""
-        self.forgotten = True
 
 
 class Link:
@@ -117,6 +92,12 @@ class Link:
             await link.close()
             raise
         return link
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def _start(self, config: GridConfig) -> None:
         try:
@@ -171,9 +152,9 @@ class Link:
         await self._connections.close()
 
     def _fail_all(self, why: str) -> None:
-        pending, self._pending = self._pending, {}
-        for request in pending.values():
+        for request in list(self._pending.values()):
             self._answer(request, ConnectionLostError(why))
+            request.forget()  # it stays known: an answer that comes yet is no news for the stock client
 
     def _on_state(self, state: str) -> None:
         if state == LifecycleState.SHUTTING_DOWN and not self.closed:
@@ -281,7 +262,7 @@ class Link:
         """Send a request and wait for its answer; raises RemoteError, ConnectionLostError."""
         self.check_loop()
         future: asyncio.Future[f.Message] = self._loop.create_future()
-        request = self.post(payload, partition, lambda answer: _settle(future, answer))
+        request = self.post(payload, partition, lambda answer: settle(future, answer))
         try:
             return await future
         except asyncio.CancelledError:
@@ -423,12 +404,3 @@ class Link:
         """Make a schema known to the whole cluster; due before the first record of it. Free after the first time."""
         self.check_loop()
         await self._schemas.send(schema)
-
-
-def _settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
-    if future.done():
-        return
-    if isinstance(answer, GridError):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Final, Self
 
 import psutil
 
-from grid_inference.errors import ConfigError, MemberStartError
+from grid_inference.errors import ConfigError, MemberStartError, warn_forgotten
 from grid_inference.grid import lifeline, start_log
 from grid_inference.grid.jars import jar_for, shipped_file
 from grid_inference.grid.java import java_for
@@ -117,7 +117,7 @@ class MemberConfig:
 
 
 class Member:
-    """A running member. Use it in `with`, or call `stop()`."""
+    """A running member. Use it in `with`, or call `stop()`; from one thread at a time."""
 
     def __init__(self, process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes], folder: Path) -> None:
         self._process = process
@@ -129,7 +129,7 @@ class Member:
         self.cluster_name = ""
         self.log_path = folder / "member.log"
         """The member's log; it goes with the member's orderly stop."""
-        atexit.register(self.stop)
+        atexit.register(self._stop_forgotten)
 
     @classmethod
     def start(cls, config: MemberConfig | None = None) -> Self:
@@ -233,7 +233,7 @@ class Member:
         self._process.kill()
         self._process.wait()
         self._end_watch()
-        atexit.unregister(self.stop)
+        atexit.unregister(self._stop_forgotten)
 
     def __enter__(self) -> Self:
         return self
@@ -242,6 +242,13 @@ class Member:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _stop_forgotten(self) -> None:
+        try:
+            if self._owner_id == os.getpid():
+                warn_forgotten(f"the member at {self.address} was not stopped", "use it in `with`, or call its stop()")
+        finally:
+            self.stop()
 
     def __repr__(self) -> str:
         return f"<Member {self.cluster_name} {self.address} pid={self.pid}>"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import warnings
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
-from grid_inference.errors import ConfigError
+from grid_inference.errors import ConfigError, warn_forgotten
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
@@ -43,10 +42,14 @@ Item = TypeVar("Item")
 class Subscription(Generic[Item]):
     """New predictions as they come: `async for` over it, in `async with`, or `close()` it at the end.
 
-    It belongs to the event loop that opened the grid. Several tasks may take from one: each item goes to one of them.
+    It belongs to the event loop that opened its grid: elsewhere it raises GridError. Several tasks may take from one:
+    each item goes to one of them.
     """
 
-    def __init__(self, link: Link, source: Source, arrivals: Arrivals, since: Since, *, yields_gaps: bool) -> None:
+    def __init__(
+        self, link: Link, deployment: str, source: Source, arrivals: Arrivals, since: Since, *, yields_gaps: bool
+    ) -> None:
+        self.deployment = deployment
         self._link = link
         self._source = source
         self._arrivals = arrivals
@@ -121,6 +124,7 @@ class Subscription(Generic[Item]):
 
     async def close(self) -> None:
         """Stop listening; the iteration ends after what has arrived. Closing twice is the same as once."""
+        self._link.check_loop()
         self._arrivals.end()
         if self._catching_up:
             self._catching_up.close()
@@ -137,8 +141,8 @@ class Subscription(Generic[Item]):
             await source.close()
 
         self._link.spawn_soon(end)
-        warnings.warn(
-            "a subscription was not closed: use `async with`, or await close()", ResourceWarning, stacklevel=1
+        warn_forgotten(
+            f"the subscription to {self.deployment!r} was not closed", "use it in `async with`, or await its close()"
         )
 
 
@@ -158,7 +162,7 @@ async def subscribe(
     else:
         opened, since = _topic_source(link, deployed, where, arrivals)
     await opened.open()
-    return Subscription(link, opened, arrivals, since, yields_gaps=yields_gaps)
+    return Subscription(link, config.name, opened, arrivals, since, yields_gaps=yields_gaps)
 
 
 def _topic_source(link: Link, deployed: Deployed, where: str | None, arrivals: Arrivals) -> tuple[Source, Since]:

@@ -21,10 +21,10 @@ __all__ = [
     "as_column",
     "childless",
     "column_of",
-    "infer_record_schema",
     "infer_schema",
     "join_columns",
     "objects_of",
+    "value_kind",
 ]
 
 
@@ -186,6 +186,11 @@ def _objects_kind(name: str, values: list[Any]) -> FieldKind:
     kind = kinds.pop()
     if kind is not None and not kinds:
         return kind
+    if any(isinstance(value, Mapping) for value in values):
+        raise EncodeError(
+            f"column {name!r} holds dicts, and put_batch writes no nested records",
+            remedy="put such records one by one, or their fields as columns of their own",
+        )
     raise EncodeError(f"column {name!r} mixes what no field kind holds: {', '.join(sorted(t.__name__ for t in types))}")
 
 
@@ -200,11 +205,6 @@ def _temporal_or_decimal(value: Any) -> FieldKind | None:
     return next((kind for each, kind in by_type.items() if isinstance(value, each)), None)
 
 
-def infer_record_schema(type_name: str, record: Mapping[str, Any]) -> Schema:
-    """The schema of a dict: float64, int64, boolean, string (also for None), dates and times, decimal, arrays."""
-    return Schema.of(type_name, {name: _value_kind(name, value) for name, value in record.items()})
-
-
 _VALUE_KINDS: tuple[tuple[tuple[type, ...], FieldKind], ...] = (
     ((str, type(None)), FieldKind.STRING),
     ((bool, np.bool_), FieldKind.BOOLEAN),
@@ -214,7 +214,8 @@ _VALUE_KINDS: tuple[tuple[tuple[type, ...], FieldKind], ...] = (
 )
 
 
-def _value_kind(name: str, value: Any) -> FieldKind:
+def value_kind(name: str, value: Any) -> FieldKind:
+    """The kind of one value that is no dict; raises EncodeError with the field's name."""
     for types, kind in _VALUE_KINDS:
         if isinstance(value, types):
             if kind is FieldKind.INT64 and not INT64_MIN <= int(value) <= INT64_MAX:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grid_inference.grid.member import Member
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "inputs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "subscriptions.md", *sorted((ROOT / "docs" / "inputs").glob("*.md"))]
 BLOCK = re.compile(r"<!-- quickstart -->\s*```(\w+)\n(.*?)```", re.DOTALL)
 RUNS_BY_ITSELF = ("grid-inference node", "grid-inference demo", "make ", "pip install", "git clone", "cd ")
 """Commands that the test's own set-up stands in for."""

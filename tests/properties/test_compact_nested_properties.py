@@ -19,6 +19,7 @@ from grid_inference.wire.compact import (
     decode_record,
     encode_record,
     flat_names,
+    infer_record_schemas,
     nested_schema_ids,
 )
 
@@ -172,3 +173,59 @@ def test_records_of_any_kind_lie_in_others_of_any_kind(data: st.DataObject) -> N
     theirs = StockRecords(outer, {"it": inner}).encode({"it": record})
     assert encode_record(outer, {"it": record}, {"it": inner}) == theirs
     assert same(decode_record(outer, theirs, {inner.schema_id: inner}), {"it": record})
+
+
+# ---- what `put` makes of dicts in dicts
+
+PUT_VALUES = (
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.booleans(),
+    st.text(max_size=5),
+    st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-1000, max_value=1000),
+    st.dates(),
+    st.lists(st.floats(allow_nan=False), max_size=3),
+)
+
+
+@st.composite
+def put_records(draw: st.DrawFn, prefix: str = "", levels: int = 2) -> Any:
+    """A strategy of records of one shape; a name stands once only: the stand-in finds schemas by it."""
+    fields: dict[str, st.SearchStrategy[Any]] = {
+        f"{prefix}{number}": draw(st.sampled_from(PUT_VALUES)) for number in range(draw(st.integers(0, 3)))
+    }
+    if levels:
+        fields[f"{prefix}n"] = draw(put_records(f"{prefix}n", levels - 1))
+        fields[f"{prefix}l"] = st.lists(st.none() | draw(put_records(f"{prefix}l", levels - 1)), max_size=3)
+    required = {name: values for name, values in fields.items() if draw(st.booleans())}
+    optional = {name: st.none() | values for name, values in fields.items() if name not in required}
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def filled(record: Any, schema: Schema, nested: dict[str, Schema], path: str = "") -> Any:
+    """The same with None for what is left out."""
+    if not isinstance(record, dict):
+        return record
+    found: dict[str, Any] = {}
+    for field in schema.fields:
+        value, name = record.get(field.name), f"{path}{field.name}"
+        inner = nested.get(name)
+        if inner is not None:
+            one = isinstance(value, dict) or value is None
+            items = [filled(each, inner, nested, f"{name}.") for each in ([value] if one else value)]
+            value = items[0] if one else items
+        found[field.name] = value
+    return found
+
+
+@given(st.data())
+def test_dicts_in_a_record_are_the_stock_clients_nested_records(data: st.DataObject) -> None:
+    record = data.draw(data.draw(put_records()))
+    schema, nested = infer_record_schemas("t", record)
+    assert {path: each.type_name for path, each in nested.items()} == {path: f"t.{path}" for path in nested}
+    whole = filled(record, schema, nested)
+    stock = StockRecords(schema, {path.rpartition(".")[2]: each for path, each in nested.items()})
+    theirs = stock.encode(whole)
+    assert encode_record(schema, record, nested) == theirs
+    assert same(stock.decode(theirs), whole)
+    assert same(decode_record(schema, theirs, {each.schema_id: each for each in nested.values()}), whole)

@@ -20,7 +20,7 @@ from grid_inference.wire.compact import (
     decode_record,
     encode_columns,
     encode_record,
-    infer_record_schema,
+    infer_record_schemas,
     infer_schema,
     schema_ids,
 )
@@ -436,7 +436,7 @@ def test_schema_of_a_dict() -> None:
         "ns": np.datetime64(1, "ns"),
         "moments": np.array([1, "NaT"], "M8[ns]"),
     }
-    schema = infer_record_schema("t", record)
+    schema, _ = infer_record_schemas("t", record)
     assert {each.name: each.kind.name for each in schema.fields} == {
         "i": "INT64",
         "f": "FLOAT64",
@@ -464,11 +464,11 @@ def test_schema_of_a_dict() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [2**63, 1j, {"a": 1}, [[1]], [1, "a"], [date.min, time.min], np.zeros((1, 1)), np.array(["a"])]
+    "value", [2**63, 1j, {1}, [[1]], [1, "a"], [date.min, time.min], np.zeros((1, 1)), np.array(["a"])]
 )
 def test_dict_values_without_a_kind(value: Any) -> None:
     with pytest.raises(EncodeError, match="'it'"):
-        infer_record_schema("t", {"it": value})
+        infer_record_schemas("t", {"it": value})
 
 
 @pytest.mark.parametrize(

@@ -5,37 +5,53 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import suppress
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from typing import Any, Final, NamedTuple, TypeVar
 
 from grid_inference.errors import GridError
 
 __all__ = ["LoopThread"]
 
 T = TypeVar("T")
+_Held = TypeVar("_Held", bound=AbstractAsyncContextManager[Any, Any])
 STOP_TIMEOUT_S: Final = 10.0
 """How long the tasks of the loop may take to end once they are cancelled."""
 
 
+class _Life(NamedTuple):
+    """What the thread shares with its owner; it holds no reference to the owner, which may be forgotten."""
+
+    loop: asyncio.AbstractEventLoop
+    opened: AsyncExitStack
+    """What is closed with the loop."""
+    until: asyncio.Event
+    """Set when it shall end."""
+
+
 class LoopThread:
-    """The thread ends with `stop`, or with the interpreter; whoever waits for it then is told, and does not hang."""
+    """Closes what was opened on it, and ends, with `stop` or when nobody refers to it any more.
+
+    The interpreter's exit does not wait for it. Whoever waits for a call at its end is told, and does not hang.
+    """
 
     def __init__(self) -> None:
-        self._started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
-        self._until = asyncio.Event()
         self._submitting = threading.Lock()
         self._stopping = False
-        self._thread = threading.Thread(target=self._live, name="grid-inference", daemon=True)
+        started: concurrent.futures.Future[_Life] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=_live, args=(started,), name="grid-inference", daemon=True)
         self._thread.start()
-        self._loop = self._started.result()
+        self._loop, self._opened, self._until = started.result()
 
-    def _live(self) -> None:
-        asyncio.run(self._wait())  # at its end it cancels what still runs, so that every caller gets an answer
+    def enter(self, opening: Callable[[], Coroutine[Any, Any, _Held]]) -> _Held:
+        """Open something that is closed with the loop."""
 
-    async def _wait(self) -> None:
-        self._started.set_result(asyncio.get_running_loop())
-        await self._until.wait()
+        async def entered() -> _Held:
+            held = await opening()
+            self._opened.push_async_exit(held)
+            return held
+
+        return self.run(entered())
 
     @property
     def stopped(self) -> bool:
@@ -62,7 +78,7 @@ class LoopThread:
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(lambda: self._loop.create_task(work()))
 
-    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
+    def iterate(self, items: AsyncGenerator[T]) -> Generator[T]:
         """What an asynchronous generator gives, one by one; it is closed with this one."""
 
         async def following() -> T:
@@ -83,7 +99,25 @@ class LoopThread:
         """Take no more calls, cancel those under way, and end the thread. Stopping twice is the same as once."""
         with self._submitting:
             self._stopping = True
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._until.set)
+        self._end_soon()
         if threading.current_thread() is not self._thread:
             self._thread.join(STOP_TIMEOUT_S)
+
+    def _end_soon(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._until.set)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_until"):  # no thread, no loop
+            self._end_soon()
+
+
+def _live(started: concurrent.futures.Future[_Life]) -> None:
+    asyncio.run(_wait(started))  # at its end it cancels what still runs, so that every caller gets an answer
+
+
+async def _wait(started: concurrent.futures.Future[_Life]) -> None:
+    async with AsyncExitStack() as opened:
+        life = _Life(asyncio.get_running_loop(), opened, asyncio.Event())
+        started.set_result(life)
+        await life.until.wait()

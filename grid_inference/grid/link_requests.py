@@ -1,0 +1,49 @@
+"""A link's requests: what is sent, and again if need be, and who is told of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from grid_inference.errors import GridError
+from grid_inference.wire import frames as f
+
+__all__ = ["Allows", "Answer", "OnAnswer", "Request", "settle"]
+
+Answer = f.Message | GridError
+OnAnswer = Callable[[Answer], None]
+Allows = Callable[[int], bool]
+"""Whether a partition may be written to at this moment."""
+
+
+class Request:
+    """A request under way: what to send again, and whom to tell."""
+
+    __slots__ = ("allows", "connection", "correlation", "deadline", "forgotten", "on_answer", "partition", "payload")
+
+    def __init__(
+        self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float, allows: Allows | None
+    ) -> None:
+        self.payload = payload
+        self.partition = partition
+        self.on_answer = on_answer
+        self.deadline = deadline
+        self.allows = allows
+        self.connection: Any = None
+        self.correlation = 0
+        self.forgotten = False
+
+    def forget(self) -> None:
+        """Nobody waits any more: its answer is dropped, and it is not sent again."""
+        self.forgotten = True
+
+
+def settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
+    """Give an answer to who waits for it, if anybody still does."""
+    if future.done():
+        return
+    if isinstance(answer, GridError):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
