@@ -7,7 +7,7 @@ something else need look at each only once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -37,10 +37,15 @@ class Texts:
 
     @classmethod
     def of(cls, values: NDArray[np.object_]) -> Texts | None:
-        """Texts from Python strings and the one float `np.nan`; None if anything else is among them."""
-        found = values.tolist()
-        nan: object = np.nan
+        """Texts from Python strings and the one float `np.nan`.
+
+        None if anything else is among them, or if they are hardly ever equal.
+        """
+        found, nan = values.tolist(), cast("object", np.nan)
+        sample = found[:SAMPLE_ROWS] if len(found) > SAMPLE_ROWS else []
         if not all(type(value) is str or value is nan for value in found):
+            return None
+        if len(set(sample)) > SAMPLE_DISTINCT_MAX:
             return None
         index = {value: code for code, value in enumerate(dict.fromkeys(found))}
         codes = np.fromiter(map(index.__getitem__, found), np.intp, len(found))

@@ -119,15 +119,29 @@ def test_unknown_texts_are_what_the_encoder_says(encoder):
 
 
 @pytest.mark.parametrize("limit", [3, 50_000])
-def test_as_many_different_texts_as_rows(limit, monkeypatch):
+def test_more_texts_than_are_remembered(limit, monkeypatch):
     monkeypatch.setattr(columns_module, "REMEMBERED_TEXTS_MAX", limit)
-    table = _table(3000, cities=10**6)
+    table = _table(3000, cities=400)
     transformer = _transformer(ENCODERS["ordinal"]).fit(table)
     path = ColumnPath.of(transformer)
     assert path is not None
-    for batch in (table, table[1500:], _table(3000, cities=10**6), table[:40]):
+    for batch in (table, table[1500:], _table(3000, cities=600), table[:40]):
         found = path(_frame(batch), finite=True)
         np.testing.assert_array_equal(found, transformer.transform(batch).astype(float))
+
+
+def test_texts_that_hardly_repeat_are_left_to_the_model():
+    table = _table(3000, cities=10**6)
+    last = RandomForestClassifier(5, random_state=0)
+    model = make_pipeline(_transformer(ENCODERS["ordinal"]), last).fit(table, table["express"])
+    path = ColumnPath.of(model[0])
+    assert path is not None
+    assert path(_frame(table), finite=True) is None
+    few = path(_frame(table[:500]), finite=True)
+    np.testing.assert_array_equal(few, model[0].transform(table[:500]).astype(float))
+    scores, good, failures = SklearnEngine(model, Signature.of(model)).score(_frame(table))
+    assert (good.size, failures) == (3000, [])
+    np.testing.assert_allclose(scores.scores, model.predict_proba(table), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_texts_that_hardly_repeat_are_not_shared():
     shared = shared_texts(_blobs(few))
     assert shared is not None
     assert (len(shared.distinct), shared.values().tolist()) == (100, few)
+    assert Texts.of(np.array([f"{number}" for number in range(SAMPLE_ROWS * 2)], object)) is None
 
 
 @pytest.mark.parametrize("reader", [arrow_texts, decode_texts, shared_texts])

@@ -26,7 +26,10 @@ from grid_inference.model.frame import Frame
 __all__ = ["ColumnPath"]
 
 REMEMBERED_TEXTS_MAX = 1 << 14
-"""A field of more different texts is encoded batch by batch, each distinct one of a batch once."""
+"""A field of more different texts is encoded batch by batch, each distinct one of a batch once.
+
+Where texts are hardly ever equal, nothing would be saved: the model itself does it.
+"""
 REMEMBERED_NUMBERS_MAX = 1 << 20
 """Nor is more kept of what the encoder made of one field's texts."""
 
