@@ -8,13 +8,14 @@ that may be null is float64.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.wire.compact import Column
+from grid_inference.wire.texts import Texts
 
 __all__ = ["Frame"]
 
@@ -25,24 +26,49 @@ class Frame:
 
     columns: Mapping[str, NDArray[Any]]
     """Name → values, shape (n,)."""
-    absent: NDArray[np.bool_]
-    """Where there is no value, or no finite one; shape (n, k)."""
+    missing: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
+    """Name → where there is no value, shape (n,); of those columns of texts and moments that have such rows."""
+    shared: Mapping[str, Texts] = field(default_factory=dict[str, Texts])
+    """The same values of those columns of texts that are known to repeat."""
 
     @classmethod
     def of(cls, columns: Mapping[str, Column]) -> Frame:
         """Decoded columns as a model sees them; one whose `valid` is None can't be null at all."""
-        absent = [_absent(column) for column in columns.values()]
-        values = {name: _values(column) for name, column in columns.items()}
-        return cls(values, np.stack(absent, axis=1) if absent else np.empty((0, 0), np.bool_))
+        missing = {name: ~column.present() for name, column in columns.items() if column.values.dtype.kind in "OmM"}
+        shared = {name: column.texts.with_null(np.nan) for name, column in columns.items() if column.texts}
+        values = {
+            name: _values(column) if name not in shared else column.values if shared[name] is column.texts
+            else shared[name].values()
+            for name, column in columns.items()
+        }  # fmt: skip
+        return cls(values, {name: rows for name, rows in missing.items() if rows.any()}, shared)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self.absent.shape[0], self.absent.shape[1]
+        return next((values.size for values in self.columns.values()), 0), len(self.columns)
+
+    @property
+    def absent(self) -> NDArray[np.bool_]:
+        """Where there is no value, or no finite one; shape (n, k)."""
+        found = np.zeros(self.shape, np.bool_)
+        for index, (name, values) in enumerate(self.columns.items()):
+            if values.dtype.kind == "f":
+                found[:, index] = ~np.isfinite(values)
+            elif name in self.missing:
+                found[:, index] = self.missing[name]
+        return found
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Frame:
         """The rows of a slice, an index array or a boolean mask."""
-        return Frame({name: values[rows] for name, values in self.columns.items()}, self.absent[rows])
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        missing = {name: where[rows] for name, where in self.missing.items() if where[rows].any()}
+        return Frame(columns, missing, {name: texts[rows] for name, texts in self.shared.items()})
+
+    def texts(self, name: str) -> Texts | None:
+        """A column's texts, with NaN for a null, each distinct one once; None if it has other values than texts."""
+        values = self.columns[name]
+        return self.shared.get(name) or (Texts.of(values) if values.dtype.kind == "O" else None)
 
     def to_pandas(self, *, copy: bool = False) -> Any:
         """The same as a DataFrame; `copy` for a model that may write into it."""
@@ -71,11 +97,6 @@ def _values(column: Column) -> NDArray[Any]:
         return np.where(valid, values.astype(np.float64), np.nan)
     if bool(valid.all()):
         return values
-    return np.where(valid, values, np.nan if kind == "O" else values.dtype.type("NaT"))
-
-
-def _absent(column: Column) -> NDArray[np.bool_]:
-    """Where there is no value, or no finite one."""
-    if column.values.dtype.kind == "f":
-        return ~(column.present() & np.isfinite(column.values))
-    return ~column.present()
+    filled = values.copy()
+    filled[~valid] = np.nan if kind == "O" else values.dtype.type("NaT")
+    return filled

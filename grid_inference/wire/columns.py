@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError, EncodeError
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 from grid_inference.wire.schema import FieldKind, Schema
+from grid_inference.wire.texts import Texts
 
 __all__ = [
     "Column",
@@ -36,6 +37,8 @@ class Column:
     """Native-endian numbers or booleans, or Python objects; what stands at a null is of no meaning."""
     valid: NDArray[np.bool_] | None = None
     """False at a null, shape (n,); None if there is none."""
+    texts: Texts | None = None
+    """The same values, if they are texts that are known to repeat."""
 
     def __len__(self) -> int:
         return self.values.shape[0]

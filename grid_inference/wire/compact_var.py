@@ -18,7 +18,7 @@ from grid_inference.wire.compact_record import TOP, Nesting, decode_value, item_
 from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
-from grid_inference.wire.texts import decode_texts
+from grid_inference.wire.texts import decode_texts, shared_texts
 
 __all__ = ["VarReader", "native"]
 
@@ -85,7 +85,7 @@ class VarReader:
         if kind in ARRAY_OF and length is not None:
             return self._arrays(ARRAY_OF[kind], length, offsets, valid)
         if kind is FieldKind.STRING:
-            return Column(decode_texts(self._texts(offsets, valid)), valid)
+            return _text_column(self._texts(offsets, valid), valid)
         return self._objects(kind, offsets, valid)
 
     def nested(self, slot: Slot) -> tuple[NDArray[np.intp], Blobs]:
@@ -205,6 +205,11 @@ class VarReader:
         for row, (start, offset, size) in zip(rows.tolist(), self._spans(rows, offsets), strict=True):
             values[row] = decode_value(kind, bytes(whole[start : start + size]), offset, size, self._nesting)
         return Column(values, valid)
+
+
+def _text_column(blobs: Blobs, valid: NDArray[np.bool_]) -> Column:
+    texts = shared_texts(blobs)
+    return Column(decode_texts(blobs) if texts is None else texts.values(), valid, texts)
 
 
 def _as_data(values: Blobs, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Blobs:

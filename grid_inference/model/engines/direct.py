@@ -15,7 +15,7 @@ from scipy.special import expit
 from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-__all__ = ["DirectPath"]
+__all__ = ["DirectPath", "Step", "scaled"]
 
 REGRESSORS = (LinearRegression, Ridge, Lasso, ElasticNet)
 Step = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -34,7 +34,7 @@ class DirectPath:
         for each in transforms:
             if type(each) is not StandardScaler:
                 return None
-            steps.append(_scaled(each))
+            steps.append(scaled(each))
         coefficients = getattr(last, "coef_", None)
         if not isinstance(coefficients, np.ndarray):
             return None
@@ -60,7 +60,8 @@ def _softmax_or_binary(model: Any) -> bool:
     return old_choice in ("auto", "deprecated") and (len(model.classes_) == 2 or model.solver != "liblinear")
 
 
-def _scaled(scaler: Any) -> Step:
+def scaled(scaler: Any) -> Step:
+    """What a StandardScaler does to finite values, or to NaN."""
     mean = scaler.mean_.astype(np.float64) if scaler.with_mean else None
     scale = scaler.scale_.astype(np.float64) if scaler.with_std else None
 

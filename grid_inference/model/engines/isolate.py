@@ -83,7 +83,7 @@ def plainly_finite(matrix: Inputs) -> bool:
     """Whether all values are finite and of ordinary size, in one pass; False may also mean: look closer."""
     if isinstance(matrix, Frame):
         floats = [values for values in matrix.columns.values() if values.dtype.kind == "f"]
-        return not bool(matrix.absent.any()) and all(map(plainly_finite, floats))
+        return not matrix.missing and all(map(plainly_finite, floats))
     if not matrix.size:
         return True
     # A NaN makes both comparisons false. BLAS's dot would need one pass, but waits for its threads on a busy machine.

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
+from grid_inference.model.engines.columns import ColumnPath
 from grid_inference.model.engines.direct import DirectPath
 from grid_inference.model.engines.isolate import (
     BadOutputError,
@@ -75,7 +76,13 @@ class SklearnEngine:
         self._classes = np.asarray(self._last.classes_) if self._task == "classifier" else np.empty(0)
         self._sorter = np.argsort(self._classes, kind="stable")
         self._threads = OpenMPThreads()
-        self._direct = None if signature.frame else DirectPath.of(self._transforms, self._last)
+        self._columns = (
+            ColumnPath.of(self._transforms[0])
+            if self._transforms and signature.frame and signature.frame_type == "pandas"
+            else None
+        )
+        behind = self._transforms[1:] if self._columns else self._transforms
+        self._direct = DirectPath.of(behind, self._last) if self._columns or not signature.frame else None
 
     def score(self, inputs: Inputs, nan: NanPolicy = "dead-letter") -> tuple[Scores, NDArray[np.int64], list[Failure]]:
         """Score what can be scored: scores of the good rows, their row numbers, a failure for each other row."""
@@ -89,19 +96,30 @@ class SklearnEngine:
         if not inputs.shape[0]:
             return self._empty()
         finite = plainly_finite(inputs) if finite is None else finite
-        if self._direct is not None and finite and not isinstance(inputs, Frame) and inputs.dtype == np.float64:
-            values = self._direct(inputs)
-            if self._task == "regressor":
-                return Scores(values, None, None)
-            # The labels come from the model itself wherever rounding could matter.
-            if not self._near_ties(values):
-                return self._scored(values, _argmax(values))
+        if not isinstance(inputs, Frame) and finite and (scores := self._directly(inputs)):
+            return scores
         with (
             self._threads.fit_for(inputs.shape[0]),
             sklearn.config_context(assume_finite=finite, skip_parameter_validation=True),
             np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"),
         ):
-            return self._ask(self._handed(inputs))
+            if isinstance(inputs, Frame) and self._columns:
+                matrix = self._columns(inputs, finite=finite)
+                if matrix is not None:
+                    # An encoder may make a NaN of a text.
+                    scores = self._directly(matrix) if finite and plainly_finite(matrix) else None
+                    return scores or self._ask(matrix, self._transforms[1:])
+            return self._ask(self._handed(inputs), self._transforms)
+
+    def _directly(self, matrix: NDArray[Any]) -> Scores | None:
+        """Scores of finite values by plain arithmetic; None if the model itself must say them."""
+        if self._direct is None or matrix.dtype != np.float64:
+            return None
+        values = self._direct(matrix)
+        if self._task == "regressor":
+            return Scores(values, None, None)
+        # The labels come from the model itself wherever rounding could matter.
+        return None if self._near_ties(values) else self._scored(values, _argmax(values))
 
     def check_outputs(self) -> None:
         """Refuse a model that gives several outputs per record, by a trial on one row of zeros."""
@@ -127,8 +145,8 @@ class SklearnEngine:
             return pd.DataFrame(matrix, columns=list(self._frame_names), copy=self._overwrites)
         return matrix.copy() if self._overwrites else matrix
 
-    def _ask(self, inputs: Any) -> Scores:
-        for transform in self._transforms:
+    def _ask(self, inputs: Any, transforms: Sequence[Any]) -> Scores:
+        for transform in transforms:
             inputs = transform.transform(inputs)
         if self._task == "regressor":
             return Scores(_one_column(self._last.predict(inputs)).astype(np.float64, copy=False), None, None)
