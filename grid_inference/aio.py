@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.dead_letters import DeadLetters
 from grid_inference.display import grid_html
 from grid_inference.errors import DeploymentError, NoWorkersError, SignatureError
 from grid_inference.features import Features
@@ -21,7 +22,6 @@ from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
-from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import bind, resolve
@@ -37,7 +37,7 @@ from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
 
-__all__ = ["Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
+__all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
 
 POLL_S = 0.02
 """How often the workers' counts are looked at."""
@@ -194,16 +194,11 @@ class Grid:
         return await verify(self.link, await self.deployment(name), wait_s=wait_s)
 
     async def dead_letters(self, name: str, limit: int | None = None) -> list[DeadLetter]:
-        """The dead letters of a deployment, `limit` of them at the most."""
-        found: list[DeadLetter] = []
-        dead = GridMap(self.link, (await self.deployment(name)).config.dead_letters)
-        for partition in range(self.link.partition_count):
-            async for page in dead.scan(partition):
-                pairs = zip(page.keys.tolist(), page.values.tolist(), strict=True)
-                found += [DeadLetter.decode(key, value) for key, value in pairs]
-                if limit is not None and len(found) >= limit:
-                    return found[:limit]
-        return found
+        """The dead letters of a deployment, the newest first, `limit` of them at the most.
+
+        What else can be done with them: `predictions(name).dead_letters`.
+        """
+        return await self.predictions(name).dead_letters.newest(limit)
 
 
 def _deployment_config(

@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from grid_inference import aio
 from grid_inference.blocking import LoopThread
+from grid_inference.client_dead_letters import DeadLetters
 from grid_inference.config import DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
 from grid_inference.errors import GridError
@@ -26,7 +27,7 @@ from grid_inference.records import DeadLetter, Prediction, RecordTable
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import QUEUE_MAX
 
-__all__ = ["Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
+__all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
 
 Item = TypeVar("Item")
 
@@ -181,7 +182,10 @@ class Grid:
         return self._loop.run(self._grid.verify(name, wait_s))
 
     def dead_letters(self, name: str, limit: int | None = None) -> list[DeadLetter]:
-        """The dead letters of a deployment, `limit` of them at the most."""
+        """The dead letters of a deployment, the newest first, `limit` of them at the most.
+
+        What else can be done with them: `predictions(name).dead_letters`.
+        """
         return self._loop.run(self._grid.dead_letters(name, limit))
 
 
@@ -257,6 +261,8 @@ class Predictions:
         self._loop = loop
         self._predictions = predictions
         self.deployment = predictions.deployment
+        self.dead_letters = DeadLetters(loop, predictions.dead_letters)
+        """The records that were refused."""
 
     def get(self, key: Any) -> Prediction | None:
         """The prediction that stands for a key, or None. It may be of an older value: see `get_current`."""
