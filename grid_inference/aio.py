@@ -20,6 +20,7 @@ from grid_inference.errors import DeploymentError, NoWorkersError, SignatureErro
 from grid_inference.features import Features
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
+from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.topology import live_workers
@@ -104,7 +105,8 @@ class Grid:
 
         Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
         if the model's inputs can't be found in the records, ArtifactError for a file that is no model, DeploymentError
-        for a map without a journal; with `trigger="listener"` that is a NoJournalWarning.
+        for a map without a journal; with `trigger="listener"` that is a NoJournalWarning. DeploymentError too for a map
+        whose records go by themselves, unless `accept_expiry=True`; ExpiryWarning if members do not tell.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -119,6 +121,8 @@ class Grid:
             await ensure_journal(self.link, config.features)
         else:
             await warn_without_journal(self.link, config.features, config.reconcile_s)
+        if not config.accept_expiry:
+            await check_expiry(self.link, config.features)
         signature = await self._checked(signature, config)
         return await self._registry.deploy(config.replace(model=None), signature, artifact)
 

@@ -36,6 +36,7 @@ __all__ = [
     "DecodeError",
     "DeploymentError",
     "EncodeError",
+    "ExpiryWarning",
     "GridError",
     "GridInferenceError",
     "LeaseExpiredError",
@@ -128,6 +129,10 @@ class DeploymentError(GridInferenceError):
 
 class NoJournalWarning(UserWarning):
     """A deployment with `trigger = "listener"` works on a map without an event journal: what that means, what to do."""
+
+
+class ExpiryWarning(UserWarning):
+    """Members do not tell whether a deployment's feature map lets records go by themselves: what that would mean."""
 
 
 class DeadLetterError(GridInferenceError):

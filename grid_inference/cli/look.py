@@ -6,7 +6,16 @@ import sys
 
 import click
 
-from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
+from grid_inference.cli.common import (
+    EXPIRY_ACCEPTED,
+    connected,
+    console,
+    examples,
+    grid_options,
+    json_option,
+    table,
+    write_json,
+)
 from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
@@ -63,6 +72,8 @@ def _say_status(found: Status) -> None:
     for one in found.deployments:
         if one.trigger == "listener":
             out.print(f"{one.name}: {one.promise}", markup=False)
+        if one.accepts_expiry:
+            out.print(f"{one.name}: {EXPIRY_ACCEPTED}", markup=False)
         for failure in one.failures:
             out.print(f"[red]{one.name} does not run:[/] ", end="")
             out.print(failure, markup=False)
