@@ -68,9 +68,9 @@ def entry_view_request(name: str, key: bytes) -> bytearray:
 def decode_entry_times(message: f.Message) -> tuple[int, int] | None:
     """(time to live, max idle) of an entry in ms, 2^63 - 1 where there is no limit; None if there is no entry."""
     payloads, flags = message.frames()
-    if len(payloads) == 2 and int(flags[1]) & f.IS_NULL:
+    if len(payloads) > 1 and int(flags[1]) & f.IS_NULL:
         return None
-    if len(payloads) < 3 or int(payloads.lengths[2]) < _entry_view.size:
+    if len(payloads) < 3 or not int(flags[1]) & f.BEGIN or int(payloads.lengths[2]) < _entry_view.size:
         raise DecodeError(f"a view of an entry has {len(payloads)} frames, and its times are not among them")
     *_, ttl_ms, max_idle_ms = _entry_view.unpack_from(payloads[2])
     return ttl_ms, max_idle_ms
