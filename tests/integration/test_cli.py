@@ -217,7 +217,7 @@ def refused(ok, cli, deployed, tmp_path):
     path.write_text("id,a,b\n1,0.5,0.5\n2,,0.5\n3,,0.25\n4,,0.75\n")
     assert cli("dead-letters", "list", deployed)[1] == f"{deployed} has refused no record\n"
     ok("put", f"{deployed}-records", path, "--key", "id")
-    assert ok("verify", deployed, "--wait", 30)["dead_letters"] == 3
+    assert ok("verify", deployed, "--wait", 60)["dead_letters"] == 3
     return deployed
 
 
