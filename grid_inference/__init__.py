@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grid_inference.client import Features, Gap, Grid, Predictions, Subscription, connect, local
+    from grid_inference.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect, local
     from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
     from grid_inference.errors import (
         ArtifactError,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DecodeError,
         DeploymentError,
         EncodeError,
+        ExpiryWarning,
         GridError,
         GridInferenceError,
         MemberStartError,
@@ -50,6 +51,7 @@ __all__ = [
     "WorkerConfig",
     # Records and predictions
     "DeadLetter",
+    "DeadLetters",
     "Features",
     "Gap",
     "Prediction",
@@ -73,6 +75,7 @@ __all__ = [
     "DecodeError",
     "DeploymentError",
     "EncodeError",
+    "ExpiryWarning",
     "GridError",
     "GridInferenceError",
     "MemberStartError",
@@ -88,6 +91,7 @@ __all__ = [
 # Loaded at their first use: the command line must answer, and take a Ctrl-C, before scikit-learn is imported.
 _HOMES = {
     "client": (
+        "DeadLetters",
         "Features",
         "Gap",
         "Grid",
@@ -111,6 +115,7 @@ _HOMES = {
         "DecodeError",
         "DeploymentError",
         "EncodeError",
+        "ExpiryWarning",
         "GridError",
         "GridInferenceError",
         "MemberStartError",

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.dead_letters import DeadLetters
 from grid_inference.display import grid_html
 from grid_inference.errors import DeploymentError, NoWorkersError, SignatureError, warn_forgotten
 from grid_inference.features import Features
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
+from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
-from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import bind, resolve
@@ -36,7 +37,7 @@ from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
 
-__all__ = ["Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
+__all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
 
 POLL_S = 0.02
 """How often the workers' counts are looked at."""
@@ -104,7 +105,8 @@ class Grid:
 
         Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
         if the model's inputs can't be found in the records, ArtifactError for a file that is no model, DeploymentError
-        for a map without a journal; with `trigger="listener"` that is a NoJournalWarning.
+        for a map without a journal; with `trigger="listener"` that is a NoJournalWarning. DeploymentError too for a map
+        whose records go by themselves, unless `accept_expiry=True`; ExpiryWarning if members do not tell.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -119,6 +121,8 @@ class Grid:
             await ensure_journal(self.link, config.features)
         else:
             await warn_without_journal(self.link, config.features, config.reconcile_s)
+        if not config.accept_expiry:
+            await check_expiry(self.link, config.features)
         signature = await self._checked(signature, config)
         return await self._registry.deploy(config.replace(model=None), signature, artifact)
 
@@ -194,16 +198,11 @@ class Grid:
         return await verify(self.link, await self.deployment(name), wait_s=wait_s)
 
     async def dead_letters(self, name: str, limit: int | None = None) -> list[DeadLetter]:
-        """The dead letters of a deployment, `limit` of them at the most."""
-        found: list[DeadLetter] = []
-        dead = GridMap(self.link, (await self.deployment(name)).config.dead_letters)
-        for partition in range(self.link.partition_count):
-            async for page in dead.scan(partition):
-                pairs = zip(page.keys.tolist(), page.values.tolist(), strict=True)
-                found += [DeadLetter.decode(key, value) for key, value in pairs]
-                if limit is not None and len(found) >= limit:
-                    return found[:limit]
-        return found
+        """The dead letters of a deployment, the newest first, `limit` of them at the most.
+
+        What else can be done with them: `predictions(name).dead_letters`.
+        """
+        return await self.predictions(name).dead_letters.newest(limit)
 
 
 def _deployment_config(

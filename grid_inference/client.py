@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from grid_inference import aio
+from grid_inference.blocking.dead_letters import DeadLetters
 from grid_inference.blocking.features import Features
 from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.blocking.predictions import Predictions
@@ -30,7 +31,7 @@ from grid_inference.observe.verify import Verdict
 from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
 
-__all__ = ["Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
+__all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
 
 
 def connect(
@@ -202,7 +203,10 @@ class Grid:
         return self._loop.run(self._grid.verify(name, wait_s))
 
     def dead_letters(self, name: str, limit: int | None = None) -> list[DeadLetter]:
-        """The dead letters of a deployment, `limit` of them at the most."""
+        """The dead letters of a deployment, the newest first, `limit` of them at the most.
+
+        What else can be done with them: `predictions(name).dead_letters`.
+        """
         return self._loop.run(self._grid.dead_letters(name, limit))
 
 

@@ -114,6 +114,11 @@ class DeploymentConfig:
     """What happens to a record with a NaN, null or infinite feature: `dead-letter` refuses it, naming the field, since
     most models can't take it; `score` hands it to the model, for those that were trained on missing values."""
 
+    accept_expiry: bool = False
+    """Work on a map whose records go by themselves, by a time to live, a max-idle or eviction. What is lost: a record
+    may go before it is scored and never have a prediction; a prediction may outlive its record; copies of the journal
+    differ, so after the loss of a member changes may be noticed by a scan only. Without it such a map is refused."""
+
     def __post_init__(self) -> None:
         if isinstance(cast("Any", self.inputs), Mapping):
             object.__setattr__(self, "inputs", {name: _input(name, said) for name, said in self.inputs.items()})

@@ -37,11 +37,13 @@ __all__ = [
     "DecodeError",
     "DeploymentError",
     "EncodeError",
+    "ExpiryWarning",
     "GridError",
     "GridInferenceError",
     "LeaseExpiredError",
     "MemberStartError",
     "ModelError",
+    "NoJournalWarning",
     "NoWorkersError",
     "PredictionTimeoutError",
     "RemoteError",
@@ -130,6 +132,10 @@ class DeploymentError(GridInferenceError):
 
 class NoJournalWarning(UserWarning):
     """A deployment with `trigger = "listener"` works on a map without an event journal: what that means, what to do."""
+
+
+class ExpiryWarning(UserWarning):
+    """Members do not tell whether a deployment's feature map lets records go by themselves: what that would mean."""
 
 
 def warn_forgotten(problem: str, remedy: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from grid_inference.dead_letters import DeadLetters
 from grid_inference.errors import ConfigError, DeadLetterError, NoWorkersError, PredictionTimeoutError
 from grid_inference.features import Features, python_keys
 from grid_inference.grid.link import Link
@@ -37,6 +38,8 @@ class Predictions:
 
     def __init__(self, link: Link, deployment: str) -> None:
         self.deployment = deployment
+        self.dead_letters = DeadLetters(link, deployment)
+        """The records that were refused."""
         self._link = link
         self._deployed: Deployed | None = None
 

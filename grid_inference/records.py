@@ -113,7 +113,14 @@ class DeadLetter:
     """The record's Data, as it came."""
     model: str
     version: int
+    """The model's version that refused it. 0: it is to be scored anew (`dead-letters replay`), and has not been yet."""
     failed_at_us: int
+    """Microseconds since 1970."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether its record is to be scored anew, and has not been yet."""
+        return self.version == 0
 
     @classmethod
     def decode(cls, key: bytes, value: bytes) -> DeadLetter:

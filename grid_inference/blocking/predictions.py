@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, overload
 
 from grid_inference import aio
+from grid_inference.blocking.dead_letters import DeadLetters
 from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.blocking.subscription import Subscription
 from grid_inference.records import Prediction, RecordTable
@@ -22,6 +23,8 @@ class Predictions:
         self._loop = loop
         self._predictions = predictions
         self.deployment = predictions.deployment
+        self.dead_letters = DeadLetters(loop, predictions.dead_letters)
+        """The records that were refused."""
 
     def get(self, key: Any) -> Prediction | None:
         """The prediction that stands for a key, or None. It may be of an older value: see `get_current`."""

@@ -37,7 +37,7 @@ COMMANDS: Final = {
     "watch": ("records", "Print new predictions as they come."),
     "status": ("look", "Show members, workers and deployments."),
     "verify": ("look", "Prove that every record has its prediction."),
-    "dead-letters": ("look", "List the records that were refused, and why."),
+    "dead-letters": ("dead_letters", "The records that were refused: list, show, replay, drop."),
 }
 EPILOG: Final = """
 \b

@@ -18,9 +18,11 @@ from rich.table import Table
 
 from grid_inference.cli.ending import USAGE, Ending
 from grid_inference.client import Grid, connect
+from grid_inference.grid.expiry import LOSS
 from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
 
 __all__ = [
+    "EXPIRY_ACCEPTED",
     "connected",
     "console",
     "examples",
@@ -33,6 +35,7 @@ __all__ = [
     "write_json",
 ]
 
+EXPIRY_ACCEPTED = f"expiry is accepted, if its map lets records go by themselves: {LOSS}"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 KEY_TYPES = tuple(kind for kind in KEY_KINDS if kind not in {"bytes", "data"})

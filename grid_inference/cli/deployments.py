@@ -11,10 +11,19 @@ from typing import Any
 
 import click
 
-from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
+from grid_inference.cli.common import (
+    EXPIRY_ACCEPTED,
+    connected,
+    console,
+    examples,
+    grid_options,
+    json_option,
+    table,
+    write_json,
+)
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import DeploymentError, NoJournalWarning
+from grid_inference.errors import DeploymentError, ExpiryWarning, NoJournalWarning
 from grid_inference.model.registry import Deployed
 
 __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
@@ -37,6 +46,7 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 @click.option("--reconcile-s", type=float, metavar="SECONDS", help="How often a listener's map is scanned again.")
 @click.option("--on-remove", type=click.Choice(["remove", "keep"]), help="A removed record's prediction.")
 @click.option("--nan", type=click.Choice(["score", "dead-letter"]), help="What to do with a NaN or null feature.")
+@click.option("--accept-expiry", is_flag=True, default=None, help="Accept a map whose records go by themselves.")
 @click.option("--topic", metavar="NAME", help="The topic for predictions. [default: NAME.predictions]")
 @click.option("--topic-kind", type=click.Choice(["topic", "reliable", "none"]))
 @click.option("--where", metavar="FILTER", help="Publish only what matches, e.g. 'score >= 0.9'.")
@@ -51,7 +61,8 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model PATH, a joblib file of a fitted estimator")
     with connected(address, cluster_name) as grid, warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", NoJournalWarning)
+        for kind in (NoJournalWarning, ExpiryWarning):
+            warnings.simplefilter("always", kind)
         try:
             deployed = grid.deploy(config)
         except DeploymentError as error:
@@ -136,4 +147,8 @@ def deployments(as_json: bool, address: str | None, cluster_name: str | None) ->
         since = datetime.fromtimestamp(one.deployed_at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         maps = one.config.features, one.config.predictions
         rows.add_row(name, one.state, str(one.version), one.manifest.class_name.rpartition(".")[2], *maps, topic, since)
-    console().print(rows)
+    out = console()
+    out.print(rows)
+    for name, one in found.items():
+        if one.config.accept_expiry:
+            out.print(f"{name}: {EXPIRY_ACCEPTED}", markup=False)

@@ -1,19 +1,26 @@
-"""`status`, `verify` and `dead-letters`: how the grid is doing, and the proof of it."""
+"""`status` and `verify`: how the grid is doing, and the proof of it."""
 
 from __future__ import annotations
 
 import sys
-from datetime import datetime
-from typing import Any
 
 import click
 
-from grid_inference.cli.common import connected, console, examples, grid_options, json_option, plain, table, write_json
+from grid_inference.cli.common import (
+    EXPIRY_ACCEPTED,
+    connected,
+    console,
+    examples,
+    grid_options,
+    json_option,
+    table,
+    write_json,
+)
 from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
 
-__all__ = ["dead_letters", "status", "verify"]
+__all__ = ["status", "verify"]
 
 
 @click.command(epilog=examples("grid-inference status"))
@@ -67,6 +74,8 @@ def _say_status(found: Status) -> None:
     for one in found.deployments:
         if one.trigger == "listener":
             out.print(f"{one.name}: {one.promise}", markup=False)
+        if one.accepts_expiry:
+            out.print(f"{one.name}: {EXPIRY_ACCEPTED}", markup=False)
         for failure in one.failures:
             out.print(f"[red]{one.name} does not run:[/] ", end="")
             out.print(failure, markup=False)
@@ -120,31 +129,3 @@ def _say_verdict(verdict: Verdict) -> None:
         sys.stdout.write(
             f"  {field.replace('_', ' '):<13}{getattr(verdict, field):>12,}  {meaning}{shown}".rstrip() + "\n"
         )
-
-
-@click.command("dead-letters", epilog=examples("grid-inference dead-letters fraud"))
-@click.argument("name", metavar="DEPLOYMENT")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N")
-@json_option
-@grid_options
-def dead_letters(name: str, limit: int, as_json: bool, address: str | None, cluster_name: str | None) -> None:
-    """List the records that were refused, and why."""
-    with connected(address, cluster_name) as grid:
-        letters = grid.dead_letters(name, limit)
-    if as_json:
-        write_json(letters)
-        return
-    if not letters:
-        sys.stdout.write(f"{name} has refused no record\n")
-        return
-    rows = table("key", "cause", "message", "version", "at", right=("version",))
-    for one in letters:
-        at = datetime.fromtimestamp(one.failed_at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        rows.add_row(str(one.key), one.cause, _escaped(one.message), str(one.version), at)
-    console().print(rows)
-
-
-def _escaped(text: str) -> Any:
-    from rich.text import Text  # noqa: PLC0415 - a message is text, whatever brackets it has
-
-    return Text(str(plain(text)))

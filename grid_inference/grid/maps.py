@@ -85,8 +85,28 @@ class GridMap:
         requests = [messages.delete_request(self.name, key) for key in keys.tolist()]
         await self.link.call_all(zip(partitions.tolist(), requests, strict=True))
 
+    async def replace_batch_if_same(self, keys: Blobs, expected: Blobs, values: Blobs) -> NDArray[np.bool_]:
+        """Compare and set n entries, a request a key, all sent at once; which were set, shape (n,).
+
+        An entry may be set and yet not be told of: a request whose answer was lost is sent again, and finds it set.
+        """
+        entries = zip(keys.tolist(), expected.tolist(), values.tolist(), strict=True)
+        return await self._flags(keys, [messages.replace_if_same_request(self.name, *entry) for entry in entries])
+
+    async def delete_batch_if_same(self, keys: Blobs, expected: Blobs) -> NDArray[np.bool_]:
+        """Remove those of n entries whose value is still `expected`; which were removed, told as by setting."""
+        entries = zip(keys.tolist(), expected.tolist(), strict=True)
+        return await self._flags(keys, [messages.remove_if_same_request(self.name, *entry) for entry in entries])
+
+    async def _flags(self, keys: Blobs, requests: list[bytearray]) -> NDArray[np.bool_]:
+        partitions = partition_ids(keys, self.link.partition_count).tolist()
+        answers = await self.link.call_all(zip(partitions, requests, strict=True))
+        return np.fromiter((messages.decode_flag(answer) for answer in answers), np.bool_, len(answers))
+
     async def get_batch(self, keys: Blobs) -> tuple[Blobs, Blobs]:
         """Keys and values of those of the keys that are there, in no order; `rows_of` puts them in the caller's."""
+        if not len(keys):
+            return Blobs.empty(), Blobs.empty()
         partitions = partition_ids(keys, self.link.partition_count)
         order = np.argsort(partitions, kind="stable")
         there, starts = np.unique(partitions[order], return_index=True)

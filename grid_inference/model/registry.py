@@ -52,6 +52,8 @@ class Deployed:
             "predictions": config.predictions,
             "inputs": ", ".join(names) if names else self.signature.inputs_count,
         }
+        if config.accept_expiry:
+            facts["expiry"] = "accepted"
         return facts_html(f"deployment {config.name}", facts)
 
     def to_mapping(self) -> dict[str, Any]:

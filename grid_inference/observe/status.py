@@ -31,6 +31,8 @@ class DeploymentStatus:
     trigger: str
     promise: str
     """What the trigger does about records that it misses."""
+    accepts_expiry: bool = False
+    """Whether it works on a map that may let records go by themselves."""
     owned: int = 0
     """Partitions that some worker scores."""
     lag: int | None = None
@@ -91,6 +93,7 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         config.features,
         config.trigger,
         promise_of(config),
+        config.accept_expiry,
     )
     gaps, repairs = Counter[str](), Counter[str]()
     for worker in said:

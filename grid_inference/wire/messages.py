@@ -38,6 +38,7 @@ __all__ = [
     "publish_all_request",
     "put_all_requests",
     "put_if_absent_request",
+    "remove_if_same_request",
     "replace_if_same_request",
     "set_request",
     "size_request",
@@ -46,6 +47,7 @@ __all__ = [
 
 MAP_GET = 0x010200
 MAP_REPLACE_IF_SAME = 0x010500
+MAP_REMOVE_IF_SAME = 0x010800
 MAP_DELETE = 0x010900
 MAP_PUT_IF_ABSENT = 0x010E00
 MAP_SET = 0x010F00
@@ -119,6 +121,12 @@ def replace_if_same_request(name: str, key: bytes, expected: bytes, value: bytes
     """Map.ReplaceIfSame: compare and set; `decode_flag` tells if it was done."""
     frames = (f.string_frame(name), f.data_frame(key), f.data_frame(expected), f.data_frame(value))
     return f.request(MAP_REPLACE_IF_SAME, _no_thread, *frames)
+
+
+def remove_if_same_request(name: str, key: bytes, expected: bytes) -> bytearray:
+    """Map.RemoveIfSame: remove only if the value is still `expected`; `decode_flag` tells if it was done."""
+    frames = (f.string_frame(name), f.data_frame(key), f.data_frame(expected))
+    return f.request(MAP_REMOVE_IF_SAME, _no_thread, *frames)
 
 
 # ---- requests about a whole map

@@ -165,6 +165,10 @@ def _event(kind: int, parts: list[bytes | None], uuid: UUID) -> bytes:
     return b"".join(frame(*each) for each in frames[:-1]) + frame(frames[-1][0], frames[-1][1] | f.IS_FINAL)
 
 
+def _view(times: list[int], item: bytes) -> bytes:
+    return answer(struct.pack("<q", 2**63 - 1), *frames_of([struct.pack("<10q", *times), item, item]))
+
+
 _pointer = st.tuples(st.integers(-1, 2**31 - 1), st.integers(-1, 2**31 - 1))
 _some = st.lists(payloads, max_size=12) | st.lists(payloads, min_size=36, max_size=50)
 ANSWER_KINDS: dict[str, st.SearchStrategy[bytes]] = {
@@ -180,5 +184,11 @@ ANSWER_KINDS: dict[str, st.SearchStrategy[bytes]] = {
     "journal range": st.builds(
         lambda oldest, count: answer(struct.pack("<qq", oldest, oldest + count)), st.integers(0, 2**40), st.just(3)
     ),
+    "map limits": st.builds(
+        lambda numbers, policy: answer(struct.pack("<7iBi", *numbers, 0, policy), *frames_of([b"policy"])),
+        st.lists(st.integers(0, 2**31 - 1), min_size=7, max_size=7),
+        st.integers(0, 5),
+    ),
+    "entry times": st.builds(_view, st.lists(st.integers(-1, 2**63 - 1), min_size=10, max_size=10), payloads),
     "journal": st.lists(entries.map(lambda each: journal_item(*each)), max_size=40).map(journal_answer),
 }

@@ -12,14 +12,15 @@ from hazelcast.protocol.codec import (
     map_add_entry_listener_codec,
     map_get_all_codec,
     map_get_codec,
+    map_get_entry_view_codec,
     map_replace_if_same_codec,
     map_size_codec,
     map_values_codec,
 )
 
 from grid_inference.errors import DecodeError
+from grid_inference.wire import expiry, journal, messages
 from grid_inference.wire import frames as f
-from grid_inference.wire import journal, messages
 
 from .case import Case, OnlyStockError, Target
 from .inputs import ANSWER_KINDS, Inputs, pick
@@ -168,6 +169,11 @@ def _stock_event(message: Any) -> tuple[Any, ...]:
     return (kind, _data(key), _data(value), _data(old))
 
 
+def _stock_times(message: Any) -> tuple[int, int] | None:
+    view = map_get_entry_view_codec.decode_response(message)["response"]
+    return None if view is None else (view.ttl, view.max_idle)
+
+
 STOCK: dict[str, Callable[[Any], Any]] = {
     "data": lambda message: _data(map_get_codec.decode_response(message)),
     "flag": map_replace_if_same_codec.decode_response,
@@ -175,6 +181,7 @@ STOCK: dict[str, Callable[[Any], Any]] = {
     "values": lambda message: [_data(each) for each in map_values_codec.decode_response(message)],
     "entries": lambda message: [(_data(k), _data(v)) for k, v in map_get_all_codec.decode_response(message)],
     "entry event": _stock_event,
+    "entry times": _stock_times,
 }
 READERS: dict[str, Callable[[f.Message], Any]] = {
     "data": messages.decode_data,
@@ -185,6 +192,8 @@ READERS: dict[str, Callable[[f.Message], Any]] = {
     "scan page": _read_page,
     "entry event": messages.decode_entry_event,
     "journal range": journal.decode_range,
+    "map limits": expiry.decode_map_limits,
+    "entry times": expiry.decode_entry_times,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -209,15 +210,64 @@ def test_a_deployment_file_and_the_life_of_a_deployment(ok, cli, model, tmp_path
     assert "there is no deployment 'cli-file'" in err
 
 
-def test_dead_letters(ok, cli, deployed, tmp_path):
+@pytest.fixture
+def refused(ok, cli, deployed, tmp_path):
+    """A deployment that has scored record 1 and refused 2, 3 and 4."""
     path = tmp_path / "r.csv"
-    path.write_text("id,a,b\n1,0.5,0.5\n2,,0.5\n")
-    assert cli("dead-letters", deployed)[1] == f"{deployed} has refused no record\n"
+    path.write_text("id,a,b\n1,0.5,0.5\n2,,0.5\n3,,0.25\n4,,0.75\n")
+    assert cli("dead-letters", "list", deployed)[1] == f"{deployed} has refused no record\n"
     ok("put", f"{deployed}-records", path, "--key", "id")
-    assert ok("verify", deployed)["dead_letters"] == 1
-    [letter] = ok("dead-letters", deployed)
-    assert (letter["key"], letter["cause"]) == (2, "NAN_FEATURE")
-    assert "NAN_FEATURE" in cli("dead-letters", deployed)[1]
+    assert ok("verify", deployed, "--wait", 60)["dead_letters"] == 3
+    return deployed
+
+
+def test_dead_letters_are_listed(ok, cli, refused):
+    found = ok("dead-letters", "list", refused, "--limit", 2)
+    assert (found["total"], found["causes"]) == (3, {"NAN_FEATURE": 3})
+    assert [one["cause"] for one in found["dead_letters"]] == ["NAN_FEATURE"] * 2
+    code, out, _ = cli("dead-letters", "list", refused, 2, "--since", "1h", "--cause", "NAN_FEATURE")
+    assert (code, out.count("NAN_FEATURE")) == (0, 2)  # once in the counts, once in the list
+    assert "no such dead letter" in cli("dead-letters", "list", refused, "--cause", "MODEL_ERROR")[1]
+    assert ok("dead-letters", "list", refused, "--since", "2999-01-01")["total"] == 0
+    assert "the newest 1 of 3" in cli("dead-letters", "list", refused, "--limit", 1)[1]
+
+
+def test_a_dead_letter_is_shown(ok, cli, refused):
+    found = ok("dead-letters", "show", refused, 2)
+    assert (found["letter"]["key"], found["now"]) == (2, "unchanged")
+    assert found["record"] == {"a": None, "b": 0.5}
+    code, out, _ = cli("dead-letters", "show", refused, 2)
+    assert code == 0
+    assert "default" in out
+    assert "NAN_FEATURE" in out
+    code, _, err = cli("dead-letters", "show", refused, 1)
+    assert (code, "no dead letter of the key 1" in err) == (1, True)
+
+
+def test_dead_letters_are_replayed(ok, cli, refused):
+    code, out, err = cli("dead-letters", "replay", refused, 2, 99, "--wait", 30)
+    assert (code, "without a dead letter: 99" in err) == (1, True)
+    assert out.startswith("1 replayed, 0 changed meanwhile, 0 gone\n")
+    assert ok("dead-letters", "replay", refused, "--all", "--wait", 30)["replayed"] == 3
+    ok("pause", refused)
+    code, _, err = cli("dead-letters", "replay", refused, "--cause", "NAN_FEATURE", "--wait", 0)
+    assert (code, "3 are not scored yet" in err) == (1, True)
+    assert "replayed" in cli("dead-letters", "list", refused)[1]
+    ok("resume", refused)
+
+
+def test_dead_letters_are_dropped_once_that_is_confirmed(ok, cli, refused, monkeypatch):
+    for answer, code in (("n\n", 1), ("", 130)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        assert cli("dead-letters", "drop", refused, 2)[0] == code
+    assert ok("dead-letters", "list", refused)["total"] == 3
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    code, out, err = cli("dead-letters", "drop", refused, 2)
+    assert (code, out) == (0, "1 dropped, 0 changed meanwhile and were left\n")
+    assert "remove 1 dead letters" in err
+    assert ok("dead-letters", "drop", refused, "--all", "--yes")["dropped"] == 2
+    code, out, _ = cli("verify", refused, "--wait", 0, "--json")
+    assert (code, json.loads(out)["missing"]) == (1, 3)
 
 
 def test_verify_is_not_complete_while_paused(ok, cli, deployed, tmp_path):
@@ -307,7 +357,7 @@ def test_models_that_are_refused(cli, model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["get x 1", "status", "verify x", "watch x", "dead-letters x", "deployments", "pause x"]
+    "command", ["get x 1", "status", "verify x", "watch x", "dead-letters list x", "deployments", "pause x"]
 )
 def test_a_wrong_address(cli, command):
     code, out, err = cli(*command.split(), "--address", NOBODY)
@@ -322,9 +372,9 @@ def test_a_wrong_cluster_name(cli):
     assert "someone-elses" in err
 
 
-@pytest.mark.parametrize("command", ["verify", "watch", "dead-letters", "pause", "resume", "undeploy"])
+@pytest.mark.parametrize("command", ["verify", "watch", "dead-letters list", "pause", "resume", "undeploy"])
 def test_an_unknown_deployment(cli, command):
-    code, _, err = cli(command, "cli-unknown")
+    code, _, err = cli(*command.split(), "cli-unknown")
     assert code == 1
     assert "there is no deployment 'cli-unknown'" in err
 
@@ -333,6 +383,10 @@ def test_an_unknown_deployment(cli, command):
     ("command", "said"),
     [
         ("stauts", "did you mean `status`?"),
+        ("dead-letters fraud", "dead-letters list fraud"),
+        ("dead-letters replay fraud", "it is not said which"),
+        ("dead-letters drop fraud 1 --all", "leave one of them out"),
+        ("dead-letters list fraud --since yesterday", "is no time"),
         ("put x", "Missing argument"),
         ("status --nonsense", "No such option"),
         ("status --address not-an-address:x", "is not host:port"),

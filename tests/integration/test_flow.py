@@ -258,3 +258,8 @@ def test_an_array_field_feeds_a_model_without_names(local_grid: gi.Grid, model: 
     table = local_grid.predictions(names.deployment).get_batch(np.arange(400))
     np.testing.assert_allclose(table["score"], model.predict_proba(inputs)[:, 1], rtol=0, atol=1e-12)
     local_grid.undeploy(names.deployment)
+
+
+def test_no_keys_at_all_give_an_empty_table(local_grid: gi.Grid, deployed: gi.Predictions, names: Names) -> None:
+    assert len(local_grid.features(names.features).get_batch([])) == 0
+    assert len(deployed.get_batch([])) == 0

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_inference.errors import DecodeError
+from grid_inference.wire import expiry, journal, json_values, messages, topics
 from grid_inference.wire import frames as f
-from grid_inference.wire import journal, json_values, messages, topics
 
 
 def frame(payload: bytes, flags: int = 0) -> bytes:
@@ -58,6 +58,8 @@ DECODERS: list[Callable[[f.Message], Any]] = [
     messages.decode_values,
     messages.decode_scan_page,
     messages.decode_entry_event,
+    expiry.decode_map_limits,
+    expiry.decode_entry_times,
     topics.decode_ring_page,
     topics.decode_tail,
     topics.decode_topic_event,

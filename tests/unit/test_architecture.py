@@ -30,6 +30,7 @@ LAYERS = (
     ("entries",),
     ("tables",),
     ("subscriptions",),
+    ("dead_letters",),
     ("features", "predictions"),
     ("aio", "blocking", "client"),
     ("gateway", "connectors"),

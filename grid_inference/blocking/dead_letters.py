@@ -1,0 +1,69 @@
+"""The dead letters of a deployment, blocking."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from grid_inference import dead_letters
+from grid_inference.blocking.loop_thread import LoopThread
+from grid_inference.dead_letters import Drop, Explanation, Replay
+from grid_inference.records import DeadLetter
+
+__all__ = ["DeadLetters"]
+
+
+class DeadLetters:
+    """The dead letters of one deployment; of `keys`, `cause` and `since` all that are given choose among them.
+
+    Several threads may use it at once.
+    """
+
+    def __init__(self, loop: LoopThread, letters: dead_letters.DeadLetters) -> None:
+        self._loop = loop
+        self._letters = letters
+        self.deployment = letters.deployment
+
+    def get(self, key: Any) -> DeadLetter | None:
+        """The dead letter of a key, or None."""
+        return self._loop.run(self._letters.get(key))
+
+    def newest(
+        self, limit: int | None = None, *, keys: Any = None, cause: str | None = None, since: datetime | None = None
+    ) -> list[DeadLetter]:
+        """Dead letters, the newest first, `limit` of them at the most."""
+        return self._loop.run(self._letters.newest(limit, keys=keys, cause=cause, since=since))
+
+    def counts(self, *, keys: Any = None, cause: str | None = None, since: datetime | None = None) -> dict[str, int]:
+        """How many dead letters there are of each cause, the most frequent first."""
+        return self._loop.run(self._letters.counts(keys=keys, cause=cause, since=since))
+
+    def explain(self, key: Any) -> Explanation | None:
+        """The dead letter of a key, its record as readable as may be, and what to do; None if there is none."""
+        return self._loop.run(self._letters.explain(key))
+
+    def replay(
+        self,
+        keys: Any = None,
+        *,
+        cause: str | None = None,
+        since: datetime | None = None,
+        every: bool = False,
+        wait_s: float = 0.0,
+    ) -> Replay:
+        """Have refused records scored anew, as they stand now; waits up to `wait_s` seconds until they are.
+
+        A record that is refused again has its dead letter again; one that is gone loses it. To whoever listens to the
+        feature map a replay is an update without a change. Raises ConfigError if nothing says which; `every` is all.
+        """
+        return self._loop.run(self._letters.replay(keys, cause=cause, since=since, every=every, wait_s=wait_s))
+
+    def drop(
+        self, keys: Any = None, *, cause: str | None = None, since: datetime | None = None, every: bool = False
+    ) -> Drop:
+        """Remove dead letters that are given up; their records stay, and `verify` calls them missing from then on.
+
+        A later scan of the partition (a gap, a new version) tries such a record again. To be rid of it for good remove
+        the record, which takes the dead letter along. Raises ConfigError if nothing says which; `every` is all.
+        """
+        return self._loop.run(self._letters.drop(keys, cause=cause, since=since, every=every))
