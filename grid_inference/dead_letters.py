@@ -23,23 +23,24 @@ from numpy.typing import NDArray
 
 from grid_inference.entries import by_format
 from grid_inference.errors import ConfigError, DecodeError
+from grid_inference.flow.reconcile import WAITING
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import SCAN_ENTRIES, GridMap, key_identities, last_rows, rows_of
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.records import DEAD_LETTER, DeadLetter
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import decode_columns, schema_ids
+from grid_inference.wire.compact import decode_columns, decode_record, encode_record, schema_ids
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import decode_keys, encode_keys, key_text
 
-__all__ = ["REMEDIES", "DeadLetters", "Drop", "Explanation", "Replay"]
+__all__ = ["DROPPED", "REMEDIES", "DeadLetters", "Drop", "Explanation", "Replay"]
 
 POLL_S_MIN, POLL_S_MAX = 0.05, 1.0
 """How often a replay that waits looks for what is not scored yet: often at first, then less."""
 HEAD_BYTES: Final = 64
 """So many bytes of a record that can't be read are shown."""
-WAITING: Final = 0
-"""The version of a dead letter whose record is to be scored anew; real versions count from 1."""
+DROPPED: Final = "DROPPED"
+"""The cause of a dead letter that was given up: it stands as its record's result, and is listed only by this cause."""
 _INT32 = struct.Struct(">i")
 _VERSION_AT = DEAD_LETTER.data_start + DEAD_LETTER.slots["version"].offset
 
@@ -56,6 +57,7 @@ REMEDIES: Final = {
     "UNKNOWN_SCHEMA": "let the client that wrote it put any record of its type, which brings the schema, then replay",
     "UNDECODABLE": "put the record again: its bytes are damaged, or no JSON object",
     "MODEL_ERROR": "correct the record or deploy a model that takes it; if what the model lacked is there now, replay",
+    DROPPED: "nothing: it was given up; a new value of the record is scored, and a replay tries this one again",
     "BAD_OUTPUT": "correct the record or deploy a model that gives a finite score and one of its classes for it",
 }
 """What to do about a cause. After a deploy all refused records are scored again without a replay."""
@@ -151,6 +153,8 @@ class _Page:
         wanted = self.failed_at_us >= choice.since_us
         if choice.cause is not None:
             wanted &= self.causes == choice.cause
+        elif choice.keys is None:
+            wanted &= self.causes != DROPPED
         return self if bool(wanted.all()) else self.take(wanted)
 
     def take(self, rows: NDArray[Any]) -> _Page:
@@ -240,18 +244,21 @@ class DeadLetters:
     async def drop(
         self, keys: Any = None, *, cause: str | None = None, since: datetime | None = None, every: bool = False
     ) -> Drop:
-        """Remove dead letters that are given up; their records stay, and `verify` calls them missing from then on.
+        """Give dead letters up: they get the cause `DROPPED` and are listed only by it.
 
-        A later scan of the partition (a gap, a new version) tries such a record again. To be rid of it for good remove
-        the record, which takes the dead letter along. Raises ConfigError if nothing says which; `every` is all.
+        Removing them would leave their records without a result, and the next comparison would have them scored, and
+        refused, again. A new value of the record is scored as ever; a new version tries all of them again. To be rid of
+        a record for good remove it, which takes the dead letter along. Raises ConfigError if nothing says which;
+        `every` is all.
         """
         choice, done = _Choice.of(keys, cause, since), Drop()
         choice.require(every=every)
         letters = await self._letters()
         async for page in self._pages(choice, done.unknown):
-            removed = int((await letters.delete_batch_if_same(page.keys, page.values)).sum())
-            done.dropped += removed
-            done.changed += len(page.keys) - removed
+            given_up = Blobs.of([_given_up(value) for value in page.values.tolist()])
+            dropped = int((await letters.replace_batch_if_same(page.keys, page.values, given_up)).sum())
+            done.dropped += dropped
+            done.changed += len(page.keys) - dropped
         return done
 
     # ---- how
@@ -305,6 +312,16 @@ class DeadLetters:
 def _marked(letter: bytes) -> bytes:
     """The same dead letter, waiting."""
     return letter[:_VERSION_AT] + _INT32.pack(WAITING) + letter[_VERSION_AT + _INT32.size :]
+
+
+def _given_up(letter: bytes) -> bytes:
+    """The same dead letter under the cause `DROPPED`; its message tells the one that it had."""
+    fields = decode_record(DEAD_LETTER, letter)
+    if fields["cause"] == DROPPED:
+        return letter
+    return encode_record(
+        DEAD_LETTER, {**fields, "cause": DROPPED, "message": f"{fields['cause']}: {fields['message']}"}
+    )
 
 
 def _equal(keys: Blobs, values: Blobs, found: Blobs, others: Blobs) -> NDArray[np.bool_]:

@@ -241,11 +241,11 @@ def replay(
 def drop(
     name: str, every: bool, yes: bool, as_json: bool, address: str | None, cluster_name: str | None, **said: Any
 ) -> int:
-    """Remove dead letters that are given up.
+    """Give dead letters up.
 
-    Their records stay in the feature map, without a result: `verify` counts each as missing and is not complete any
-    more, until a later scan of its partition (a gap, a new version) tries it again. To be rid of a record for good
-    remove the record itself: its dead letter goes with it, and `verify` stays complete.
+    They get the cause DROPPED and are listed only with `--cause DROPPED`. They stay as their records' result, so that
+    `verify` stays complete and nobody tries these values again before the next version. To be rid of a record for good
+    remove the record itself: its dead letter goes with it.
 
     Exit code 1 if a named key has no dead letter.
     """
@@ -254,7 +254,7 @@ def drop(
         letters = grid.predictions(name).dead_letters
         if not yes:
             count = sum(letters.counts(**chosen).values())
-            question = f"remove {count:,} dead letters of {name}? `verify` will call their records missing"
+            question = f"give {count:,} dead letters of {name} up?"
             if not click.confirm(question, err=True):
                 raise Ending(INCOMPLETE, "nothing was dropped")
         done = letters.drop(**chosen, every=every)

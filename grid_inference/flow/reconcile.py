@@ -31,6 +31,9 @@ __all__ = ["Known", "Reconciler", "Results", "Stored", "stored_states"]
 
 _log = logging.getLogger(__name__)
 
+WAITING = 0
+"""The version of a dead letter whose record somebody has asked to score anew; real versions count from 1."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
@@ -191,7 +194,8 @@ class Reconciler:
     async def unlike(self, keys: Blobs) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Of some keys which results are not those of the record as it is now, and the records' digests (0: none).
 
-        Results are read before the records: a result that comes between can't be taken for one that is missing.
+        Results are read before the records: a result that comes between can't be taken for one that is missing. A dead
+        letter that waits to be replayed is left to its replay.
         """
         results = Results(await self._known_of(self._predictions, keys), await self._known_of(self._dead_letters, keys))
         found, values = await self._features.get_batch(keys)
@@ -199,7 +203,8 @@ class Reconciler:
         there = rows >= 0
         digests, stands = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.bool_)
         digests[there] = records.digests[rows[there]]
-        stands[there] = results.stand(records, self._version)[rows[there]]
+        replayed = results.dead.stands(records, WAITING)
+        stands[there] = (results.stand(records, self._version) | replayed)[rows[there]]
         orphaned = rows_of(keys, self.orphans(results)) >= 0
         return np.where(there, ~stands, orphaned), digests
 

@@ -17,7 +17,7 @@ import pytest
 
 import grid_inference as gi
 from grid_inference import aio
-from grid_inference.dead_letters import OTHER_REMEDY, REMEDIES, Replay, _Choice, _marked
+from grid_inference.dead_letters import DROPPED, OTHER_REMEDY, REMEDIES, Replay, _Choice, _marked
 from grid_inference.dead_letters import DeadLetters as AsyncDeadLetters
 from grid_inference.grid.maps import GridMap
 from grid_inference.wire.blobs import Blobs
@@ -222,17 +222,28 @@ def test_no_newer_value_is_overwritten_while_somebody_writes(
     until(lambda: not any(letter.waiting for letter in deployed.dead_letters.newest()), "the end of all replays")
 
 
-def test_dropped_ones_are_missing_until_the_record_goes(
+def test_dropped_ones_are_out_of_sight_and_stay_their_records_result(
     local_grid: gi.Grid, refused: gi.DeadLetters, names: Names
 ) -> None:
+    causes = {letter.key: letter.cause for letter in refused.newest()}
     done = refused.drop([1, 2, 4])
     assert (done.dropped, done.changed, done.unknown) == (2, 0, [4])
-    verdict = local_grid.verify(names.deployment, 0)
-    assert (verdict.complete, verdict.missing, verdict.dead_letters) == (False, 2, 1)
-    local_grid.features(names.features).remove(1)
+    assert complete(local_grid, names).dead_letters == 3
+    assert {letter.key for letter in refused.newest()} == causes.keys() - {1, 2}
+    assert refused.counts(cause=DROPPED) == {DROPPED: 2}
+    given_up = refused.get(1)
+    assert given_up is not None
+    assert given_up.message.startswith(f"{causes[1]}: ")
+    # A new value is scored as ever, and a removal takes the dead letter along.
+    local_grid.features(names.features).put(1, GOOD)
     local_grid.features(names.features).remove(2)
-    assert complete(local_grid, names).records == 2
+    verdict = complete(local_grid, names)
+    assert (verdict.records, verdict.dead_letters) == (3, 1)
+    until(lambda: refused.counts(cause=DROPPED) == {}, "the end of both")
     assert refused.drop(every=True).dropped == 1
+    assert refused.drop(every=True).dropped == 0
+    assert refused.replay(cause=DROPPED, wait_s=10).replayed == 1
+    assert refused.counts(cause=DROPPED) == {}
 
 
 def test_nothing_said_is_not_everything(refused: gi.DeadLetters) -> None:
