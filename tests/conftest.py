@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from grid_inference.grid.member import Member, MemberConfig
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEST_HEAP_MB = 1024
+
+# No deadline: machines are shared. Here, so that it holds for every module whoever imports it first.
+settings.register_profile(
+    "grid-inference", deadline=None, max_examples=100, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("grid-inference")
 
 
 def pytest_configure(config: pytest.Config) -> None:

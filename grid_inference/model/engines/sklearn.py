@@ -96,7 +96,7 @@ class SklearnEngine:
         if not inputs.shape[0]:
             return self._empty()
         finite = plainly_finite(inputs) if finite is None else finite
-        if not isinstance(inputs, Frame) and finite and (scores := self._directly(inputs)):
+        if not (isinstance(inputs, Frame) or self._columns) and finite and (scores := self._directly(inputs)):
             return scores
         with (
             self._threads.fit_for(inputs.shape[0]),
