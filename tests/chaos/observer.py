@@ -1,0 +1,161 @@
+"""The observer: sees each prediction and topic message as it comes, and what workers and positions say, all the time.
+
+Dead workers take their counters along, so they are sampled while they live.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from tests.chaos.checker import PositionSeen, duplicates, regressions
+from tests.chaos.child import Commands
+from tests.chaos.raw import fields_of, raw
+from tests.chaos.watch import LateWrites
+from tests.chaos.workload import DEPLOYMENTS, connect
+
+SAMPLE_S = 0.5
+TOTALS = ("unexplained", "late_writes", "predictions", "dead_letters", "unpublished", "superseded")
+"""Counters of a worker and deployment that are sums; the core may not have all of them."""
+_position = struct.Struct(">qq?qqi")
+"""Sequence, witness, known, epoch, stored_at_us, version: `grid_inference/flow/positions.py`."""
+
+
+class Observer:
+    """Listens with the stock client's threads, samples on its own."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._client = connect(options["addresses"], options["cluster"])
+        self._lock = threading.Lock()
+        self._late = {name: LateWrites() for name in DEPLOYMENTS}
+        self._digests: dict[str, list[int]] = {name: [] for name in DEPLOYMENTS}
+        self._partitions: dict[bytes, int] = {}
+        self.counters: dict[tuple[str, str], dict[str, Any]] = {}
+        """(worker, deployment) → the greatest value seen of each counter."""
+        self._seen: list[PositionSeen] = []
+        self._positions_known = True
+        for name in DEPLOYMENTS:
+            self._listen(name)
+
+    def _listen(self, name: str) -> None:
+        watch, digests = self._late[name], self._digests[name]
+        predictions = raw(self._client.get_map(f"{name}.predictions"))
+        topic = raw(self._client.get_topic(f"{name}.predictions"))
+
+        def written(event: Any) -> None:
+            digest, epoch, *_ = fields_of(event.value)
+            key, at_s = bytes(event.key.buffer), time.monotonic()
+            with self._lock:
+                watch.written(self._partition(event.key, key), key, epoch, digest, at_s)
+
+        def removed(event: Any) -> None:
+            with self._lock:
+                watch.removed(bytes(event.key.buffer), time.monotonic())
+
+        predictions.add_entry_listener(
+            include_value=True, added_func=written, updated_func=written, removed_func=removed
+        ).result()
+        topic.add_listener(lambda message: digests.append(fields_of(message.message)[0])).result()
+
+    def _partition(self, data: Any, key: bytes) -> int:
+        partition = self._partitions.get(key)
+        if partition is None:
+            service = self._client._internal_partition_service
+            partition = self._partitions[key] = service.get_partition_id(data)
+        return partition
+
+    def sample(self) -> None:
+        """Read the workers' words and the positions; a grid that does not answer now is asked again."""
+        try:
+            workers = self._client.get_map("grid_inference.workers").values().result()
+            gaps = self._take_counters([json.loads(said.to_string()) for said in workers])
+            if self._positions_known:
+                self._take_positions(gaps)
+        except Exception:  # noqa: BLE001 - a member may just be dying
+            return
+
+    def _take_counters(self, workers: list[dict[str, Any]]) -> int:
+        for one in workers:
+            for name, said in one.get("deployments", {}).items():
+                kept = self.counters.setdefault((one["id"], name), {"gaps": {}, "repairs": {}})
+                for group in ("gaps", "repairs"):
+                    for cause, count in said.get(group, {}).items():
+                        kept[group][cause] = max(kept[group].get(cause, 0), count)
+                for total in TOTALS:
+                    kept[total] = max(kept.get(total, 0), said.get(total, 0))
+                if said.get("failure"):
+                    kept["failure"] = said["failure"]
+        return sum(sum(kept["gaps"].values()) for kept in self.counters.values())
+
+    def _take_positions(self, gaps: int) -> None:
+        for place, stored in self._client.get_map("grid_inference.positions").entry_set().result():
+            if len(stored) != _position.size:
+                self._positions_known = False  # the core keeps them in another way now
+                return
+            sequence, _, _, epoch, _, _ = _position.unpack(bytes(byte & 0xFF for byte in stored))
+            self._seen.append(PositionSeen(place, epoch, sequence, gaps))
+
+    def gaps(self) -> dict[str, Any]:
+        """Declared gaps so far, by deployment."""
+        found = {name: Counter[str]() for name in DEPLOYMENTS}
+        for (_, name), kept in self.counters.items():
+            found.setdefault(name, Counter()).update(kept["gaps"])
+        return {"gaps": found}
+
+    def figures(self) -> dict[str, Any]:
+        """Everything that was seen, summed up."""
+        now_s = time.monotonic()
+        gaps, repairs, totals, failures = Counter[str](), Counter[str](), Counter[str](), set[str]()
+        for kept in self.counters.values():
+            gaps.update(kept["gaps"])
+            repairs.update(kept["repairs"])
+            totals.update({total: kept[total] for total in TOTALS})
+            failures |= {kept["failure"]} if "failure" in kept else set()
+        back = regressions(self._seen)
+        with self._lock:
+            watches = list(self._late.values())
+            return {
+                "topic_messages": sum(map(len, self._digests.values())),
+                "topic_duplicates": sum(map(duplicates, self._digests.values())),
+                "zombie_late_writes": sum(watch.late for watch in watches),
+                "stale_window_s": round(max(watch.until(now_s) for watch in watches), 2),
+                "owner_overlap_s": round(max(watch.overlap_s_max for watch in watches), 2),
+                "gaps": gaps,
+                "repairs": repairs,
+                "totals": totals,
+                "failures": sorted(failures),
+                "positions_regressed": len(back),
+                "regressed": [f"{before} then {after}" for before, after in back[:3]],
+            }
+
+    def close(self) -> None:
+        self._client.shutdown()
+
+
+def main() -> None:
+    """Observe until told to end."""
+    logging.basicConfig(level="ERROR")
+    logging.getLogger("hazelcast").setLevel("CRITICAL")
+    observer, commands = Observer(json.loads(sys.argv[1])), Commands()
+    commands.answer()
+    next_s = time.monotonic()
+    while True:
+        command = commands.take(max(0.0, next_s - time.monotonic()))
+        if command is None:
+            next_s = time.monotonic() + SAMPLE_S
+            observer.sample()
+            continue
+        if command["do"] == "end":
+            break
+        commands.answer(command, **getattr(observer, command["do"])())
+    observer.close()
+
+
+if __name__ == "__main__":
+    main()
