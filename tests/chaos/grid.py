@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -38,22 +37,24 @@ SAFE_TIMEOUT_S = 40.0
 CALM_S = 1.5
 """So long no migration must have begun for the members to be taken for settled."""
 POLL_S = 0.05
+WATCH_S = 0.5
+"""How often the workers' memory is looked at."""
 REJOIN_TRIES = 20
-MIGRATIONS = re.compile(r"Repartitioning cluster data. Migration tasks count")
-MIGRATED = re.compile(r"All migration tasks have been completed")
+MIGRATION_BEGUN = "Repartitioning cluster data. Migration tasks count"
+MIGRATION_ENDED = "All migration tasks have been completed"
 
 
 class NotInTimeError(Exception):
     """Something that is bound to happen did not."""
 
 
-def until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+def until(condition: Callable[[], bool], what: str, timeout_s: float, poll_s: float = POLL_S) -> None:
     """Wait for a condition; raises NotInTimeError with its name."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise NotInTimeError(f"{what} did not happen within {timeout_s:.0f} s")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 @dataclass(slots=True)
@@ -207,6 +208,8 @@ class Grid:
         """Environment of the workers."""
         self.worker_log = (folder / "workers.log").open("ab")
         self.nodes = [Node(self, f"node{i}") for i in range(nodes)]
+        self.stall_s_max = 0.0
+        """How late a timer of ours was at most: bounds of time say little on a machine that stands still so long."""
         self._watching = threading.Event()
         threading.Thread(target=self._watch_memory, daemon=True).start()
 
@@ -238,21 +241,25 @@ class Grid:
 
     def wait_until_safe(self) -> None:
         """Wait until the members have settled: no migration is under way, and every partition has its backup again."""
-        calm: tuple[int, float] = (-1, 0.0)
+        seen, calm_since_s = -1, 0.0
 
         def settled() -> bool:
-            nonlocal calm
-            begun, done = self.migrations()
-            if begun > done or begun != calm[0]:
-                calm = (begun if begun <= done else -1, time.monotonic())
-            return time.monotonic() - calm[1] > CALM_S
+            nonlocal seen, calm_since_s
+            begun = self.migrations_begun()
+            if self._migrating() or begun != seen:
+                seen, calm_since_s = begun, time.monotonic()
+            return time.monotonic() - calm_since_s > CALM_S
 
         until(settled, "the end of all migrations", SAFE_TIMEOUT_S)
 
-    def migrations(self) -> tuple[int, int]:
-        """How many repartitionings the living members' logs say to have begun and to have completed."""
-        text = "".join(node.log_text() for node in self.living)
-        return len(MIGRATIONS.findall(text)), len(MIGRATED.findall(text))
+    def migrations_begun(self) -> int:
+        """How many repartitionings the living members' logs tell of."""
+        return sum(node.log_text().count(MIGRATION_BEGUN) for node in self.living)
+
+    def _migrating(self) -> bool:
+        """Whether a member has begun one and not ended it; a plan that was replaced by the next is never ended."""
+        logs = [node.log_text() for node in self.living]
+        return any(log.rfind(MIGRATION_BEGUN) > log.rfind(MIGRATION_ENDED) for log in logs)
 
     def stop(self) -> None:
         """End everything that was started here."""
@@ -270,7 +277,10 @@ class Grid:
         self.worker_log.close()
 
     def _watch_memory(self) -> None:
-        while not self._watching.wait(0.5):
+        due_s = time.monotonic() + WATCH_S
+        while not self._watching.wait(WATCH_S):
+            self.stall_s_max = max(self.stall_s_max, time.monotonic() - due_s)
+            due_s = time.monotonic() + WATCH_S
             for node in self.nodes:
                 for process_id in node.pids:
                     with contextlib.suppress(psutil.Error):

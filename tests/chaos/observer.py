@@ -40,6 +40,7 @@ class Observer:
         """(worker, deployment) → the greatest value seen of each counter."""
         self._seen: list[PositionSeen] = []
         self._positions_known = True
+        self._owners: list[int] = []
         for name in DEPLOYMENTS:
             self._listen(name)
 
@@ -81,6 +82,9 @@ class Observer:
             return
 
     def _take_counters(self, workers: list[dict[str, Any]]) -> int:
+        self._owners = [
+            one["pid"] for one in workers if any(said.get("owned") for said in one.get("deployments", {}).values())
+        ]
         for one in workers:
             for name, said in one.get("deployments", {}).items():
                 kept = self.counters.setdefault((one["id"], name), {"gaps": {}, "repairs": {}})
@@ -100,6 +104,10 @@ class Observer:
                 return
             sequence, _, _, epoch, _, _ = _position.unpack(bytes(byte & 0xFF for byte in stored))
             self._seen.append(PositionSeen(place, epoch, sequence, gaps))
+
+    def owners(self) -> dict[str, Any]:
+        """Process ids of the workers that said, when they were last asked, that they own partitions."""
+        return {"pids": self._owners}
 
     def gaps(self) -> dict[str, Any]:
         """Declared gaps so far, by deployment."""
@@ -125,6 +133,7 @@ class Observer:
                 "topic_duplicates": sum(map(duplicates, self._digests.values())),
                 "zombie_late_writes": sum(watch.late for watch in watches),
                 "stale_window_s": round(max(watch.until(now_s) for watch in watches), 2),
+                "deposed_owners": sum(len(watch.deposed()) for watch in watches),
                 "owner_overlap_s": round(max(watch.overlap_s_max for watch in watches), 2),
                 "gaps": gaps,
                 "repairs": repairs,

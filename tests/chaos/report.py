@@ -24,6 +24,7 @@ MUST_BE_NONE = (
     "gaps_undetected",
     "unexplained_repairs",
     "bounds_broken",
+    "deposed_owners",
     "positions_regressed",
     "trouble",
 )
@@ -44,7 +45,10 @@ def report(stage: Stage, seed: int, counts: Mapping[str, int], verdicts: Mapping
         "zombie_late_writes": seen["zombie_late_writes"],
         "stale_window_s": seen["stale_window_s"],
         **measured(stage),
-        **{name: seen[name] for name in ("owner_overlap_s", "positions_regressed", "gaps", "repairs", "totals")},
+        **{
+            name: seen[name]
+            for name in ("owner_overlap_s", "deposed_owners", "positions_regressed", "gaps", "repairs", "totals")
+        },
         "failures": seen["failures"],
         "mutant": stage.grid.mutant,
         "trouble": stage.trouble,
@@ -77,6 +81,7 @@ def measured(stage: Stage) -> dict[str, Any]:
         "recovery_s": {"p50": rounded(times[len(times) // 2] if times else 0), "worst": rounded(max(times, default=0))},
         "recoveries": [[one.fault, rounded(one.seconds)] for one in stage.recoveries],
         "probe_wait_s": {"p50": probes["wait_p50_s"], "worst": probes["wait_max_s"]},
+        "machine_stall_s": rounded(stage.grid.stall_s_max),
         "worker_rss_mb": max((node.rss_mb_max for node in stage.grid.nodes), default=0),
         "cpus": os.cpu_count(),
     }

@@ -155,13 +155,18 @@ class Stage:
 
     def some_worker(self) -> tuple[Node, int]:
         """One of the workers; waits for one to be there."""
-        until(lambda: bool(self.running()), "a running worker", READY_S_MAX)
+        self.wait_for_workers()
         return self.random.choice(self.running())
 
     def wait_for_workers(self) -> None:
-        """Wait until every living node has its workers again."""
-        wanted = self.grid.workers_per_node
-        until(lambda: all(len(n.pids) == wanted for n in self.grid.living), "the return of workers", READY_S_MAX)
+        """Wait until every living node has its workers again, and each of them owns partitions."""
+
+        def back() -> bool:
+            owners = set(self.tell("observer", "owners")["pids"])
+            wanted = self.grid.workers_per_node
+            return all(len(n.pids) == wanted and owners.issuperset(n.pids) for n in self.grid.living)
+
+        until(back, "the return of all workers", READY_S_MAX, LOOK_S)
 
 
 def say(text: str) -> None:

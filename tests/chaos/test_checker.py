@@ -164,6 +164,16 @@ def test_a_late_write_stands_until_it_is_repaired() -> None:
     assert watch.until(99.0) == 4.0
 
 
+def test_an_owner_that_was_replaced_must_not_have_the_last_word() -> None:
+    watch = LateWrites()
+    watch.written(1, b"k", 2, 12, 10.0)
+    assert watch.deposed() == []
+    watch.written(1, b"other", 1, 13, 11.0)
+    assert watch.deposed() == [1]
+    watch.written(1, b"k", 3, 14, 12.0)
+    assert watch.deposed() == []
+
+
 def test_a_late_write_of_the_same_value_leaves_nothing_older() -> None:
     watch = LateWrites()
     watch.written(1, b"k", 2, 12, 10.0)

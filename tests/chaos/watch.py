@@ -24,9 +24,12 @@ class LateWrites:
     """Key → since when a late write stands."""
     _reigns: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
     """Partition → greatest epoch, since when."""
+    _last_epochs: dict[int, int] = field(default_factory=dict[int, int])
+    """Partition → epoch of whoever wrote there last."""
 
     def written(self, partition: int, key: bytes, epoch: int, digest: int, at_s: float) -> None:
         """A prediction was written."""
+        self._last_epochs[partition] = epoch
         reign = self._reigns.get(partition)
         if reign is None or epoch > reign[0]:
             self._reigns[partition] = (epoch, at_s)
@@ -51,6 +54,10 @@ class LateWrites:
         since_s = self._standing.pop(key, None)
         if since_s is not None:
             self.stood_s_max = max(self.stood_s_max, at_s - since_s)
+
+    def deposed(self) -> list[int]:
+        """Partitions in which an owner that had been replaced had the last word: in the end there must be none."""
+        return [partition for partition, epoch in self._last_epochs.items() if epoch < self._reigns[partition][0]]
 
     def until(self, at_s: float) -> float:
         """The longest time that an older prediction stood, those that stand still included."""
