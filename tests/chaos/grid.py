@@ -33,7 +33,7 @@ HOST = "127.0.0.1"
 HEAP_MB = 384
 JOURNAL_CAPACITY = 31_000
 """A thousand events a partition: some ten seconds of the writers' rate."""
-SAFE_TIMEOUT_S = 40.0
+SAFE_TIMEOUT_S = 120.0
 CALM_S = 1.5
 """So long no migration must have begun for the members to be taken for settled."""
 POLL_S = 0.05

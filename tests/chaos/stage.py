@@ -20,9 +20,10 @@ from tests.chaos.workload import CONNECT_TIMEOUT_S, DEPLOYMENTS, FEATURES, RECOR
 KEYS_OF_A_WRITER = 1_000_000
 """The writers' ranges of keys begin so far apart."""
 PROBES_FIRST = 9_000_000
-RECOVERY_S_MAX = 60.0
+RECOVERY_S_MAX = 90.0
 """Longer than this nobody waits for records to flow again: then they never do."""
-READY_S_MAX = 60.0
+READY_S_MAX = 180.0
+"""Processes start slowly on a machine that does other work; nothing is measured meanwhile."""
 GAP_S_MAX = 25.0
 """A gap must be declared within this time."""
 LOOK_S = 0.15
