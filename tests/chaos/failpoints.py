@@ -15,7 +15,7 @@ import signal
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ from grid_inference.errors import ConnectionLostError
 from grid_inference.grid.link import Link
 
 POINTS = ("read", "score", "write", "position")
-ACTIONS = ("fail", "fail-after", "delay", "kill", "kill-after", "stop")
+AROUND = ("fail", "fail-after", "delay", "kill-after")
+"""What is done to a request and its answer."""
+LAST_MOMENT = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+"""What happens to the process just before a request is written."""
 LOOK_S = 0.1
 """How often the file is looked at."""
 DELAY_S = 0.7
@@ -55,10 +58,12 @@ class Failpoints:
                 self._text, self._armed = text, armed
             time.sleep(LOOK_S)
 
-    def hit(self, point: str, map_name: bytes = b"") -> str:
-        """The action to take at this point now, or an empty string."""
+    def hit(self, point: str, map_name: bytes = b"", *, but: Container[str] = ()) -> str:
+        """The action to take at this point now, or an empty string; those in `but` are taken elsewhere."""
         armed = self._armed
-        if armed.get("point") != point or self._left <= 0 or armed.get("map", "").encode() not in map_name:
+        if armed.get("point") != point or self._left <= 0 or armed["action"] in but:
+            return ""
+        if armed.get("map", "").encode() not in map_name:
             return ""
         if self._random.random() >= armed["probability"]:
             return ""
@@ -80,14 +85,6 @@ def point_of(payload: bytearray) -> tuple[str, bytes]:
     return "", head
 
 
-def at_once(action: str) -> None:
-    """What happens to the process itself."""
-    if action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if action == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
-
-
 def install(failpoints: Failpoints) -> None:
     """Put the points into the link and before the model."""
     post = Link.post
@@ -96,9 +93,8 @@ def install(failpoints: Failpoints) -> None:
         link: Link, payload: bytearray, partition: int, on_answer: Callable[..., None], *rest: Any, **more: Any
     ):
         point, head = point_of(payload)
-        action = failpoints.hit(point, head) if point else ""
-        at_once(action)
-        if action in ("", "stop"):
+        action = failpoints.hit(point, head, but=LAST_MOMENT) if point else ""
+        if not action:
             return post(link, payload, partition, on_answer, *rest, **more)
         lost = ConnectionLostError(f"failpoint at {point}")
         loop = asyncio.get_running_loop()
@@ -119,7 +115,22 @@ def install(failpoints: Failpoints) -> None:
         return post(link, payload, partition, answered, *rest, **more)
 
     Link.post = posting  # type: ignore[method-assign]
+    install_at_the_last_moment(failpoints)
     install_at_score(failpoints)
+
+
+def install_at_the_last_moment(failpoints: Failpoints) -> None:
+    """Where nothing is looked at any more before the bytes leave."""
+    send = Link._write
+
+    def sending(connection: Any, payload: bytearray) -> None:
+        point, head = point_of(payload)
+        action = failpoints.hit(point, head, but=AROUND) if point else ""
+        if action:
+            os.kill(os.getpid(), LAST_MOMENT[action])
+        send(connection, payload)
+
+    Link._write = staticmethod(sending)  # type: ignore[method-assign]
 
 
 def install_at_score(failpoints: Failpoints) -> None:
@@ -130,7 +141,8 @@ def install_at_score(failpoints: Failpoints) -> None:
 
     def scoring(model: ChaosModel, inputs: Any) -> Any:
         action = failpoints.hit("score")
-        at_once(action)
+        if action in LAST_MOMENT:
+            os.kill(os.getpid(), LAST_MOMENT[action])
         if action:  # an error here would be the model's own, and the record's fate
             time.sleep(DELAY_S)
         return predict_proba(model, inputs)

@@ -27,12 +27,14 @@ RESTARTED_S_MAX = 25.0
 """Where all workers were gone or a backlog has come, for which nothing is promised but that it ends."""
 BOUNCES = 5
 PAST_LEASE_S = 8.0
+PAST_LATE_WRITES_S = 35.0
+"""Longer than those who take over wait for late writes: call timeout and pause, `ARCHITECTURE.md`."""
 DELAY_S, DELAYED_S = 0.15, 5.0
 SWALLOW_REQUESTS_MAX = 200
 HEAT_S = 3.0
 POISON_RECORDS = 20
 ARMED_S = 6.0
-ZOMBIE_WAIT_S = 20.0
+ZOMBIE_WAIT_S = 60.0
 POLL_S = 0.05
 
 
@@ -120,17 +122,32 @@ def workers_all(stage: Stage) -> None:
 @fault(SILENT_S_MAX)
 def zombie(stage: Stage) -> None:
     """A worker is stopped between its look at the lease and the send, and goes on when others own its share."""
+    wake_late(stage, PAST_LEASE_S)
+
+
+@fault(SILENT_S_MAX, by_default=False)
+def zombie_long(stage: Stage) -> None:
+    """The same, when those who took over believe that nothing can come any more."""
+    wake_late(stage, PAST_LATE_WRITES_S)
+
+
+def wake_late(stage: Stage, pause_s: float) -> None:
+    """Stop, wake, and see what is made of it: nobody else writes meanwhile, so only a repair takes late writes away."""
     node, _ = stage.some_worker()
-    node.arm(point="write", action="stop", probability=1.0, times=1, map=RECORDS, seed=stage.random.random())
+    # Not always at the first request of a turn: those before it wait in the buffer then, and are late as well.
+    node.arm(point="write", action="stop", probability=0.2, times=1, map=RECORDS, seed=stage.random.random())
     try:
         until(lambda: any(map(stopped, node.pids)), "the stop at the failpoint", ZOMBIE_WAIT_S)
         at_s = time.monotonic()
         stage.recover(at_s)
-        hold(max(0.0, at_s + PAST_LEASE_S - time.monotonic()))
+        hold(max(0.0, at_s + pause_s - time.monotonic()))
+        stage.pause_writers()
     finally:
         node.arm()
         resume_all(node.pids)
     stage.recover(time.monotonic())
+    stage.await_repairs()
+    stage.resume_writers()
 
 
 def failpoint(point: str) -> Callable[[Stage], None]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from grid_inference.flow import write
+from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.flow.events import Events
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import Leases
 from grid_inference.wire import frames
 from tests.chaos.failpoints import point_of
 
@@ -54,9 +55,22 @@ def no_witness() -> None:
 
 
 def no_lease_check() -> None:
-    """What was held once is held for ever."""
-    Leases.expired = property(lambda _: False)  # type: ignore[assignment]
-    Leases.holds = lambda _, partitions: np.ones(partitions.size, np.bool_)  # type: ignore[method-assign]
+    """Before a write nobody looks whether the lease is still ours."""
+    leases = class_of("Leases", "grid_inference.grid.leases", "grid_inference.grid.topology")
+    leases.expired = property(lambda _: False)
+    leases.holds = lambda _, partitions: np.ones(partitions.size, np.bool_)
+    leases.allows = lambda *_: True
+
+
+def no_reconcile_after_takeover() -> None:
+    """What a dead worker or member may have left behind is not looked for."""
+    RunningDeployment.doubt = lambda *_, **__: None
+
+
+def class_of(name: str, *modules: str) -> Any:
+    """A class, from the first of the modules that there is."""
+    found = next(module for module in modules if importlib.util.find_spec(module))
+    return getattr(importlib.import_module(found), name)
 
 
 def dead_letters_without_digest() -> None:
@@ -73,12 +87,14 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "checkpoint-before-write": checkpoint_before_write,
     "no-witness": no_witness,
     "no-lease-check": no_lease_check,
+    "no-reconcile-after-takeover": no_reconcile_after_takeover,
     "dead-letters-without-digest": dead_letters_without_digest,
 }
 EXPOSING = {
     "checkpoint-before-write": ("worker_sigkill", "workers_all", "worker_sigkill"),
     "no-witness": ("destroy_unseen", "destroy_unseen"),
-    "no-lease-check": ("zombie", "zombie"),
+    "no-lease-check": ("zombie_long",),
+    "no-reconcile-after-takeover": ("zombie", "zombie"),
     "dead-letters-without-digest": ("poison",),
 }
 """The faults under which each of them shows."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.chaos.checker import PositionSeen, duplicates, regressions
 from tests.chaos.child import Commands
+from tests.chaos.digest import digest_of
 from tests.chaos.raw import fields_of, raw
 from tests.chaos.watch import LateWrites
 from tests.chaos.workload import DEPLOYMENTS, connect
@@ -23,6 +24,10 @@ from tests.chaos.workload import DEPLOYMENTS, connect
 SAMPLE_S = 0.5
 TOTALS = ("unexplained", "late_writes", "predictions", "dead_letters", "unpublished", "superseded")
 """Counters of a worker and deployment that are sums; the core may not have all of them."""
+SUSPECTS_MAX = 200
+"""So many late writes are looked at with each sample."""
+_key = struct.Struct(">q")
+"""All keys are LONG."""
 _position = struct.Struct(">qq?qqi")
 """Sequence, witness, known, epoch, stored_at_us, version: `grid_inference/flow/positions.py`."""
 
@@ -35,6 +40,7 @@ class Observer:
         self._lock = threading.Lock()
         self._late = {name: LateWrites() for name in DEPLOYMENTS}
         self._digests: dict[str, list[int]] = {name: [] for name in DEPLOYMENTS}
+        self._features = {name: raw(self._client.get_map(name)) for name in DEPLOYMENTS}
         self._partitions: dict[bytes, int] = {}
         self.counters: dict[tuple[str, str], dict[str, Any]] = {}
         """(worker, deployment) → the greatest value seen of each counter."""
@@ -78,8 +84,21 @@ class Observer:
             gaps = self._take_counters([json.loads(said.to_string()) for said in workers])
             if self._positions_known:
                 self._take_positions(gaps)
+            for name, watch in self._late.items():
+                self._acquit(name, watch)
         except Exception:  # noqa: BLE001 - a member may just be dying
             return
+
+    def _acquit(self, name: str, watch: LateWrites) -> None:
+        """An old owner may write the newest value too: hold what came late against the records themselves."""
+        with self._lock:
+            suspects = list(watch.suspects().items())[:SUSPECTS_MAX]
+        calls = [(key, digest, self._features[name].get(*_key.unpack_from(key, 8))) for key, digest in suspects]
+        for key, digest, call in calls:
+            record = call.result()
+            if record is not None and digest_of(record.buffer) == digest:
+                with self._lock:
+                    watch.acquit(key, digest)
 
     def _take_counters(self, workers: list[dict[str, Any]]) -> int:
         self._owners = [
@@ -108,6 +127,11 @@ class Observer:
     def owners(self) -> dict[str, Any]:
         """Process ids of the workers that said, when they were last asked, that they own partitions."""
         return {"pids": self._owners}
+
+    def standing(self) -> dict[str, Any]:
+        """How many late writes stand now."""
+        with self._lock:
+            return {"count": sum(watch.standing for watch in self._late.values())}
 
     def gaps(self) -> dict[str, Any]:
         """Declared gaps so far, by deployment."""

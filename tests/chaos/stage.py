@@ -27,6 +27,7 @@ READY_S_MAX = 180.0
 GAP_S_MAX = 25.0
 """A gap must be declared within this time."""
 LOOK_S = 0.15
+REPAIR_S_MAX = 35.0
 
 
 @dataclass(slots=True)
@@ -149,6 +150,25 @@ class Stage:
         except NotInTimeError:
             self.gaps_undetected += 1
             say("    NO GAP DECLARED")
+
+    def pause_writers(self) -> None:
+        """Only probes are written for a while."""
+        for name in WRITERS:
+            self.tell(name, "pause")
+
+    def resume_writers(self) -> None:
+        """All write again."""
+        for name in WRITERS:
+            self.tell(name, "resume")
+
+    def await_repairs(self) -> None:
+        """Give late writes the time in which they must be repaired; the report says how long they stood."""
+        try:
+            until(
+                lambda: not self.tell("observer", "standing")["count"], "the repair of late writes", REPAIR_S_MAX, 0.5
+            )
+        except NotInTimeError as error:
+            say(f"    {error}")
 
     def running(self) -> list[tuple[Node, int]]:
         """Each worker that runs, with its node."""

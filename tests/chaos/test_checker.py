@@ -164,6 +164,16 @@ def test_a_late_write_stands_until_it_is_repaired() -> None:
     assert watch.until(99.0) == 4.0
 
 
+def test_a_late_write_of_the_newest_value_is_acquitted() -> None:
+    watch = LateWrites()
+    watch.written(1, b"k", 2, 12, 10.0)
+    watch.written(1, b"k", 1, 13, 13.0)
+    watch.acquit(b"k", 11)
+    assert watch.suspects() == {b"k": 13}
+    watch.acquit(b"k", 13)
+    assert (watch.standing, watch.until(99.0)) == (0, 0.0)
+
+
 def test_an_owner_that_was_replaced_must_not_have_the_last_word() -> None:
     watch = LateWrites()
     watch.written(1, b"k", 2, 12, 10.0)

@@ -20,8 +20,8 @@ class LateWrites:
     """How long at most two owners wrote into one partition."""
     _newest: dict[bytes, tuple[int, int]] = field(default_factory=dict[bytes, tuple[int, int]])
     """Key → greatest epoch, and the digest that it wrote."""
-    _standing: dict[bytes, float] = field(default_factory=dict[bytes, float])
-    """Key → since when a late write stands."""
+    _standing: dict[bytes, tuple[float, int]] = field(default_factory=dict[bytes, tuple[float, int]])
+    """Key → since when late writes stand, and the digest of the last one."""
     _reigns: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
     """Partition → greatest epoch, since when."""
     _last_epochs: dict[int, int] = field(default_factory=dict[int, int])
@@ -44,16 +44,30 @@ class LateWrites:
         if digest == newest[1]:
             self._restored(key, at_s)  # the same value, scored twice: nothing older stands
         else:
-            self._standing.setdefault(key, at_s)
+            self._standing[key] = (self._standing.get(key, (at_s, 0))[0], digest)
 
     def removed(self, key: bytes, at_s: float) -> None:
         """The key's prediction is gone."""
         self._restored(key, at_s)
 
     def _restored(self, key: bytes, at_s: float) -> None:
-        since_s = self._standing.pop(key, None)
-        if since_s is not None:
-            self.stood_s_max = max(self.stood_s_max, at_s - since_s)
+        since = self._standing.pop(key, None)
+        if since is not None:
+            self.stood_s_max = max(self.stood_s_max, at_s - since[0])
+
+    def suspects(self) -> dict[bytes, int]:
+        """Key → digest of what came late and stands."""
+        return {key: digest for key, (_, digest) in self._standing.items()}
+
+    def acquit(self, key: bytes, digest: int) -> None:
+        """This digest is that of the key's record: what came late is not older than what it replaced."""
+        if self._standing.get(key, (0.0, None))[1] == digest:
+            del self._standing[key]
+
+    @property
+    def standing(self) -> int:
+        """How many predictions that came late stand now, over newer ones."""
+        return len(self._standing)
 
     def deposed(self) -> list[int]:
         """Partitions in which an owner that had been replaced had the last word: in the end there must be none."""
@@ -61,4 +75,4 @@ class LateWrites:
 
     def until(self, at_s: float) -> float:
         """The longest time that an older prediction stood, those that stand still included."""
-        return max([self.stood_s_max, *(at_s - since_s for since_s in self._standing.values())])
+        return max([self.stood_s_max, *(at_s - since_s for since_s, _ in self._standing.values())])
