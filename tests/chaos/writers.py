@@ -23,7 +23,7 @@ BATCH_WRITES = 50
 REMOVED_SHARE = 0.1
 BULK_BATCH_ROWS = 400
 LOAD_BATCH_ROWS = 5000
-REFILL_WRITES_MAX = 30_000
+REFILL_WRITES_MAX, REFILL_BATCH_WRITES = 30_000, 500
 HOT_KEY = 0
 """Relative to the writer's first key."""
 
@@ -44,10 +44,10 @@ class StockWriter:
         """Writes since the map was destroyed, and between that and the time before."""
         self.batch_writes = BATCH_WRITES
 
-    def turn(self) -> None:
+    def turn(self, writes: int = BATCH_WRITES) -> None:
         """One batch of distinct keys, the hot key among them."""
-        keys = self._random.choice(np.arange(1, self._count), BATCH_WRITES - 1, replace=False) + self._first
-        gone = self._random.random(BATCH_WRITES - 1) < REMOVED_SHARE
+        keys = self._random.choice(np.arange(1, self._count), writes - 1, replace=False) + self._first
+        gone = self._random.random(writes - 1) < REMOVED_SHARE
         forms = [Form.PLAIN, *np.where(gone, Form.REMOVED, Form.PLAIN).tolist()]
         self._write([self._first + HOT_KEY, *keys.tolist()], forms)
 
@@ -92,7 +92,7 @@ class StockWriter:
         """Write more than the map's last life has seen, so that its new journal passes where the old one was read."""
         goal = min(int(self._last_life * 1.5), REFILL_WRITES_MAX)
         while self._life < goal:
-            self.turn()
+            self.turn(REFILL_BATCH_WRITES)
         return {"writes": self._life}
 
     def heat(self, seconds: float) -> dict[str, Any]:
