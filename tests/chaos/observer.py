@@ -26,6 +26,7 @@ TOTALS = ("unexplained", "late_writes", "predictions", "dead_letters", "unpublis
 """Counters of a worker and deployment that are sums; the core may not have all of them."""
 SUSPECTS_MAX = 200
 """So many late writes are looked at with each sample."""
+SUSPECTS_TOLD = 5
 _key = struct.Struct(">q")
 """All keys are LONG."""
 _position = struct.Struct(">qq?qqi")
@@ -47,6 +48,7 @@ class Observer:
         self._seen: list[PositionSeen] = []
         self._positions_known = True
         self._owners: list[int] = []
+        self._samples, self._failure = Counter({"taken": 0, "failed": 0}), ""
         for name in DEPLOYMENTS:
             self._listen(name)
 
@@ -86,8 +88,11 @@ class Observer:
                 self._take_positions(gaps)
             for name, watch in self._late.items():
                 self._acquit(name, watch)
-        except Exception:  # noqa: BLE001 - a member may just be dying
-            return
+        except Exception as error:  # noqa: BLE001 - a member may just be dying
+            self._samples["failed"] += 1
+            self._failure = f"{type(error).__name__}: {error}"
+        else:
+            self._samples["taken"] += 1
 
     def _acquit(self, name: str, watch: LateWrites) -> None:
         """An old owner may write the newest value too: hold what came late against the records themselves."""
@@ -133,6 +138,21 @@ class Observer:
         with self._lock:
             return {"count": sum(watch.standing for watch in self._late.values())}
 
+    def suspects(self) -> dict[str, Any]:
+        """Some of the late writes that stand: what was seen, and what is in the maps now, as digests."""
+        told: list[str] = []
+        for name, watch in self._late.items():
+            with self._lock:
+                some = list(watch.suspects().items())[:SUSPECTS_TOLD]
+            predictions = raw(self._client.get_map(f"{name}.predictions"))
+            for data, late in some:
+                [key] = _key.unpack_from(data, 8)
+                record, prediction = self._features[name].get(key).result(), predictions.get(key).result()
+                digest, epoch = fields_of(prediction)[:2] if prediction else (None, None)
+                now = digest_of(record.buffer) if record else None
+                told.append(f"{name} {key}: late {late}; now prediction {digest} of epoch {epoch}, record {now}")
+        return {"told": told}
+
     def gaps(self) -> dict[str, Any]:
         """Declared gaps so far, by deployment."""
         found = {name: Counter[str]() for name in DEPLOYMENTS}
@@ -163,6 +183,8 @@ class Observer:
                 "repairs": repairs,
                 "totals": totals,
                 "failures": sorted(failures),
+                "samples": {**self._samples, "last_failure": self._failure},
+                "positions_seen": len(self._seen),
                 "positions_regressed": len(back),
                 "regressed": [f"{before} then {after}" for before, after in back[:3]],
             }

@@ -15,6 +15,18 @@ STALE_S_MAX = 30.0
 """An older prediction may stand so long after a zombie's late write."""
 RSS_MB_MAX = 1024
 """A worker's memory, whatever comes."""
+SEEN = (
+    "owner_overlap_s",
+    "deposed_owners",
+    "positions_regressed",
+    "positions_seen",
+    "gaps",
+    "repairs",
+    "totals",
+    "samples",
+    "failures",
+)
+"""What the observer tells, as it is."""
 MUST_BE_NONE = (
     "lost",
     "stale",
@@ -45,11 +57,7 @@ def report(stage: Stage, seed: int, counts: Mapping[str, int], verdicts: Mapping
         "zombie_late_writes": seen["zombie_late_writes"],
         "stale_window_s": seen["stale_window_s"],
         **measured(stage),
-        **{
-            name: seen[name]
-            for name in ("owner_overlap_s", "deposed_owners", "positions_regressed", "gaps", "repairs", "totals")
-        },
-        "failures": seen["failures"],
+        **{name: seen[name] for name in SEEN},
         "mutant": stage.grid.mutant,
         "trouble": stage.trouble,
     }

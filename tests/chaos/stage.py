@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ RECOVERY_S_MAX = 90.0
 """Longer than this nobody waits for records to flow again: then they never do."""
 READY_S_MAX = 180.0
 """Processes start slowly on a machine that does other work; nothing is measured meanwhile."""
-GAP_S_MAX = 25.0
+GAP_S_MAX = 40.0
 """A gap must be declared within this time."""
 LOOK_S = 0.15
 REPAIR_S_MAX = 35.0
@@ -139,14 +140,15 @@ class Stage:
         missing = f", still missing {said['missing']}" if said["missing"] else ""
         say(f"    flows again after {seconds:.1f} s{missing}{' (BOUND BROKEN)' if one.broken else ''}")
 
-    def gaps(self, deployment: str) -> int:
-        """Gaps of a deployment that were declared so far."""
-        return sum(self.tell("observer", "gaps")["gaps"].get(deployment, {}).values())
+    def gaps(self, deployment: str, causes: Collection[str]) -> int:
+        """Gaps of a deployment that were declared so far, of these causes."""
+        declared = self.tell("observer", "gaps")["gaps"].get(deployment, {})
+        return sum(count for cause, count in declared.items() if cause in causes)
 
-    def expect_gap(self, deployment: str, before: int) -> None:
+    def expect_gap(self, deployment: str, causes: Collection[str], before: int) -> None:
         """What just happened has torn a journal: workers must declare it."""
         try:
-            until(lambda: self.gaps(deployment) > before, "a declared gap", GAP_S_MAX)
+            until(lambda: self.gaps(deployment, causes) > before, "a declared gap", GAP_S_MAX, LOOK_S)
         except NotInTimeError:
             self.gaps_undetected += 1
             say("    NO GAP DECLARED")
@@ -168,7 +170,7 @@ class Stage:
                 lambda: not self.tell("observer", "standing")["count"], "the repair of late writes", REPAIR_S_MAX, 0.5
             )
         except NotInTimeError as error:
-            say(f"    {error}")
+            say("\n".join([f"    {error}", *(f"      {one}" for one in self.tell("observer", "suspects")["told"])]))
 
     def running(self) -> list[tuple[Node, int]]:
         """Each worker that runs, with its node."""

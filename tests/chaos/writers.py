@@ -21,6 +21,10 @@ from tests.chaos.workload import CONNECT_TIMEOUT_S, Form, connect, derived, reco
 
 BATCH_WRITES = 50
 REMOVED_SHARE = 0.1
+ONCE_SHARE = 0.1
+"""So many writes go to keys that are written once: a later write would hide what was missed."""
+ONCE_FROM = 500_000
+"""Beyond the keys of all loads, relative to the first one."""
 BULK_BATCH_ROWS = 400
 LOAD_BATCH_ROWS = 5000
 REFILL_WRITES_MAX, REFILL_BATCH_WRITES = 30_000, 500
@@ -39,17 +43,24 @@ class StockWriter:
         self._random = np.random.default_rng([options["seed"], self._first])
         self.log = WriteLog(options["log"])
         self._seq = 0
-        self._reserved = self._first + self._count
+        self._once = self._first + self._count
         self._life, self._last_life = 0, 0
         """Writes since the map was destroyed, and between that and the time before."""
         self.batch_writes = BATCH_WRITES
 
     def turn(self, writes: int = BATCH_WRITES) -> None:
-        """One batch of distinct keys, the hot key among them."""
-        keys = self._random.choice(np.arange(1, self._count), writes - 1, replace=False) + self._first
-        gone = self._random.random(writes - 1) < REMOVED_SHARE
-        forms = [Form.PLAIN, *np.where(gone, Form.REMOVED, Form.PLAIN).tolist()]
-        self._write([self._first + HOT_KEY, *keys.tolist()], forms)
+        """One batch of distinct keys: the hot key, keys that come again and again, and some that come once."""
+        fresh = self._fresh(int(writes * ONCE_SHARE))
+        again = writes - 1 - len(fresh)
+        keys = self._random.choice(np.arange(1, self._count), again, replace=False) + self._first
+        forms = np.where(self._random.random(again) < REMOVED_SHARE, Form.REMOVED, Form.PLAIN).tolist()
+        every = [self._first + HOT_KEY, *keys.tolist(), *fresh]
+        self._write(every, [Form.PLAIN, *forms, *[Form.PLAIN] * len(fresh)])
+
+    def _fresh(self, count: int) -> list[int]:
+        """Keys that were not written before, and are not again: nothing makes good what is missed of them."""
+        self._once += count
+        return list(range(self._once - count, self._once))
 
     def _write(self, keys: list[int], forms: list[int]) -> list[int]:
         seqs = list(range(self._seq + 1, self._seq + 1 + len(keys)))
@@ -84,8 +95,7 @@ class StockWriter:
     def put(self, form: int, count: int) -> dict[str, Any]:
         """Write so many records of one form: half of them over other records, half where they stay till the end."""
         middle = self._first + self._count
-        keys = [*range(middle - count // 2, middle), *range(self._reserved, self._reserved + count - count // 2)]
-        self._reserved = keys[-1] + 1
+        keys = [*range(middle - count // 2, middle), *self._fresh(count - count // 2)]
         return {"acknowledged": sum(self._write(keys, [form] * count))}
 
     def refill(self) -> dict[str, Any]:
@@ -137,12 +147,16 @@ class BulkWriter:
         self._first, self._count = options["first"], options["keys"]
         self.log = WriteLog(options["log"])
         self._seq, self._at = 0, 0
+        self._once = self._first + ONCE_FROM
         self.batch_writes = BULK_BATCH_ROWS
 
     def turn(self) -> None:
-        """The next batch of keys."""
-        self._write(self._first + (self._at + np.arange(BULK_BATCH_ROWS)) % self._count)
+        """The next batch of keys, some of which come once."""
+        once = int(BULK_BATCH_ROWS * ONCE_SHARE)
+        again = self._first + (self._at + np.arange(BULK_BATCH_ROWS - once)) % self._count
+        self._write(np.concatenate([again, self._once + np.arange(once)]))
         self._at += BULK_BATCH_ROWS
+        self._once += once
 
     def load(self, rows: int) -> dict[str, Any]:
         """Write so many other keys at once, in large batches."""
