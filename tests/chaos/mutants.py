@@ -91,7 +91,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "dead-letters-without-digest": dead_letters_without_digest,
 }
 EXPOSING = {
-    "checkpoint-before-write": ("worker_sigkill", "workers_all", "worker_sigkill"),
+    "checkpoint-before-write": ("worker_sigterm", "worker_sigkill", "worker_sigterm"),
     "no-witness": ("destroy_unseen", "destroy_unseen"),
     "no-lease-check": ("zombie_long",),
     "no-reconcile-after-takeover": ("zombie", "zombie"),

@@ -29,8 +29,8 @@ SUSPECTS_MAX = 200
 SUSPECTS_TOLD = 5
 _key = struct.Struct(">q")
 """All keys are LONG."""
-_position = struct.Struct(">qq?qqi")
-"""Sequence, witness, known, epoch, stored_at_us, version: `grid_inference/flow/positions.py`."""
+_position = struct.Struct(">qq?q")
+"""A stored position begins with sequence, witness, whether there is one, epoch: `grid_inference/flow/positions.py`."""
 
 
 class Observer:
@@ -46,7 +46,6 @@ class Observer:
         self.counters: dict[tuple[str, str], dict[str, Any]] = {}
         """(worker, deployment) → the greatest value seen of each counter."""
         self._seen: list[PositionSeen] = []
-        self._positions_known = True
         self._owners: list[int] = []
         self._samples, self._failure = Counter({"taken": 0, "failed": 0}), ""
         for name in DEPLOYMENTS:
@@ -84,8 +83,7 @@ class Observer:
         try:
             workers = self._client.get_map("grid_inference.workers").values().result()
             gaps = self._take_counters([json.loads(said.to_string()) for said in workers])
-            if self._positions_known:
-                self._take_positions(gaps)
+            self._take_positions(gaps)
             for name, watch in self._late.items():
                 self._acquit(name, watch)
         except Exception as error:  # noqa: BLE001 - a member may just be dying
@@ -123,10 +121,7 @@ class Observer:
 
     def _take_positions(self, gaps: int) -> None:
         for place, stored in self._client.get_map("grid_inference.positions").entry_set().result():
-            if len(stored) != _position.size:
-                self._positions_known = False  # the core keeps them in another way now
-                return
-            sequence, _, _, epoch, _, _ = _position.unpack(bytes(byte & 0xFF for byte in stored))
+            sequence, _, _, epoch = _position.unpack_from(stored)
             self._seen.append(PositionSeen(place, epoch, sequence, gaps))
 
     def owners(self) -> dict[str, Any]:
