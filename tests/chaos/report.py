@@ -15,7 +15,10 @@ STALE_S_MAX = 30.0
 """An older prediction may stand so long after a zombie's late write."""
 RSS_MB_MAX = 1024
 """A worker's memory, whatever comes."""
+TO_BE_SEEN = ("positions_seen", "topic_messages")
+"""Where the observer saw nothing it was blind, and what it did not find proves nothing."""
 SEEN = (
+    "topic_messages",
     "owner_overlap_s",
     "deposed_owners",
     "positions_regressed",
@@ -59,7 +62,7 @@ def report(stage: Stage, seed: int, counts: Mapping[str, int], verdicts: Mapping
         **measured(stage),
         **{name: seen[name] for name in SEEN},
         "mutant": stage.grid.mutant,
-        "trouble": stage.trouble,
+        "trouble": stage.trouble + [f"no {name} were seen" for name in TO_BE_SEEN if not seen[name]],
     }
     told["bounds_broken"] = broken(stage, told)
     told["failed"] = [name for name in MUST_BE_NONE if told[name]]
