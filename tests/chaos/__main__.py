@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mutant", default="", choices=["", *MUTANTS], help="the workers break this promise")
     parser.add_argument("--all-mutants", action="store_true", help="each mutant under the faults that expose it")
     parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=1.0, help="the writers' rates are multiplied by this")
     parser.add_argument("--load-rows", type=int, default=30_000, help="rows of a bulk load")
     parser.add_argument("--keep", action="store_true", help="leave the logs behind")
     given = parser.parse_args()
@@ -56,7 +57,8 @@ def arguments() -> argparse.Namespace:
 def run_once(given: argparse.Namespace, mutant: str) -> dict[str, Any]:
     """One run; a mutant without chosen faults gets those that expose it."""
     chosen = given.chosen or EXPOSING.get(mutant, ())
-    options = Options(given.seed, given.seconds, chosen, mutant, given.nodes, given.load_rows, keep=given.keep)
+    sizes = {"nodes": given.nodes, "load_rows": given.load_rows, "rate": given.rate}
+    options = Options(given.seed, given.seconds, chosen, mutant, keep=given.keep, **sizes)
     sys.stdout.write(f"seed {given.seed}{' ' + mutant if mutant else ''}: {', '.join(schedule(options))}\n")
     return run(options)
 

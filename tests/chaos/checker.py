@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 SCORE_TOLERANCE = 1e-12
+READINGS_LATE = 20
+"""So many readings later at most a gap shows that was declared before a position went back: ten seconds."""
 EXAMPLES_MAX = 12
 """So many findings of a sort are told one by one."""
 
@@ -168,12 +171,17 @@ class PositionSeen:
 
 
 def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
-    """Positions that went back under one owner though no gap had been declared: work would be done twice, or worse."""
-    last: dict[str, PositionSeen] = {}
-    found: list[tuple[PositionSeen, PositionSeen]] = []
+    """Positions that went back under one owner though no gap was declared: work would be done twice, or worse.
+
+    A worker tells of its gaps with its beat, so a gap may show some readings later than the position.
+    """
+    places: dict[str, list[PositionSeen]] = {}
     for one in seen:
-        before = last.get(one.place)
-        if before and one.epoch == before.epoch and one.sequence < before.sequence and one.gaps == before.gaps:
-            found.append((before, one))
-        last[one.place] = one
+        places.setdefault(one.place, []).append(one)
+    found: list[tuple[PositionSeen, PositionSeen]] = []
+    for some in places.values():
+        for i, (before, one) in enumerate(pairwise(some)):
+            back = one.epoch == before.epoch and one.sequence < before.sequence
+            if back and some[i + 1 : i + 1 + READINGS_LATE][-1].gaps == before.gaps:
+                found.append((before, one))
     return found

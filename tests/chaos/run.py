@@ -41,6 +41,8 @@ class Options:
     mutant: str = ""
     nodes: int = 3
     load_rows: int = 30_000
+    rate: float = 1.0
+    """The writers' rates are multiplied by this."""
     journal_capacity: int = JOURNAL_CAPACITY
     settings: dict[str, str] = field(default_factory=dict[str, str])
     """Environment of the workers."""
@@ -64,7 +66,7 @@ def run(options: Options) -> dict[str, Any]:
     stage = Stage(grid, random.Random(options.seed), options.load_rows)
     try:
         grid.start()
-        stage.open(options.seed)
+        stage.open(options.seed, options.rate)
         torment(stage, options)
         return judge(stage, options)
     finally:

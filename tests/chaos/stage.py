@@ -81,13 +81,13 @@ class Stage:
 
     # ---- before and after
 
-    def open(self, seed: int) -> None:
+    def open(self, seed: int, rate: float) -> None:
         """Deploy, and set writers and witnesses to work."""
         self._deploy()
         where = {"addresses": self.grid.addresses, "cluster": self.grid.cluster, "seed": seed}
         for index, (name, plan) in enumerate(WRITERS.items()):
             first = (index + 1) * KEYS_OF_A_WRITER
-            options = {**asdict(plan), "first": first, "log": str(self.log_of(name)), **where}
+            options = {**asdict(plan), "rate": plan.rate * rate, "first": first, "log": str(self.log_of(name)), **where}
             self.children[name] = Child("writers", errors=self.grid.worker_log, **options)
         probing = {"map": RECORDS, "first": PROBES_FIRST, "log": str(self.log_of("probes")), **where}
         self.children["probes"] = Child("probes", errors=self.grid.worker_log, **probing)

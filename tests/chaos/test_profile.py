@@ -10,9 +10,9 @@ SEED = 5
 FAULTS = ("worker_sigkill", "poison", "proxy_cut", "destroy")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_under_a_few_faults() -> None:
-    report = run(Options(SEED, faults=FAULTS, nodes=2))
+    report = run(Options(SEED, faults=FAULTS, nodes=2, rate=0.3))
     assert report["acknowledged"] > 0
     assert report["dead_letters"] > 0
     assert not set(report["failed"]) - {"bounds_broken"}, report
