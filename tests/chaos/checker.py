@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 SCORE_TOLERANCE = 1e-12
-READINGS_LATE = 20
-"""So many readings later at most a gap shows that was declared before a position went back: ten seconds."""
+GAP_READINGS = 20
+"""A gap that shows within so many readings, some ten seconds, explains why a position went back."""
 EXAMPLES_MAX = 12
 """So many findings of a sort are told one by one."""
 
@@ -173,7 +173,7 @@ class PositionSeen:
 def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
     """Positions that went back under one owner though no gap was declared: work would be done twice, or worse.
 
-    A worker tells of its gaps with its beat, so a gap may show some readings later than the position.
+    A gap may show some readings later, as workers tell of it with their beat, or some earlier, as reconciling takes time.
     """
     places: dict[str, list[PositionSeen]] = {}
     for one in seen:
@@ -182,6 +182,7 @@ def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, Positi
     for some in places.values():
         for i, (before, one) in enumerate(pairwise(some)):
             back = one.epoch == before.epoch and one.sequence < before.sequence
-            if back and some[i + 1 : i + 1 + READINGS_LATE][-1].gaps == before.gaps:
+            around = some[max(0, i - GAP_READINGS) : i + GAP_READINGS]
+            if back and around[0].gaps == around[-1].gaps:
                 found.append((before, one))
     return found

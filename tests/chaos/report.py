@@ -23,6 +23,7 @@ SEEN = (
     "deposed_owners",
     "positions_regressed",
     "positions_seen",
+    "regressed",
     "gaps",
     "repairs",
     "totals",

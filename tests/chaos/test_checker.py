@@ -152,6 +152,7 @@ def test_a_position_that_went_back() -> None:
     assert not regressions([*seen[:2], replace(seen[2], gaps=1)])
     assert not regressions([*seen[:2], replace(seen[2], epoch=2)])
     assert not regressions([*seen, PositionSeen("d/1", 1, 9, 1)]), "the gap was told of a beat later"
+    assert not regressions([replace(seen[0], sequence=9, gaps=-1), *seen]), "it took a while to reconcile"
 
 
 def test_a_late_write_stands_until_it_is_repaired() -> None:
