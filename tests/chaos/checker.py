@@ -173,7 +173,7 @@ class PositionSeen:
 def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
     """Positions that went back under one owner though no gap was declared: work would be done twice, or worse.
 
-    A gap may show some readings later, as workers tell of it with their beat, or some earlier, as reconciling takes time.
+    A gap may show some readings later, as workers tell of it with their beat, or earlier, as reconciling takes time.
     """
     places: dict[str, list[PositionSeen]] = {}
     for one in seen:
