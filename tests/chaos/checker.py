@@ -138,7 +138,7 @@ def _check_result(
     said = f"key {key}, sequence {record.seq}"
     if not scored and not refused:
         stale = prediction is not None or dead_letter is not None
-        verdict.add("stale" if stale else "lost", f"{said}: {prediction or dead_letter or 'no result'}")
+        verdict.add("stale" if stale else "lost", f"{said}: {prediction}, dead letter {dead_letter}")
     elif prediction is not None and dead_letter is not None:
         verdict.add("stale", f"{said}: a prediction and a dead letter stand side by side")
     elif refused and expected is not None:
