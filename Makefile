@@ -7,11 +7,13 @@ UV := $(shell command -v uv 2>/dev/null)
 # How long `make fuzz` runs, and its seed: a random one if none is given
 SECONDS ?= 600
 SEED ?=
+# The faults of `make chaos`, in this order; without any, the seed shuffles all of them
+FAULTS ?=
 # pytest's arguments, for example: make test T='tests/unit -x'
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz bench lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +48,9 @@ test-real: $(STAMP) ## tests against Docker, a JDK and other real systems
 
 fuzz: $(STAMP) ## hostile bytes for SECONDS=600 from SEED=n; the last line is JSON
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+chaos: $(STAMP) ## torment a grid under load from SEED=n, judge what stands in the end; the last line is JSON
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
 
 bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 	$(BIN)/python -m bench

@@ -1,0 +1,188 @@
+"""The judge: from the log of writes, the maps as they stand in the end and the model's own answers to a verdict.
+
+Pure functions over plain values. Nothing here knows the grid or the flow, and none of their code is used.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+SCORE_TOLERANCE = 1e-12
+GAP_READINGS = 20
+"""A gap that shows within so many readings, some ten seconds, explains why a position went back."""
+EXAMPLES_MAX = 12
+"""So many findings of a sort are told one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a key as its writer knows it."""
+
+    seq: int
+    form: int | None
+    """None: the key was removed."""
+    acknowledged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it stands in the feature map."""
+
+    seq: int
+    form: int
+    digest: int
+    genuine: bool = True
+    """Its values are those that its writer gave to this key and sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the model itself says of a record."""
+
+    score: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A prediction as it stands."""
+
+    digest: int
+    score: float
+    label: str | None
+
+
+Histories = dict[int, list[Write]]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found, by sort; a run is good if there is none."""
+
+    records: int = 0
+    predictions: int = 0
+    dead_letters: int = 0
+    found: Counter[str] = field(default_factory=Counter[str])
+    examples: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def add(self, sort: str, what: str) -> None:
+        """Note one finding."""
+        self.found[sort] += 1
+        some = self.examples.setdefault(sort, [])
+        if len(some) < EXAMPLES_MAX:
+            some.append(what)
+
+    @property
+    def good(self) -> bool:
+        """Nothing was found."""
+        return not self.found.total()
+
+
+def standing(writes: Sequence[Write]) -> list[Write]:
+    """Which writes of a key may stand in the end: the last acknowledged one, or an indeterminate one behind it."""
+    last = max((i for i, write in enumerate(writes) if write.acknowledged), default=-1)
+    allowed = list(writes[max(last, 0) :])
+    return allowed if last >= 0 else [Write(0, None, acknowledged=True), *allowed]
+
+
+def check(
+    histories: Histories,
+    records: Mapping[int, Stored],
+    predictions: Mapping[int, Predicted],
+    dead_letters: Mapping[int, int],
+    expected: Mapping[int, Expected],
+) -> Verdict:
+    """Judge one deployment; all arguments are by key, `dead_letters` are digests.
+
+    `expected` has no entry for a record that must be refused. Sorts of findings: `lost_write` (the feature map does not
+    hold what was acknowledged), `foreign` (it holds what nobody wrote), `lost` (a record without a result), `stale` (a
+    result of another value, or a second result beside the right one), `wrong` (not what the model says), `refused` (a
+    dead letter where a prediction should be) and `accepted` (the reverse), `orphan` (a result of a key that is gone),
+    `invented` (a result of a key that nobody wrote).
+    """
+    verdict = Verdict(len(records), len(predictions), len(dead_letters))
+    for key, writes in histories.items():
+        _check_record(verdict, key, standing(writes), records.get(key))
+    for key, record in records.items():
+        if key not in histories or not record.genuine:
+            verdict.add("foreign", f"key {key}: {record}")
+        _check_result(verdict, key, record, predictions.get(key), dead_letters.get(key), expected.get(key))
+    for sort, keys in (("prediction", predictions), ("dead letter", dead_letters)):
+        for key in keys:
+            if key not in records:
+                verdict.add("orphan" if key in histories else "invented", f"key {key}: a {sort} without a record")
+    return verdict
+
+
+def _check_record(verdict: Verdict, key: int, allowed: Sequence[Write], record: Stored | None) -> None:
+    if record is None:
+        if not any(write.form is None for write in allowed):
+            verdict.add("lost_write", f"key {key} is gone, sequence {allowed[0].seq} was acknowledged")
+    elif not any((write.seq, write.form) == (record.seq, record.form) for write in allowed):
+        verdict.add("lost_write", f"key {key} has sequence {record.seq}, {allowed[0].seq} was acknowledged")
+
+
+def _check_result(
+    verdict: Verdict,
+    key: int,
+    record: Stored,
+    prediction: Predicted | None,
+    dead_letter: int | None,
+    expected: Expected | None,
+) -> None:
+    scored = prediction is not None and prediction.digest == record.digest
+    refused = dead_letter == record.digest
+    said = f"key {key}, sequence {record.seq}"
+    if not scored and not refused:
+        stale = prediction is not None or dead_letter is not None
+        verdict.add("stale" if stale else "lost", f"{said}: {prediction}, dead letter {dead_letter}")
+    elif prediction is not None and dead_letter is not None:
+        verdict.add("stale", f"{said}: a prediction and a dead letter stand side by side")
+    elif refused and expected is not None:
+        verdict.add("refused", f"{said}: a dead letter where the model says {expected}")
+    elif scored and expected is None:
+        verdict.add("accepted", f"{said}: {prediction} of a record that must be refused")
+    elif scored and prediction and expected and not _agree(prediction, expected):
+        verdict.add("wrong", f"{said}: {prediction}, the model says {expected}")
+
+
+def _agree(prediction: Predicted, expected: Expected) -> bool:
+    return abs(prediction.score - expected.score) <= SCORE_TOLERANCE and prediction.label == expected.label
+
+
+def duplicates(digests: Iterable[int]) -> int:
+    """How many messages of a topic had been sent before: each value is written once, so its digest is its name."""
+    return sum(times - 1 for times in Counter(digests).values())
+
+
+@dataclass(frozen=True, slots=True)
+class PositionSeen:
+    """A stored position as it was read one time; the list of them is in the order of reading."""
+
+    place: str
+    """Deployment and partition."""
+    epoch: int
+    sequence: int
+    gaps: int
+    """Gaps that had been declared anywhere by then."""
+
+
+def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
+    """Positions that went back under one owner though no gap was declared: work would be done twice, or worse.
+
+    A gap may show some readings later, as workers tell of it with their beat, or earlier, as reconciling takes time.
+    """
+    places: dict[str, list[PositionSeen]] = {}
+    for one in seen:
+        places.setdefault(one.place, []).append(one)
+    found: list[tuple[PositionSeen, PositionSeen]] = []
+    for some in places.values():
+        for i, (before, one) in enumerate(pairwise(some)):
+            back = one.epoch == before.epoch and one.sequence < before.sequence
+            around = some[max(0, i - GAP_READINGS) : i + GAP_READINGS]
+            if back and around[0].gaps == around[-1].gaps:
+                found.append((before, one))
+    return found

@@ -1,0 +1,100 @@
+"""Mutants: workers that break one promise on purpose, to show that the judge or the counters notice.
+
+Each is put into the chaos worker before it starts. Where a mutant can sit at the wire it does, so that it outlives
+changes of the flow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from grid_inference.flow import write
+from grid_inference.flow.deployment import RunningDeployment
+from grid_inference.flow.events import Events
+from grid_inference.grid.link import Link
+from grid_inference.wire import frames
+from tests.chaos.failpoints import point_of
+
+LATE_S = 1.5
+"""How much later than acknowledged a prediction is written by the first mutant: more than a position's timer takes."""
+
+
+def checkpoint_before_write() -> None:
+    """Predictions count as written before they are sent: positions pass what is not there yet."""
+    post = Link.post
+
+    def posting(
+        link: Link, payload: bytearray, partition: int, on_answer: Callable[..., None], *rest: Any, **more: Any
+    ):
+        if point_of(payload)[0] != "write":
+            return post(link, payload, partition, on_answer, *rest, **more)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(on_answer, frames.Message(b""))
+        loop.call_later(LATE_S, lambda: post(link, payload, partition, lambda _: None))
+        return Unsent()
+
+    Link.post = posting  # type: ignore[method-assign]
+
+
+class Unsent:
+    """Stands in for a request that was not sent yet."""
+
+    def forget(self) -> None:
+        """It is sent all the same."""
+
+
+def no_witness() -> None:
+    """All journal items look alike: another incarnation of a journal is not noticed."""
+    Events.witnesses = lambda _, rows: np.zeros(len(rows), np.int64)  # type: ignore[method-assign]
+
+
+def no_lease_check() -> None:
+    """Before a write nobody looks whether the lease is still ours."""
+    leases = class_of("Leases", "grid_inference.grid.leases", "grid_inference.grid.topology")
+    leases.expired = property(lambda _: False)
+    leases.holds = lambda _, partitions: np.ones(partitions.size, np.bool_)
+    leases.allows = lambda *_: True
+
+
+def no_reconcile_after_takeover() -> None:
+    """What a dead worker or member may have left behind is not looked for."""
+    RunningDeployment.doubt = lambda *_, **__: None
+
+
+def class_of(name: str, *modules: str) -> Any:
+    """A class, from the first of the modules that there is."""
+    found = next(module for module in modules if importlib.util.find_spec(module))
+    return getattr(importlib.import_module(found), name)
+
+
+def dead_letters_without_digest() -> None:
+    """A dead letter does not say which value it stands for."""
+    encode = write.encode_dead_letters
+
+    def encode_without(dead: Any, *rest: Any) -> Any:
+        return encode(dataclasses.replace(dead, digests=np.zeros_like(dead.digests)), *rest)
+
+    write.encode_dead_letters = encode_without
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "checkpoint-before-write": checkpoint_before_write,
+    "no-witness": no_witness,
+    "no-lease-check": no_lease_check,
+    "no-reconcile-after-takeover": no_reconcile_after_takeover,
+    "dead-letters-without-digest": dead_letters_without_digest,
+}
+EXPOSING = {
+    "checkpoint-before-write": ("worker_sigterm", "worker_sigkill", "worker_sigterm"),
+    "no-witness": ("destroy_unseen", "destroy_unseen"),
+    "no-lease-check": ("zombie_long",),
+    "no-reconcile-after-takeover": ("zombie", "zombie"),
+    "dead-letters-without-digest": ("poison",),
+}
+"""The faults under which each of them shows."""

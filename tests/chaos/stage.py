@@ -1,0 +1,198 @@
+"""The stage of a run: the grid, its writers and witnesses, and the measuring of what each fault did."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grid_inference as gi
+from grid_inference.grid.member import PARTITIONS
+from tests.chaos.child import Child
+from tests.chaos.grid import Grid, Node, NotInTimeError, until
+from tests.chaos.model import trained
+from tests.chaos.workload import CONNECT_TIMEOUT_S, DEPLOYMENTS, FEATURES, RECORDS, VOLATILE
+
+KEYS_OF_A_WRITER = 1_000_000
+"""The writers' ranges of keys begin so far apart."""
+PROBES_FIRST = 9_000_000
+RECOVERY_S_MAX = 90.0
+"""Longer than this nobody waits for records to flow again: then they never do."""
+READY_S_MAX = 180.0
+"""Processes start slowly on a machine that does other work; nothing is measured meanwhile."""
+GAP_S_MAX = 40.0
+"""A gap must be declared within this time."""
+LOOK_S = 0.15
+REPAIR_S_MAX = 35.0
+
+
+@dataclass(slots=True)
+class Recovery:
+    """How long records did not flow, by one fault."""
+
+    fault: str
+    seconds: float
+    bound_s: float
+
+    @property
+    def broken(self) -> bool:
+        """Whether it took longer than it may."""
+        return self.seconds > self.bound_s
+
+
+@dataclass(slots=True)
+class WriterPlan:
+    """One writer."""
+
+    kind: str
+    map: str
+    keys: int
+    rate: float
+
+
+WRITERS = {
+    "first": WriterPlan("stock", RECORDS, 3000, 450),
+    "second": WriterPlan("stock", RECORDS, 3000, 450),
+    "bulk": WriterPlan("bulk", RECORDS, 8000, 1200),
+    "volatile": WriterPlan("stock", VOLATILE, 1500, 200),
+}
+
+
+@dataclass(slots=True)
+class Stage:
+    """Everything that a fault may reach, and what was measured."""
+
+    grid: Grid
+    random: random.Random
+    load_rows: int
+    children: dict[str, Child] = field(default_factory=dict[str, Child])
+    fired: Counter[str] = field(default_factory=Counter[str])
+    recoveries: list[Recovery] = field(default_factory=list[Recovery])
+    gaps_undetected: int = 0
+    fault: str = ""
+    bound_s: float = 0.0
+    trouble: list[str] = field(default_factory=list[str])
+    """What went wrong beside the promises: a harness that can't say what it should proves nothing."""
+
+    # ---- before and after
+
+    def open(self, seed: int, rate: float) -> None:
+        """Deploy, and set writers and witnesses to work."""
+        self._deploy()
+        where = {"addresses": self.grid.addresses, "cluster": self.grid.cluster, "seed": seed}
+        for index, (name, plan) in enumerate(WRITERS.items()):
+            first = (index + 1) * KEYS_OF_A_WRITER
+            options = {**asdict(plan), "rate": plan.rate * rate, "first": first, "log": str(self.log_of(name)), **where}
+            self.children[name] = Child("writers", errors=self.grid.worker_log, **options)
+        probing = {"map": RECORDS, "first": PROBES_FIRST, "log": str(self.log_of("probes")), **where}
+        self.children["probes"] = Child("probes", errors=self.grid.worker_log, **probing)
+        self.children["observer"] = Child("observer", errors=self.grid.worker_log, **where)
+        for child in self.children.values():
+            child.wait_until_ready()
+
+    def _deploy(self) -> None:
+        address, model = self.grid.living[0].address, trained()
+        with gi.connect(address, cluster_name=self.grid.cluster, connect_timeout_s=CONNECT_TIMEOUT_S) as grid:
+            grid.wait_for_workers(len(self.grid.nodes) * self.grid.workers_per_node)
+            for name in DEPLOYMENTS:
+                grid.deploy(name, model, features=name, columns=FEATURES)
+            until(lambda: all(one.owned == PARTITIONS for one in grid.status().deployments), "ownership", READY_S_MAX)
+
+    def finish_writing(self) -> dict[str, int]:
+        """End all writes; what was acknowledged, and what is not known."""
+        counts = Counter[str]()
+        for name in (*WRITERS, "probes"):
+            said = self.children[name].ask("finish" if name == "probes" else "pause")
+            counts.update({sort: said[sort] for sort in ("acknowledged", "indeterminate")})
+        return dict(counts)
+
+    def close(self) -> None:
+        """End the processes that were started here."""
+        for child in self.children.values():
+            child.stop()
+
+    def log_of(self, name: str) -> Path:
+        """A writer's log."""
+        return self.grid.folder / f"{name}.log"
+
+    # ---- for faults
+
+    def tell(self, name: str, command: str, **values: Any) -> dict[str, Any]:
+        """Ask a writer or witness."""
+        return self.children[name].ask(command, **values)
+
+    def recover(self, at_s: float, bound_s: float | None = None) -> None:
+        """Wait until each partition has the prediction of a value written since a moment; note how long that took."""
+        limit_s, said = time.monotonic() + RECOVERY_S_MAX, dict[str, Any]()
+        while time.monotonic() < limit_s:
+            said = self.tell("probes", "since", at_s=at_s)
+            if not said["missing"]:
+                break
+            time.sleep(LOOK_S)
+        seconds = float("inf") if said["missing"] else said["recovery_s"]
+        one = Recovery(self.fault, seconds, self.bound_s if bound_s is None else bound_s)
+        self.recoveries.append(one)
+        missing = f", still missing {said['missing']}" if said["missing"] else ""
+        say(f"    flows again after {seconds:.1f} s{missing}{' (BOUND BROKEN)' if one.broken else ''}")
+
+    def gaps(self, deployment: str, causes: Collection[str]) -> int:
+        """Gaps of a deployment that were declared so far, of these causes."""
+        declared = self.tell("observer", "gaps")["gaps"].get(deployment, {})
+        return sum(count for cause, count in declared.items() if cause in causes)
+
+    def expect_gap(self, deployment: str, causes: Collection[str], before: int) -> None:
+        """What just happened has torn a journal: workers must declare it."""
+        try:
+            until(lambda: self.gaps(deployment, causes) > before, "a declared gap", GAP_S_MAX, LOOK_S)
+        except NotInTimeError:
+            self.gaps_undetected += 1
+            say("    NO GAP DECLARED")
+
+    def pause_writers(self) -> None:
+        """Only probes are written for a while."""
+        for name in WRITERS:
+            self.tell(name, "pause")
+
+    def resume_writers(self) -> None:
+        """All write again."""
+        for name in WRITERS:
+            self.tell(name, "resume")
+
+    def await_repairs(self) -> None:
+        """Give late writes the time in which they must be repaired; the report says how long they stood."""
+        try:
+            until(
+                lambda: not self.tell("observer", "standing")["count"], "the repair of late writes", REPAIR_S_MAX, 0.5
+            )
+        except NotInTimeError as error:
+            say("\n".join([f"    {error}", *(f"      {one}" for one in self.tell("observer", "suspects")["told"])]))
+
+    def running(self) -> list[tuple[Node, int]]:
+        """Each worker that runs, with its node."""
+        return [(node, process_id) for node in self.grid.living for process_id in node.pids]
+
+    def some_worker(self) -> tuple[Node, int]:
+        """One of the workers; waits for one to be there."""
+        self.wait_for_workers()
+        return self.random.choice(self.running())
+
+    def wait_for_workers(self) -> None:
+        """Wait until every living node has its workers again, and each of them owns partitions."""
+
+        def back() -> bool:
+            owners = set(self.tell("observer", "owners")["pids"])
+            wanted = self.grid.workers_per_node
+            return all(len(n.pids) == wanted and owners.issuperset(n.pids) for n in self.grid.living)
+
+        until(back, "the return of all workers", READY_S_MAX, LOOK_S)
+
+
+def say(text: str) -> None:
+    """Tell whoever watches; the last line of the output is the report alone."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

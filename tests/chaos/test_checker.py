@@ -1,0 +1,210 @@
+"""The judge is judged: each sort of damage is planted into a good end, and must be found."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grid_inference.wire import digest as described
+from tests.chaos.checker import (
+    Expected,
+    Histories,
+    PositionSeen,
+    Predicted,
+    Stored,
+    Write,
+    check,
+    duplicates,
+    regressions,
+    standing,
+)
+from tests.chaos.digest import digest_of
+from tests.chaos.log import WriteLog, histories, read_log
+from tests.chaos.watch import LateWrites
+from tests.chaos.workload import Form
+
+VECTORS = re.findall(r"^ {4}(\(nothing\)|[0-9a-f]+) +(-?\d+)$", described.__doc__ or "", re.MULTILINE)
+KEYS = range(10)
+POISON = 9
+
+
+class End:
+    """A good end: ten keys of two writes each, the last one refused; key 7 was removed."""
+
+    def __init__(self) -> None:
+        self.histories: Histories = {
+            key: [Write(1, Form.PLAIN, acknowledged=True), Write(2, Form.PLAIN, acknowledged=True)] for key in KEYS
+        }
+        self.histories[7].append(Write(3, None, acknowledged=True))
+        self.histories[POISON][1] = Write(2, Form.NAN, acknowledged=True)
+        self.records = {key: Stored(2, Form.PLAIN, 100 + key) for key in KEYS if key != 7}
+        self.records[POISON] = Stored(2, Form.NAN, 100 + POISON)
+        good = [key for key in self.records if key != POISON]
+        self.expected = {key: Expected(key / 10, "high") for key in good}
+        self.predictions = {key: Predicted(100 + key, key / 10, "high") for key in good}
+        self.dead_letters = {POISON: 100 + POISON}
+
+    def found(self) -> dict[str, int]:
+        return dict(check(self.histories, self.records, self.predictions, self.dead_letters, self.expected).found)
+
+
+@pytest.fixture
+def end() -> End:
+    return End()
+
+
+def test_a_good_end_is_good(end: End) -> None:
+    assert end.found() == {}
+
+
+def test_a_lost_prediction(end: End) -> None:
+    del end.predictions[3]
+    assert end.found() == {"lost": 1}
+
+
+def test_a_lost_dead_letter(end: End) -> None:
+    end.dead_letters.clear()
+    assert end.found() == {"lost": 1}
+
+
+def test_a_stale_prediction(end: End) -> None:
+    end.predictions[3] = replace(end.predictions[3], digest=5)
+    assert end.found() == {"stale": 1}
+
+
+def test_a_stale_dead_letter(end: End) -> None:
+    end.dead_letters[POISON] = 5
+    assert end.found() == {"stale": 1}
+
+
+def test_a_dead_letter_left_beside_its_successor(end: End) -> None:
+    end.dead_letters[3] = 5
+    assert end.found() == {"stale": 1}
+
+
+def test_an_orphan(end: End) -> None:
+    end.predictions[7] = Predicted(107, 0.7, "high")
+    end.dead_letters[7] = 107
+    assert end.found() == {"orphan": 2}
+
+
+def test_an_invented_prediction(end: End) -> None:
+    end.predictions[11] = Predicted(111, 0.7, "high")
+    assert end.found() == {"invented": 1}
+
+
+@pytest.mark.parametrize("change", [{"score": 0.3 + 1e-11}, {"label": "low"}, {"label": None}, {"score": float("nan")}])
+def test_a_wrong_prediction(end: End, change: dict[str, float | str | None]) -> None:
+    end.predictions[3] = replace(end.predictions[3], **change)
+    assert end.found() == {"wrong": 1}
+
+
+def test_a_score_within_the_tolerance(end: End) -> None:
+    end.predictions[3] = replace(end.predictions[3], score=0.3 + 1e-13)
+    assert end.found() == {}
+
+
+def test_a_good_record_that_was_refused_and_a_bad_one_that_was_scored(end: End) -> None:
+    end.dead_letters = {3: 103}
+    del end.predictions[3]
+    end.predictions[POISON] = Predicted(100 + POISON, 0.5, "high")
+    assert end.found() == {"refused": 1, "accepted": 1}
+
+
+def test_an_acknowledged_write_that_is_gone_or_older(end: End) -> None:
+    del end.records[3], end.predictions[3]
+    end.records[4] = replace(end.records[4], seq=1)
+    assert end.found() == {"lost_write": 2}
+
+
+def test_a_record_that_nobody_wrote(end: End) -> None:
+    end.records[3] = replace(end.records[3], genuine=False)
+    assert end.found() == {"foreign": 1}
+
+
+def test_indeterminate_writes_may_stand_or_not(end: End) -> None:
+    end.histories[3].append(Write(3, Form.PLAIN, acknowledged=False))
+    assert end.found() == {}
+    end.records[3] = replace(end.records[3], seq=3)
+    assert end.found() == {}
+    end.histories[3].append(Write(4, Form.PLAIN, acknowledged=True))
+    assert end.found() == {"lost_write": 1}
+
+
+def test_a_key_of_which_nothing_was_acknowledged_may_be_absent() -> None:
+    unsure = Write(1, Form.PLAIN, acknowledged=False)
+    assert {write.form for write in standing([unsure])} == {None, Form.PLAIN}
+    assert standing([unsure, replace(unsure, seq=2, acknowledged=True)])[0].seq == 2
+
+
+def test_duplicates_on_a_topic() -> None:
+    assert duplicates([1, 2, 3]) == 0
+    assert duplicates([1, 2, 1, 3, 1]) == 2
+
+
+def test_a_position_that_went_back() -> None:
+    seen = [PositionSeen("d/1", 1, 10, 0), PositionSeen("d/2", 1, 5, 0), PositionSeen("d/1", 1, 8, 0)]
+    assert regressions(seen) == [(seen[0], seen[2])]
+    assert not regressions([*seen[:2], replace(seen[2], gaps=1)])
+    assert not regressions([*seen[:2], replace(seen[2], epoch=2)])
+    assert not regressions([*seen, PositionSeen("d/1", 1, 9, 1)]), "the gap was told of a beat later"
+    assert not regressions([replace(seen[0], sequence=9, gaps=-1), *seen]), "it took a while to reconcile"
+
+
+def test_a_late_write_stands_until_it_is_repaired() -> None:
+    watch = LateWrites()
+    watch.written(1, b"k", 1, 11, 0.0)
+    watch.written(1, b"k", 2, 12, 10.0)
+    assert (watch.late, watch.until(11.0)) == (0, 0.0)
+    watch.written(1, b"k", 1, 11, 13.0)
+    assert (watch.late, watch.overlap_s_max, watch.until(15.0)) == (1, 3.0, 2.0)
+    watch.written(1, b"k", 2, 12, 17.0)
+    assert watch.until(99.0) == 4.0
+
+
+def test_a_late_write_of_the_newest_value_is_acquitted() -> None:
+    watch = LateWrites()
+    watch.written(1, b"k", 2, 12, 10.0)
+    watch.written(1, b"k", 1, 13, 13.0)
+    watch.acquit(b"k", 11)
+    assert watch.suspects() == {b"k": 13}
+    watch.acquit(b"k", 13)
+    assert (watch.standing, watch.until(99.0)) == (0, 0.0)
+
+
+def test_an_owner_that_was_replaced_must_not_have_the_last_word() -> None:
+    watch = LateWrites()
+    watch.written(1, b"k", 2, 12, 10.0)
+    assert watch.deposed() == []
+    watch.written(1, b"other", 1, 13, 11.0)
+    assert watch.deposed() == [1]
+    watch.written(1, b"k", 3, 14, 12.0)
+    assert watch.deposed() == []
+
+
+def test_a_late_write_of_the_same_value_leaves_nothing_older() -> None:
+    watch = LateWrites()
+    watch.written(1, b"k", 2, 12, 10.0)
+    watch.written(1, b"k", 1, 12, 13.0)
+    assert (watch.late, watch.until(99.0)) == (1, 0.0)
+
+
+@pytest.mark.parametrize(("payload", "expected"), VECTORS)
+def test_the_digest_is_the_one_described(payload: str, expected: str) -> None:
+    assert digest_of(bytes(8) + bytes.fromhex("" if payload == "(nothing)" else payload)) == int(expected)
+
+
+def test_the_log_keeps_order_and_clears(tmp_path) -> None:
+    with closing(WriteLog(tmp_path / "log")) as log:
+        log.append(np.array([1, 2]), [1, 1], [Form.PLAIN, Form.PLAIN], [1, 0])
+        log.append([-1], [2], Form.CLEARED, 1)
+        log.append([1], [3], Form.REMOVED, 0)
+    assert log.counts == [2, 2]
+    assert histories([read_log(tmp_path / "log")]) == {
+        1: [Write(1, 0, acknowledged=True), Write(2, None, acknowledged=True), Write(3, None, acknowledged=False)],
+        2: [Write(1, 0, acknowledged=False), Write(2, None, acknowledged=True)],
+    }
