@@ -28,8 +28,8 @@ class Turn:
     """Partition → member, as last seen."""
     claims: dict[int, Claim] = field(default_factory=dict[int, Claim])
     """How each held partition was taken."""
-    late: dict[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
-    """Late writes that each worker has told of."""
+    late: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    """Late writes of each worker to each partition that were seen to here."""
 
     def moved_by_loss(self) -> set[int]:
         """Partitions that have another owner since the last turn because their member is lost."""
@@ -42,12 +42,17 @@ class Turn:
         return {worker for worker in beating if not is_gone(workers[worker])}
 
     def written_late(self, workers: Mapping[str, Mapping[str, Any]]) -> set[int]:
-        """Partitions to which a worker has written, as it says now, after it had lost them."""
+        """Partitions held here to which a worker, perhaps this one, has written after it had lost them.
+
+        Each late write is told once to every owner that the partition has: also to one that takes it on later.
+        """
         found = set[int]()
         for worker, said in workers.items():
-            late, known = said.get("late", {}), self.late.get(worker, {})
-            found |= {int(partition) for partition, count in late.items() if count > known.get(partition, 0)}
-            self.late[worker] = late
+            for partition, count in said.get("late", {}).items():
+                place = (worker, int(partition))
+                if self.leases.epochs[place[1]] and count > self.late.get(place, 0):
+                    found.add(place[1])
+                    self.late[place] = count
         return found
 
     async def give_back(self, partitions: list[int]) -> None:
@@ -58,6 +63,6 @@ class Turn:
 
     async def bury(self, workers: set[str]) -> None:
         """Remove the entries of workers that are no more; one that wakes up after all writes its entry anew."""
+        self.late = {place: count for place, count in self.late.items() if place[0] not in workers}
         for worker in workers:
-            self.late.pop(worker, None)
             await GridMap(self.link, WORKERS_MAP).delete(encode_keys([worker])[0])

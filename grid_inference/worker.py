@@ -133,9 +133,11 @@ class Worker:
         await deployments.follow()
         turn.claims |= await leases.claim(sorted(mine - set(leases.held)), living)
         await deployments.own({partition: turn.claims[partition] for partition in leases.held})
-        turn.claims = {partition: replace(claim, taken_over=False) for partition, claim in turn.claims.items()}
+        turn.claims = {
+            partition: replace(claim, taken_over=False, late_s=0.0) for partition, claim in turn.claims.items()
+        }
         deployments.doubt(lost & mine, "member lost")
-        deployments.doubt(turn.written_late(workers) & mine, "late write")
+        deployments.doubt(turn.written_late(workers), "late write")
         await turn.bury(set(workers) - living - {self.id})
 
     def _said(self, turn: Turn) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions
-from grid_inference.flow.proof import LATE_WRITE_S, Proof
+from grid_inference.flow.proof import Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.flow.score import Scorer
@@ -103,7 +103,7 @@ class RunningDeployment:
 
         Each goes on from its stored position, or else begins with a reconcile. A position that another version reached
         counts only where existing records are not to be scored. What was taken over from a holder that is dead is
-        compared as well, at once and again when nothing of that one can arrive any more.
+        compared as well, at once and again when nothing of that one can arrive any more, by whoever owns it then.
         """
         epochs = {partition: claim.epoch for partition, claim in claims.items() if partition not in self.reader.feeds}
         listening = self.deployed.config.trigger == "listener"  # there are no positions then
@@ -123,7 +123,8 @@ class RunningDeployment:
             self.reader.own(partition, epoch, position)
             if claims[partition].taken_over:
                 self.doubt(partition, "taken over")
-                self.doubt(partition, "late write", LATE_WRITE_S)
+            if claims[partition].late_s:
+                self.doubt(partition, "late write", claims[partition].late_s)
         await self.positions.flush(self._leases.allows)
 
     def doubt(self, partition: int, cause: str, after_s: float = 0.0) -> None:

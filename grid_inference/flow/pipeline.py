@@ -7,16 +7,19 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.errors import GridInferenceError
+from grid_inference.errors import GridInferenceError, LeaseExpiredError
 from grid_inference.flow.feeds import Arrivals, Feeds
 from grid_inference.flow.positions import Positions
-from grid_inference.flow.score import Scorer
+from grid_inference.flow.score import Outcome, Scorer
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Leases
 
 __all__ = ["Pipeline"]
 
 _log = logging.getLogger(__name__)
+
+DOUBT_S_MAX = 10.0
+"""How long a scored batch waits until it is known whose its partitions are."""
 
 
 class Pipeline:
@@ -43,7 +46,7 @@ class Pipeline:
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
             try:
                 outcome = await self.scorer.score(arrivals, self.epochs)  # predictions, dead letters, removals
-                await self.writer.write(outcome)  # one PutAll a partition, acknowledged, lease still ours
+                await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
             except GridInferenceError as error:
                 _log.warning("a batch of %d records was not written, it is scored again: %s", len(arrivals), error)
                 await self.reader.retry(arrivals, "failed write")
@@ -54,6 +57,15 @@ class Pipeline:
             else:
                 self.advance(arrivals)
                 self.reader.resume(arrivals)  # only now is more asked for: backpressure
+
+    async def write(self, outcome: Outcome, arrivals: Arrivals) -> None:
+        """Write a batch; one that a doubt about the leases has held up is written when they are found to be ours."""
+        try:
+            await self.writer.write(outcome)
+        except LeaseExpiredError:
+            if not await self.leases.regained({feed.partition: feed.epoch for feed in arrivals.feeds}, DOUBT_S_MAX):
+                raise
+            await self.writer.write(outcome)
 
     def epochs(self, partitions: NDArray[np.int32]) -> NDArray[np.int64]:
         """Under which epoch of ownership each row is scored."""

@@ -21,16 +21,14 @@ from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds
 from grid_inference.flow.positions import Positions
 from grid_inference.flow.reconcile import Reconciler
+from grid_inference.grid.leases import LATE_WRITE_S
 from grid_inference.grid.topology import now_s
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["LATE_WRITE_S", "Proof"]
+__all__ = ["Proof"]
 
 _log = logging.getLogger(__name__)
 
-LATE_WRITE_S = 20.0
-"""What a worker that was taken for dead had sent before has arrived after this time, or never will: a member gives a
-call up after 15 s (`hazelcast.operation.call.timeout.millis`), a connection that is silent for 10 s is closed."""
 RECORDS_PER_S = 25_000
 """So many records are compared without a doubt on an average: about a twentieth of a core, here and in the members."""
 PAUSE_S = 0.25

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,10 @@ __all__ = ["LEASES_MAP", "TRUSTED_SHARE", "Claim", "Leases"]
 
 LEASES_MAP = "grid_inference.leases"
 NOBODY = ""
-VALID_POLL_S = 0.01
+LATE_WRITE_S = 20.0
+"""What a worker that was taken for dead had sent before has arrived after this time, or never will: a member gives a
+call up after 15 s (`hazelcast.operation.call.timeout.millis`), a connection that is silent for 10 s is closed."""
+POLL_S = 0.01
 TRUSTED_SHARE = 0.8
 """A holder trusts its lease for this share of the time after which others take it over."""
 
@@ -36,7 +40,9 @@ class Claim:
 
     epoch: int
     taken_over: bool
-    """Whether a holder had to be taken for dead: what it had sent may still arrive."""
+    """Whether a holder had to be taken for dead."""
+    late_s: float = 0.0
+    """For how long what a dead holder had sent may still arrive; it goes along when the partition is handed on."""
 
 
 class Leases:
@@ -56,6 +62,8 @@ class Leases:
         """Batches by partition that were acknowledged while it was not known whether the lease was still ours."""
         self.late: Counter[int] = Counter()
         """Batches by partition that were acknowledged when the lease was somebody else's already."""
+        self._late_until_s: dict[int, float] = {}
+        """Until when what a former holder had sent may still arrive."""
 
     # ---- time
 
@@ -72,12 +80,12 @@ class Leases:
 
     async def valid(self, timeout_s: float) -> bool:
         """Wait for a beat; returns whether one came in time."""
-        deadline = now_s() + timeout_s
-        while now_s() >= self._valid_until_s:
-            if now_s() > deadline:
-                return False
-            await asyncio.sleep(VALID_POLL_S)
-        return True
+        return await _within(timeout_s, lambda: now_s() < self._valid_until_s)
+
+    async def regained(self, epochs: dict[int, int], timeout_s: float) -> bool:
+        """Wait until it is known whose these leases are; returns whether all of them are ours as they were."""
+        known = await _within(timeout_s, lambda: not self.expired)
+        return known and all(self.epochs[partition] == epoch for partition, epoch in epochs.items())
 
     @property
     def held(self) -> list[int]:
@@ -116,6 +124,7 @@ class Leases:
         for partition, claim in zip(partitions, await asyncio.gather(*tries), strict=True):
             if claim:
                 self.epochs[partition] = claim.epoch
+                self._late_until_s[partition] = now_s() + claim.late_s
                 taken[partition] = claim
         return taken
 
@@ -130,15 +139,20 @@ class Leases:
         epoch = int(lease["epoch"]) + 1
         if not await self._map.replace_if_same(key, before, self._value(self._worker, epoch)):
             return None
-        return Claim(epoch, taken_over=lease["worker"] != NOBODY)
+        if lease["worker"] == NOBODY:
+            return Claim(epoch, taken_over=False, late_s=float(lease.get("late_s", 0.0)))
+        return Claim(epoch, taken_over=True, late_s=LATE_WRITE_S)
 
     async def release(self, partitions: list[int]) -> None:
         """Give partitions back; whoever is assigned may take them at once."""
         gone = [(partition, int(self.epochs[partition])) for partition in partitions if self.epochs[partition]]
         self.epochs[partitions] = 0
+        now = now_s()
         mine = [
             self._map.replace_if_same(
-                self._key(partition), self._value(self._worker, epoch), self._value(NOBODY, epoch)
+                self._key(partition),
+                self._value(self._worker, epoch),
+                self._value(NOBODY, epoch, self._late_until_s.get(partition, now) - now),
             )
             for partition, epoch in gone
         ]
@@ -169,5 +183,16 @@ class Leases:
         return guard_key(f"lease/{partition}", partition, self._link.partition_count)
 
     @staticmethod
-    def _value(worker: str, epoch: int) -> bytes:
-        return encode_json({"epoch": epoch, "worker": worker})
+    def _value(worker: str, epoch: int, late_s: float = 0.0) -> bytes:
+        late = {"late_s": round(late_s, 1)} if late_s > 0 else {}
+        return encode_json({"epoch": epoch, "worker": worker, **late})
+
+
+async def _within(timeout_s: float, condition: Callable[[], bool]) -> bool:
+    """Wait for what another thread or a turn brings about; returns whether it came in time."""
+    deadline = now_s() + timeout_s
+    while not condition():
+        if now_s() > deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True

@@ -9,7 +9,7 @@ import pytest
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import LeaseExpiredError
-from grid_inference.grid.leases import Claim, Leases
+from grid_inference.grid.leases import LATE_WRITE_S, Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.member import Member
@@ -50,7 +50,13 @@ def test_one_owner_at_a_time_and_each_change_counts_up(member: Member) -> None:
         assert await b.claim([0, 1], {"one-a", "one-b"}) == {0: Claim(2, False)}
         assert (a.held, b.held) == ([1], [0])
         # A holder that is dead is taken over from, which is said.
-        assert await b.claim([1], {"one-b"}) == {1: Claim(2, True)}
+        assert await b.claim([1], {"one-b"}) == {1: Claim(2, True, LATE_WRITE_S)}
+        # And until nothing late can arrive any more it goes along with the partition.
+        await b.release([0, 1])
+        assert await a.claim([0], {"one-a", "one-b"}) == {0: Claim(3, False)}
+        [claim] = (await a.claim([1], {"one-a", "one-b"})).values()
+        assert (claim.epoch, claim.taken_over) == (3, False)
+        assert LATE_WRITE_S - 10 < claim.late_s <= LATE_WRITE_S
 
     on_a_link(member, go)
 
