@@ -241,6 +241,8 @@ class WorkerConfig:
     """How often reading positions are stored in the grid; after a crash at most so much is scored again."""
     lanes: int = 2
     """How many batches are under way at once: while one is scored, the other is read or written."""
+    score_timeout_s: float = 10.0
+    """A model whose call takes longer hangs: its worker ends, the culprit is found in a process of its own."""
     lease_ttl_s: float = 3.0
     """A worker that has not renewed its partitions' leases for so long loses them."""
     proof_interval_s: float = 60.0
