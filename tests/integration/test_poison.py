@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import uuid
 from collections.abc import Iterator
@@ -71,8 +72,13 @@ def poison(grid: gi.Grid, names: Names, key: int, mark: float) -> Any:
 def trials(grid: gi.Grid) -> list[int]:
     """Processes that score what is suspect."""
     assert grid.workers
-    children = [child for pid in grid.workers.pids for child in psutil.Process(pid).children()]
-    return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found: list[int] = []
+    for pid in grid.workers.pids:
+        with contextlib.suppress(psutil.Error):  # one that ends meanwhile is none
+            found += [
+                child.pid for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())
+            ]
+    return found
 
 
 def test_a_record_that_kills_workers_becomes_a_dead_letter(
