@@ -1,8 +1,7 @@
 """Settings as frozen dataclasses: what a deployment is, where the grid is, how a worker behaves.
 
-Each field is described under its line, and here only: the documentation is made from these texts. Values come from
-the defaults, then a TOML file, then the environment, then flags; the later one wins. What can't be right is refused
-with the key, the value, what is allowed, and the file.
+Each field is described under its line: the documentation is made from these texts. Values come from the defaults, a
+TOML file, the environment and flags; the later one wins. What can't be right is refused with key, value and remedy.
 """
 
 from __future__ import annotations
@@ -246,11 +245,12 @@ class WorkerConfig:
     """How often reading positions are stored in the grid; after a crash at most so much is scored again."""
     lanes: int = 2
     """How many batches are under way at once: while one is scored, the other is read or written."""
+    score_timeout_s: float = 10.0
+    """A model whose call takes longer hangs: its worker ends, the culprit is found in a process of its own."""
     lease_ttl_s: float = 3.0
     """A worker that has not renewed its partitions' leases for so long loses them."""
     proof_interval_s: float = 60.0
-    """How often each partition is compared with its results without any reason to, if the records are not too many for
-    it: 25,000 a second are. What such a comparison finds is counted as `unexplained`. 0: never."""
+    """How often each partition is compared with its results without a reason, at most 25,000 records a second."""
     allow_pickle: bool = False
     """Load models from a grid that is not on loopback. Pickle runs code: whoever writes to the grid can run it here."""
 

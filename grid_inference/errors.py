@@ -13,7 +13,10 @@ GridInferenceError
 ├── ModelError                  a model can't be used
 │   ├── ArtifactError           a file that is no model, a damaged or mismatched artifact
 │   ├── TrustError              loading would run code that nobody vouched for
-│   └── SignatureError          what the model takes is unknown, or is not what the records have
+│   ├── SignatureError          what the model takes is unknown, or is not what the records have
+│   ├── ModelCrashedError       the model ended the process that it ran in
+│   ├── ModelTimeoutError       the model did not answer in time (also a TimeoutError)
+│   └── TrialStartError         a process for trials did not come up (retryable)
 ├── DeploymentError             a deployment can't be made, found or changed
 ├── DeadLetterError             the record was refused; carries the dead letter
 ├── NoWorkersError              nobody is there to score
@@ -42,12 +45,15 @@ __all__ = [
     "GridInferenceError",
     "LeaseExpiredError",
     "MemberStartError",
+    "ModelCrashedError",
     "ModelError",
+    "ModelTimeoutError",
     "NoJournalWarning",
     "NoWorkersError",
     "PredictionTimeoutError",
     "RemoteError",
     "SignatureError",
+    "TrialStartError",
     "TrustError",
     "warn_forgotten",
 ]
@@ -124,6 +130,20 @@ class TrustError(ModelError):
 
 class SignatureError(ModelError):
     """What the model takes is unknown, or is not what the records have."""
+
+
+class ModelCrashedError(ModelError):
+    """The model ended the process that it ran in."""
+
+
+class ModelTimeoutError(ModelError, TimeoutError):
+    """The model did not answer in time, and its process was ended."""
+
+
+class TrialStartError(ModelError):
+    """A process for trials did not come up, which says nothing of the records that wait for it."""
+
+    retryable = True
 
 
 class DeploymentError(GridInferenceError):

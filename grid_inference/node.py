@@ -24,8 +24,9 @@ __all__ = ["Workers", "default_workers", "threads_per_worker"]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 WORKERS_MAX_BY_DEFAULT = 8
 RESTART_PAUSE_S_MIN, RESTART_PAUSE_S_MAX = 0.2, 10.0
-HEALTHY_AFTER_S = 10.0
-"""A worker that lived so long starts again without a pause when it dies."""
+HEALTHY_AFTER_S = 60.0
+"""A worker that lived so long starts again without a pause when it dies. One that dies of its model's hanging lives for
+some ten seconds and more (`score_timeout_s`), which is no health."""
 STOP_TIMEOUT_S = 20.0
 """A worker that has not drained by then is killed; its share is taken over by a reconcile."""
 

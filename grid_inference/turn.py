@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grid_inference.flow.deployments import Deployments
-from grid_inference.grid.leases import Claim, Leases
+from grid_inference.grid.leases import TRIAL_AFTER, Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import WORKERS_MAP, Beats, is_gone, moved_by_loss, now_s
@@ -60,6 +60,20 @@ class Turn:
         if partitions:
             await self.deployments.disown(partitions)
             await self.leases.release(partitions)
+
+    async def calm_down(self) -> None:
+        """Forget the deaths of a partition's holders once all that it brought is scored: it was not to blame."""
+        counted = [partition for partition in self.leases.held if self.leases.deaths[partition]]
+        if not counted:
+            return
+        calm = self.deployments.calm(counted)
+        await self.leases.set_deaths(calm, 0)
+        self.deployments.trust(calm)
+        self.claims |= {partition: replace(self.claims[partition], deaths=0) for partition in calm}
+
+    async def condemn(self, partitions: list[int]) -> None:
+        """Have these partitions scored on trial by whoever takes them over."""
+        await self.leases.set_deaths(partitions, TRIAL_AFTER)
 
     async def bury(self, workers: set[str]) -> None:
         """Remove the entries of workers that are no more; one that wakes up after all writes its entry anew."""

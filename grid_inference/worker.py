@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
 import secrets
@@ -20,10 +21,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.errors import ConnectionLostError, GridError, GridInferenceError
+from grid_inference.flow.calls import Call
 from grid_inference.flow.deployments import Deployments
-from grid_inference.grid.heartbeat import BEATS_PER_LEASE, Heartbeat
+from grid_inference.grid.heartbeat import BEATS_PER_LEASE, HUNG_EXIT, Heartbeat
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
@@ -41,6 +45,8 @@ TURNS_PER_LOOK = 5
 """Every so many turns the leases are read again without a reason: a healed split may have given one away."""
 FIRST_BEAT_S_MAX = 5.0
 """How long the first turn waits for the first beat, without which nothing is assigned to this worker."""
+CONDEMN_S_MAX = 5.0
+"""How long a worker whose model hangs tries to mark the partitions before it ends."""
 ANY_CHANGE = 1 | 2 | 4
 """Entry listener flags: added, removed, updated."""
 
@@ -74,7 +80,9 @@ class Worker:
             deployments=Deployments(link, leases, self._config, self._grid.address),
             owners=link.partition_owners(),
         )
-        heartbeat = Heartbeat(self._grid, leases, self.id, self._config.lease_ttl_s)
+        heartbeat = Heartbeat(
+            self._grid, leases, self.id, self._config.lease_ttl_s, call_s_max=self._config.score_timeout_s
+        )
         heartbeat.start(self._said(turn))
         saying = asyncio.create_task(self._keep_saying(turn, heartbeat))
         try:
@@ -91,9 +99,30 @@ class Worker:
 
     async def _keep_saying(self, turn: Turn, heartbeat: Heartbeat) -> None:
         """Give the heartbeat what to say, and the sign that this loop comes round, however long a turn takes."""
+        interval_s = self._config.lease_ttl_s / BEATS_PER_LEASE
         while True:
             heartbeat.say(self._said(turn))
-            await asyncio.sleep(self._config.lease_ttl_s / BEATS_PER_LEASE)
+            await asyncio.sleep(interval_s)
+            if hanging := turn.deployments.overdue(interval_s):
+                await self._end_for(turn, *hanging)
+
+    async def _end_for(self, turn: Turn, name: str, call: Call) -> None:
+        """A thread that hangs in a model can't be ended but with its process: who takes over is warned first."""
+        _log.critical(
+            "deployment %s: its model is busy with %d rows for more than %g s: this worker ends "
+            "(if the model is just slow, set score_timeout_s higher)",
+            name,
+            call.rows,
+            self._config.score_timeout_s,
+        )
+        faulthandler.dump_traceback()
+        try:
+            partitions: list[int] = np.unique(call.partitions).tolist()
+            await asyncio.wait_for(turn.condemn(partitions), CONDEMN_S_MAX)
+        except (GridError, TimeoutError) as error:
+            _log.warning("its partitions could not be marked, the next holder learns by itself: %s", error)
+        finally:
+            os._exit(HUNG_EXIT)
 
     async def _listen(self, link: Link) -> None:
         """Wake up at once when deployments change; without it the next turn sees them."""
@@ -138,6 +167,7 @@ class Worker:
         }
         deployments.doubt(lost & mine, "member lost")
         deployments.doubt(turn.written_late(workers), "late write")
+        await turn.calm_down()
         await turn.bury(set(workers) - living - {self.id})
 
     def _said(self, turn: Turn) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from grid_inference.config import DeploymentConfig, WorkerConfig
 from grid_inference.errors import DecodeError, GridError
+from grid_inference.flow.calls import Call, ModelCalls
 from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
@@ -41,15 +41,13 @@ COMPARISONS_AT_ONCE = 4
 class RunningDeployment:
     """A deployment's reader, scorer, writer and positions, for the partitions that this worker owns."""
 
-    def __init__(
-        self, link: Link, deployed: Deployed, engine: SklearnEngine, config: WorkerConfig, leases: Leases
-    ) -> None:
+    def __init__(self, link: Link, deployed: Deployed, calls: ModelCalls, config: WorkerConfig, leases: Leases) -> None:
         self.deployed = deployed
         self._link = link
         self._config = config
         self._leases = leases
         settings, signature = deployed.config, deployed.signature
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"score-{settings.name}")
+        self.calls = calls
         self.reconciler = Reconciler(
             link,
             features=settings.features,
@@ -60,15 +58,7 @@ class RunningDeployment:
             has_journal=settings.trigger == "journal",
         )
         self.reader: Feeds = _reader(link, settings, config, self._scan)
-        self.scorer = Scorer(
-            link,
-            engine,
-            signature,
-            inputs=settings.inputs,
-            nan=settings.nan,
-            inline_rows_max=config.inline_rows_max,
-            executor=self._executor,
-        )
+        self.scorer = Scorer(link, calls, signature, inputs=settings.inputs, nan=settings.nan)
         encoder = PredictionEncoder(settings.name, deployed.model, deployed.version, signature.classes)
         self.writer = Writer(link, encoder, signature.classes, settings, leases)
         self.positions = Positions(link, settings.name)
@@ -78,7 +68,7 @@ class RunningDeployment:
         self._comparable = settings.trigger == "journal" and settings.start == "existing"
         interval_s = config.proof_interval_s if self._comparable else 0.0
         self.proof = Proof(self.reader, self.reconciler, self.positions, interval_s=interval_s)
-        self._batch_s = config.lease_ttl_s * BATCH_SHARE
+        self._size_batches()
         self._lanes: list[asyncio.Task[None]] = []
         self._timers: list[asyncio.Task[None]] = []
 
@@ -87,7 +77,8 @@ class RunningDeployment:
         cls, link: Link, deployed: Deployed, config: WorkerConfig, leases: Leases, model: Any
     ) -> RunningDeployment:
         """Start scoring by a loaded model."""
-        running = cls(link, deployed, SklearnEngine(model, deployed.signature), config, leases)
+        engine = SklearnEngine(model, deployed.signature)
+        running = cls(link, deployed, ModelCalls(model, engine, config, deployed.config.name), config, leases)
         await running.writer.prepare()
         await running.reader.open()
         running._begin()
@@ -120,7 +111,7 @@ class RunningDeployment:
                 self.positions.advance(partition, position, epoch, self.deployed.version)
                 self.positions.proven(partition, known.proven_us if known else 0)
                 self.writer.note_dead_letters(partition, await self.reconciler.dead_keys(partition))
-            self.reader.own(partition, epoch, position)
+            self.reader.own(partition, epoch, position, suspect=claims[partition].suspect)
             if claims[partition].taken_over:
                 self.doubt(partition, "taken over")
             if claims[partition].late_s:
@@ -147,6 +138,41 @@ class RunningDeployment:
         for partition in partitions:
             self.positions.forget(partition)
             self.proof.forget(partition)
+        self._rest()
+
+    def calm(self, partition: int) -> bool:
+        """Whether all that stood in a partition when it was taken is scored, and nothing more is to be compared.
+
+        Looked at each turn: what waits at the first look with nothing left to compare must be written by the next.
+        Where nothing is compared at all, nothing may wait.
+        """
+        feed = self.reader.feeds.get(partition)
+        if feed is None:
+            return False
+        calm = not (feed.scan or self.proof.doubts(partition))
+        if self.deployed.config.start == "new":
+            calm &= not (feed.busy or feed.pages or feed.doubted)
+        if not calm:
+            feed.calm_at = None
+        elif feed.calm_at is None:
+            feed.calm_at = feed.ended + feed.busy + len(feed.pages)
+            return False
+        return calm and feed.ended >= (feed.calm_at or 0)
+
+    def trust(self, partitions: list[int]) -> None:
+        """Score these partitions as all others again."""
+        for partition in partitions:
+            if feed := self.reader.feeds.get(partition):
+                feed.suspect = False
+        self._rest()
+
+    def overdue(self, passed_s: float) -> Call | None:
+        """The call of the model that hangs, if one does; see `ModelCalls.overdue`."""
+        return self.calls.overdue(passed_s)
+
+    def _rest(self) -> None:
+        if not any(feed.suspect for feed in self.reader.feeds.values()):
+            self.calls.rest()
 
     async def stop(self) -> None:
         """Finish what is under way, store the positions, end the lanes. Stopping twice is the same as once."""
@@ -156,7 +182,7 @@ class RunningDeployment:
         for timer in self._timers:
             timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
-        self._executor.shutdown(wait=False)
+        self.calls.close()
 
     def failure(self) -> str:
         """Why this deployment does not score, or an empty string."""
@@ -179,7 +205,7 @@ class RunningDeployment:
             "published": counts.published,
             "unpublished": counts.unpublished,
             "batches": self.scorer.batches,
-            "model_s": round(self.scorer.model_s, 6),
+            "model_s": round(self.calls.model_s, 6),
             "gaps": dict(reader.gaps),
             "repairs": dict(self.reconciler.repairs + self.proof.repairs),
             "unexplained": self.proof.unexplained,
@@ -194,13 +220,17 @@ class RunningDeployment:
             self.positions.proven(feed.partition, begun_us)
         return position
 
+    def _size_batches(self) -> None:
+        """A batch that outlasts its lease would be scored in vain."""
+        batch_s = self._config.lease_ttl_s * BATCH_SHARE
+        self.reader.rows_max = self.calls.rows_within(batch_s, self._config.batch_rows_max)
+
     async def _keep_time(self) -> None:
         """Store positions and look for lag, again and again."""
         while True:
             await asyncio.sleep(self._config.position_interval_ms / 1000)
             try:
-                # A batch that outlasts its lease would be scored in vain.
-                self.reader.rows_max = self.scorer.rows_within(self._batch_s, self._config.batch_rows_max)
+                self._size_batches()
                 await self.positions.flush(self._leases.allows)
                 await self.reader.watch()
             except (GridError, DecodeError) as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from grid_inference.config import WorkerConfig
 from grid_inference.errors import GridInferenceError
+from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
@@ -71,6 +72,23 @@ class Deployments:
         for running in self:
             for partition in partitions:
                 running.doubt(partition, cause)
+
+    def calm(self, partitions: list[int]) -> list[int]:
+        """Those of these partitions where all that stood when they were taken is scored, by every deployment."""
+        if self._failures.keys() - self._refused.keys():
+            return []  # the culprit may be what a deployment that is to start again will read
+        found = [[running.calm(partition) for running in self] for partition in partitions]
+        return [partition for partition, calm in zip(partitions, found, strict=True) if all(calm)]
+
+    def trust(self, partitions: list[int]) -> None:
+        """Score these partitions as all others again."""
+        for running in self:
+            running.trust(partitions)
+
+    def overdue(self, passed_s: float) -> tuple[str, Call] | None:
+        """A deployment whose model hangs, and the call; to be looked for each `passed_s`."""
+        found = [(name, running.overdue(passed_s)) for name, running in self._running.items()]
+        return next(((name, call) for name, call in found if call), None)
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """What each deployment did here, and why one does not run."""

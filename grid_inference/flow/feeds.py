@@ -1,8 +1,9 @@
 """Feeds: one per owned partition brings what is to be scored, in order, and a scan what a gap has left out.
 
 Out: `Arrivals`, all that has come since the last one was taken, within the limits of rows and bytes. Invariants: of one
-partition only one batch is under way; of one key a batch holds only the newest event. How events come is not known
-here: `read.py` reads the event journal, `listen.py` listens to entries.
+partition only one batch is under way; of one key a batch holds only the newest event; partitions whose holders died
+make batches of their own, one at a time. How events come is not known here: `read.py` reads the event journal,
+`listen.py` listens to entries.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Arrivals:
     """Where each feed stands once these rows are written; None for a scan, which moves no position."""
     superseded: int
     """Events that were left out because a newer one of their key is here."""
+    suspect: bool = False
+    """One of these rows may have killed workers."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -61,8 +64,10 @@ class Feed:
     __slots__ = (
         "asked",
         "busy",
+        "calm_at",
         "closed",
         "doubted",
+        "ended",
         "epoch",
         "held",
         "idle",
@@ -72,11 +77,18 @@ class Feed:
         "room",
         "scan",
         "start",
+        "suspect",
     )
 
-    def __init__(self, partition: int, epoch: int) -> None:
+    def __init__(self, partition: int, epoch: int, *, suspect: bool = False) -> None:
         self.partition = partition
         self.epoch = epoch
+        self.suspect = suspect
+        """Holders of this partition died, maybe of what it brings."""
+        self.ended = 0
+        """Batches with rows of this partition that have ended."""
+        self.calm_at: int | None = None
+        """With so many ended, what stood here when nothing was left to compare is scored; None before that."""
         self.position: Position | None = None
         """Of the last item read; where the next read starts. None while scanning."""
         self.pages: deque[journal.JournalPage | Events] = deque()
@@ -108,6 +120,7 @@ class Feed:
     def end_batch(self) -> None:
         """They are written, or given up."""
         self.busy = False
+        self.ended += 1
         self.idle.set()
 
 
@@ -121,6 +134,10 @@ class Feeds(ABC):
         self._scan = scan
         self.feeds: dict[int, Feed] = {}
         self._ready: deque[Feed] = deque()
+        self._suspects: deque[Feed] = deque()
+        """Those of the ready ones that wait for a batch of their own."""
+        self._trying = False
+        """A batch of suspects is under way."""
         self._arrived = asyncio.Event()
         self._stopped = False
         self.gaps: Counter[str] = Counter()
@@ -159,12 +176,12 @@ class Feeds(ABC):
 
     # ---- ownership
 
-    def own(self, partition: int, epoch: int, position: Position | None, cause: str = "cold start") -> None:
+    def own(self, partition: int, epoch: int, position: Position | None, *, suspect: bool = False) -> None:
         """Begin to feed a partition, from a stored position or, without one, by a scan."""
-        feed = self.feeds[partition] = Feed(partition, epoch)
+        feed = self.feeds[partition] = Feed(partition, epoch, suspect=suspect)
         feed.position = position
         if position is None:
-            self._start_scan(feed, cause)
+            self._start_scan(feed, "cold start")
         else:
             self._go_on(feed)
 
@@ -212,6 +229,7 @@ class Feeds(ABC):
 
     def resume(self, arrivals: Arrivals) -> None:
         """The rows are written, or given up: their feeds may bring more."""
+        self._tried(arrivals)
         for feed in arrivals.feeds:
             feed.end_batch()
             if feed.pages:
@@ -223,6 +241,7 @@ class Feeds(ABC):
     async def retry(self, arrivals: Arrivals, cause: str) -> None:
         """The rows could not be written: bring them again after a pause, by a scan of their partitions."""
         await asyncio.sleep(ERROR_PAUSE_S)
+        self._tried(arrivals)
         for feed in arrivals.feeds:
             feed.end_batch()
             feed.room.set()
@@ -231,14 +250,22 @@ class Feeds(ABC):
 
     def _offer(self, feed: Feed) -> None:
         """Let what waits be taken, now or when what is under way or being fetched is done."""
-        self._ready.append(feed)
+        (self._suspects if feed.suspect else self._ready).append(feed)
         self._arrived.set()
+
+    def _tried(self, arrivals: Arrivals) -> None:
+        """The next suspects may be taken, if these were some."""
+        if arrivals.suspect:
+            self._trying = False
+            self._arrived.set()
 
     def _take(self) -> Arrivals | None:
         """Whole pages of feeds that are not under way, up to the limits of rows and bytes."""
+        suspect = bool(self._suspects) and not self._trying
+        ready = self._suspects if suspect else self._ready
         taken, rows, size = list[tuple[Feed, journal.JournalPage | Events]](), 0, 0
-        while self._ready and rows < self.rows_max and size < self._config.batch_bytes_max:
-            feed = self._ready.popleft()
+        while ready and rows < self.rows_max and size < self._config.batch_bytes_max:
+            feed = ready.popleft()
             if feed.closed or feed.busy or feed.held or not feed.pages:
                 continue
             page = feed.pages.popleft()
@@ -246,13 +273,13 @@ class Feeds(ABC):
             feed.begin_batch()
             rows += page.count if isinstance(page, journal.JournalPage) else len(page)
             size += len(page.message.data) if isinstance(page, journal.JournalPage) else page.nbytes
-        if not self._ready:
+        arrivals = self._arrivals(taken, suspect=suspect) if taken else None
+        self._trying |= suspect and arrivals is not None
+        if not (self._ready or (self._suspects and not self._trying) or self._stopped):
             self._arrived.clear()
-        if self._stopped:
-            self._arrived.set()
-        return self._arrivals(taken) if taken else None
+        return arrivals
 
-    def _arrivals(self, taken: list[tuple[Feed, journal.JournalPage | Events]]) -> Arrivals | None:
+    def _arrivals(self, taken: list[tuple[Feed, journal.JournalPage | Events]], *, suspect: bool) -> Arrivals | None:
         """Everything that these feeds brought, of each key only the newest."""
         pages = [(feed, page) for feed, page in taken if isinstance(page, journal.JournalPage)]
         whole = [(feed, page) for feed, page in taken if isinstance(page, Events)]
@@ -268,7 +295,7 @@ class Feeds(ABC):
         superseded = len(rows) - newest.size
         if superseded:
             rows, partitions = rows.take(newest), partitions[newest]
-        return Arrivals(rows, partitions, feeds, [one for each in brought for one in each[3]], superseded)
+        return Arrivals(rows, partitions, feeds, [one for each in brought for one in each[3]], superseded, suspect)
 
     # ---- gaps
 

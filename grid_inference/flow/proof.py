@@ -95,6 +95,11 @@ class Proof:
         if not after_s or all(said != cause or when <= now_s() for when, said in due):
             due.append((at_s, cause))
 
+    def doubts(self, partition: int) -> bool:
+        """Whether a comparison of the partition is due or under way."""
+        due = any(at_s <= now_s() for at_s, _ in self._doubts.get(partition, ()))
+        return due or partition in self._under_way
+
     def forget(self, partition: int) -> None:
         """The partition is somebody else's now."""
         for known in (self._doubts, self._explained_until_s, self._looked_s):

@@ -1,29 +1,27 @@
 """Scoring: arrivals → predictions and dead letters, by one version of a model.
 
 In: rows of any schemas. Out: each row that is a record ends as a prediction or as a dead letter with its reason, never
-as an exception that takes its batch mates along. Small batches are scored on the event loop, large ones beside it.
-Models never see keys or events.
+as an exception that takes its batch mates along. Where the model is asked is not known here (`calls.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import InputConfig
 from grid_inference.errors import DecodeError
+from grid_inference.flow.calls import ModelCalls, Score
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Arrivals
 from grid_inference.grid.link import Link
 from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
-from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.json_binding import JsonBinding
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Misfits, Mismatch, Sources
@@ -37,10 +35,6 @@ __all__ = ["Outcome", "Scorer"]
 
 _Format = tuple[int, int]
 """A Data's type id, and the schema id of a Compact record (else 0)."""
-INLINE_S_MAX = 0.02
-"""The event loop is not held up for longer by scoring a small batch on it."""
-FADING = 0.8
-"""What a batch counts for beside the one after it, in the time that a row takes."""
 UNSUPPORTED = "can't be read: put the records as Compact or JSON values"
 
 
@@ -64,35 +58,28 @@ class _Part:
     failures: list[Failure]
 
 
+_Run = Callable[[Callable[[Score], _Part], int], Awaitable[_Part]]
+
+
 class Scorer:
     """One version of a model, for one deployment."""
 
     def __init__(
         self,
         link: Link,
-        engine: SklearnEngine,
+        calls: ModelCalls,
         signature: Signature,
         *,
         inputs: Mapping[str, InputConfig],
         nan: NanPolicy,
-        inline_rows_max: int,
-        executor: ThreadPoolExecutor,
     ) -> None:
         self._link = link
-        self._engine = engine
+        self._calls = calls
         self._signature = signature
         self._declared = inputs
         self._nan: NanPolicy = nan
-        self._inline_rows_max = inline_rows_max
-        self._executor = executor
         self._bindings: dict[_Format, Binding | JsonBinding | Mismatch] = {}
         self._nested: dict[int, Schema] = {}
-        self.model_s = 0.0
-        """Seconds spent in the model."""
-        self._lately = (0.0, 0.0)
-        """Seconds and rows in the model, of which the newest batches count for most."""
-        self._small_s = 0.0
-        """What the newest batch that is small enough for the event loop took in the model."""
         self.batches = 0
         """Calls of `score`."""
 
@@ -104,21 +91,19 @@ class Scorer:
         removed, gone_from = rows.keys.take(~present), partitions[~present]
         if len(removed):
             rows, partitions = rows.take(present), partitions[present]
-        parts = [await self._of_format(rows.values, where, kind) for where, kind in _by_format(rows.values)]
+        run = partial(self._calls.run, partitions=partitions, suspect=arrivals.suspect)
+        parts = [await self._of_format(rows.values, where, kind, run) for where, kind in _by_format(rows.values)]
         predictions = _predictions(parts, rows, partitions, epoch_of)
         return Outcome(predictions, _dead_letters(parts, rows, partitions), removed, gone_from)
 
-    async def _of_format(self, values: Blobs, where: NDArray[np.int64], kind: _Format) -> _Part:
+    async def _of_format(self, values: Blobs, where: NDArray[np.int64], kind: _Format, run: _Run) -> _Part:
         binding = await self._binding(kind)
         if isinstance(binding, Mismatch):
             return _all_failed(where, binding.cause, binding.message)
         values = values.take(where) if where.size < len(values) else values
         if isinstance(binding, Binding) and binding.nested_fields:
             await self._learn_nested(binding, values)
-        if where.size <= self._inline_rows_max and self._small_s <= INLINE_S_MAX:
-            return self._apply(binding, values, where)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._apply, binding, values, where)
+        return await run(partial(self._apply, binding, values, where), where.size)
 
     async def _binding(self, kind: _Format) -> Binding | JsonBinding | Mismatch:
         """How records of one format become the model's inputs, found at the first of them."""
@@ -149,45 +134,32 @@ class Scorer:
                     unknown.add(schema_id)
 
     @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
-    def _apply(self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64]) -> _Part:
+    def _apply(self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64], score: Score) -> _Part:
         """Decode to the model's inputs and score them; may run beside the loop."""
         try:
             inputs, misfits = self._inputs(binding, values)
         except DecodeError as error:
-            return self._one_by_one(binding, values, where, error)
-        started = time.perf_counter()
+            return self._one_by_one(binding, values, where, error, score)
         failures = [Failure(int(where[row]), reason.cause, reason.message) for row, reason in misfits.items()]
         if misfits:
             fitting = np.delete(np.arange(where.size), list(misfits))
             inputs, where = inputs[fitting], where[fitting]
-        scores, good, failed = self._engine.score(inputs, self._nan)
-        self._took(time.perf_counter() - started, inputs.shape[0])
+        scores, good, failed = score(inputs, self._nan)
         failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
         return _Part(where[good], scores, failures)
-
-    def _took(self, seconds: float, rows: int) -> None:
-        self.model_s += seconds
-        self._lately = (seconds + FADING * self._lately[0], rows + FADING * self._lately[1])
-        if rows <= self._inline_rows_max:
-            self._small_s = seconds
-
-    def rows_within(self, seconds: float, most: int) -> int:
-        """How many rows, at least one and `most` at the most, the model scores in this time."""
-        spent_s, rows = self._lately
-        return min(most, max(1, int(seconds * rows / spent_s))) if spent_s else most
 
     def _inputs(self, binding: Binding | JsonBinding, values: Blobs) -> tuple[Inputs, Misfits]:
         return binding.inputs(values, self._nested) if isinstance(binding, Binding) else binding.inputs(values)
 
     def _one_by_one(
-        self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64], error: DecodeError
+        self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64], error: DecodeError, score: Score
     ) -> _Part:
         """A damaged record spoils the decoding of all: find it by halves."""
         if where.size == 1:
             return _all_failed(where, "UNDECODABLE", str(error))
         half = where.size // 2
         sides = [np.arange(half), np.arange(half, where.size)]
-        first, second = (self._apply(binding, values.take(side), where[side]) for side in sides)
+        first, second = (self._apply(binding, values.take(side), where[side], score) for side in sides)
         good = np.concatenate([first.good, second.good])
         scores = [part.scores for part in (first, second) if part.scores is not None]
         return _Part(good, _join(scores), first.failures + second.failures)

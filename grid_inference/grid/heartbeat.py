@@ -2,7 +2,8 @@
 
 Leases are renewed whatever the worker's event loop does meanwhile: decoding a backlog must not cost it its partitions.
 A loop that does not come round for `STALLED_S` is another matter, for example a model that hangs: then the process
-ends, so that others take over and its supervisor starts it anew.
+ends, so that others take over and its supervisor starts it anew. Where not even this thread comes round, because a
+model computes without end and holds the interpreter's lock, the system ends the process by its processor time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import faulthandler
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +27,7 @@ from grid_inference.grid.topology import WORKERS_MAP, now_s
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
 
-__all__ = ["BEATS_PER_LEASE", "Heartbeat"]
+__all__ = ["BEATS_PER_LEASE", "HUNG_EXIT", "Heartbeat"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,24 +35,26 @@ BEATS_PER_LEASE = 4
 """A worker beats so often within the time of a lease."""
 STALLED_S = 12.0
 """An event loop that did not come round for so long, while this thread did, is taken to hang."""
-STALLED_EXIT = 70
-"""Exit code of a worker whose event loop hangs."""
+HUNG_EXIT = 70
+"""Exit code of a worker whose event loop or model hangs."""
 RECONNECT_PAUSE_S = 0.5
 
 
 class Heartbeat:
     """Beats for one worker until `stop`; the worker's loop hands over what is to be said."""
 
-    def __init__(self, config: GridConfig, leases: Leases, worker: str, ttl_s: float) -> None:
+    def __init__(self, config: GridConfig, leases: Leases, worker: str, ttl_s: float, *, call_s_max: float) -> None:
         self._config = config
         self._leases = leases
         self._key = encode_keys([worker])[0]
         self._worker = worker
         self._interval_s = ttl_s / BEATS_PER_LEASE
+        # Processor time rather than time: a process that is stopped for a while must go on when it is continued.
+        self._busy_s_max = call_s_max * (1 + _model_threads())
         self._said: dict[str, Any] = {}
         self._beat = 0
         self._unheard = 0
-        """Beats since the worker's loop has last come round."""
+        """Looks since the worker's loop has last come round."""
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -80,12 +84,26 @@ class Heartbeat:
 
     async def _beat_on(self) -> None:
         self._loop = asyncio.get_running_loop()
+        watching = asyncio.create_task(self._watch())
         while not self._stopping:
             try:
                 await self._beat_over(await Link.open(self._config))
             except GridError as error:
                 _log.warning("the heartbeat has no connection: %s", error)
                 await self._pause(RECONNECT_PAUSE_S)
+        watching.cancel()
+        _limit_processor_time(0)
+
+    async def _watch(self) -> None:
+        """See again and again whether the worker's loop comes round, and have the system see to this thread."""
+        while True:
+            _limit_processor_time(self._busy_s_max)
+            self._unheard += 1
+            if self._unheard * self._interval_s > STALLED_S:
+                _log.critical("the event loop hangs for more than %g s: this worker ends", STALLED_S)
+                faulthandler.dump_traceback()
+                os._exit(HUNG_EXIT)
+            await asyncio.sleep(self._interval_s)
 
     async def _beat_over(self, link: Link) -> None:
         """Beat as long as this connection is there."""
@@ -105,14 +123,20 @@ class Heartbeat:
             await link.close()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless this is the end; and see whether the worker's loop still comes round."""
+        """Wait, unless this is the end."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
-        self._unheard += 1
-        if self._unheard * self._interval_s > STALLED_S and not self._stopping:
-            _log.critical("the event loop hangs for more than %g s: this worker ends", STALLED_S)
-            faulthandler.dump_traceback()
-            os._exit(STALLED_EXIT)
+
+
+def _model_threads() -> int:
+    """How many threads the models of this process may keep busy; `node.py` shares the cores out."""
+    return int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
+
+
+def _limit_processor_time(seconds: float) -> None:
+    """Have the system end this process when it has computed for so long and this was not called again; 0: never."""
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

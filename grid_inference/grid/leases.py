@@ -1,15 +1,16 @@
 """Leases: the right to write to a partition's results, and what is known of the time it holds for.
 
-A lease is an entry (worker, epoch) in the partition that it guards, changed by compare-and-set only. It is valid as
-long as its holder's beat goes on (`heartbeat.py`). Results whose lease had run out before they were acknowledged are
-noted: if the lease turns out to be lost, they were late, and the partition's new owner must hear of it.
+A lease is an entry (worker, epoch, deaths) in the partition that it guards, changed by compare-and-set only. It is
+valid as long as its holder's beat goes on (`heartbeat.py`). Who takes over from a dead holder counts the death before
+anything is scored, so that what kills its workers is known by it. Results whose lease had run out before they were
+acknowledged are noted: if the lease turns out to be lost, they were late, and the new owner must hear of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
 
-__all__ = ["LEASES_MAP", "TRUSTED_SHARE", "Claim", "Leases"]
+__all__ = ["LEASES_MAP", "TRIAL_AFTER", "TRUSTED_SHARE", "Claim", "Leases"]
 
 LEASES_MAP = "grid_inference.leases"
 NOBODY = ""
@@ -32,6 +33,8 @@ call up after 15 s (`hazelcast.operation.call.timeout.millis`), a connection tha
 POLL_S = 0.01
 TRUSTED_SHARE = 0.8
 """A holder trusts its lease for this share of the time after which others take it over."""
+TRIAL_AFTER = 2
+"""So many holders in a row that died: what the partition holds may be the reason. One may have died of anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,13 @@ class Claim:
     """Whether a holder had to be taken for dead."""
     late_s: float = 0.0
     """For how long what a dead holder had sent may still arrive; it goes along when the partition is handed on."""
+    deaths: int = 0
+    """Holders in a row that died since the partition was last calm, the one that was taken over from included."""
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the partition's records are scored where they can't kill the worker."""
+        return self.deaths >= TRIAL_AFTER
 
 
 class Leases:
@@ -55,6 +65,8 @@ class Leases:
         self._ttl_s = ttl_s
         self.epochs = np.zeros(link.partition_count, np.int64)
         """Epoch of each partition that is held; 0 where it is not."""
+        self.deaths = np.zeros(link.partition_count, np.int64)
+        """What each held partition's lease says of deaths."""
         self._valid_until_s = 0.0
         self._suspect = False
         """The beat stood still beyond the lease's time, and nobody has looked since what is still ours."""
@@ -123,7 +135,7 @@ class Leases:
         taken: dict[int, Claim] = {}
         for partition, claim in zip(partitions, await asyncio.gather(*tries), strict=True):
             if claim:
-                self.epochs[partition] = claim.epoch
+                self.epochs[partition], self.deaths[partition] = claim.epoch, claim.deaths
                 self._late_until_s[partition] = now_s() + claim.late_s
                 taken[partition] = claim
         return taken
@@ -131,39 +143,44 @@ class Leases:
     async def _claim_one(self, partition: int, before: bytes | None, living: set[str]) -> Claim | None:
         key = self._key(partition)
         if before is None:
-            there = await self._map.put_if_absent(key, self._value(self._worker, 1))
+            there = await self._map.put_if_absent(key, _value(self._worker, 1, 0))
             return Claim(1, taken_over=False) if there is None else None
         lease = decode_json(before)
         if lease["worker"] != self._worker and lease["worker"] in living:
             return None
-        epoch = int(lease["epoch"]) + 1
-        if not await self._map.replace_if_same(key, before, self._value(self._worker, epoch)):
+        died = lease["worker"] not in (NOBODY, self._worker)
+        epoch, deaths = int(lease["epoch"]) + 1, int(lease.get("deaths", 0)) + died
+        if not await self._map.replace_if_same(key, before, _value(self._worker, epoch, deaths)):
             return None
         if lease["worker"] == NOBODY:
-            return Claim(epoch, taken_over=False, late_s=float(lease.get("late_s", 0.0)))
-        return Claim(epoch, taken_over=True, late_s=LATE_WRITE_S)
+            return Claim(epoch, taken_over=False, late_s=float(lease.get("late_s", 0.0)), deaths=deaths)
+        return Claim(epoch, taken_over=True, late_s=LATE_WRITE_S, deaths=deaths)
 
     async def release(self, partitions: list[int]) -> None:
         """Give partitions back; whoever is assigned may take them at once."""
-        gone = [(partition, int(self.epochs[partition])) for partition in partitions if self.epochs[partition]]
+        gone = [partition for partition in partitions if self.epochs[partition]]
+        changes = [self._change(partition, NOBODY, int(self.deaths[partition])) for partition in gone]
         self.epochs[partitions] = 0
-        now = now_s()
-        mine = [
-            self._map.replace_if_same(
-                self._key(partition),
-                self._value(self._worker, epoch),
-                self._value(NOBODY, epoch, self._late_until_s.get(partition, now) - now),
-            )
-            for partition, epoch in gone
-        ]
-        await asyncio.gather(*mine)
+        await asyncio.gather(*changes)
+
+    async def set_deaths(self, partitions: list[int], deaths: int) -> None:
+        """Write another count of deaths into the leases that are ours still."""
+        held = [partition for partition in partitions if self.epochs[partition]]
+        done = await asyncio.gather(*[self._change(partition, self._worker, deaths) for partition in held])
+        self.deaths[[partition for partition, changed in zip(held, done, strict=True) if changed]] = deaths
+
+    def _change(self, partition: int, worker: str, deaths: int) -> Awaitable[bool]:
+        """Set holder and deaths of a lease, if it says what it said when it was ours last."""
+        now, epoch = self._mine(partition), int(self.epochs[partition])
+        late_s = self._late_until_s.get(partition, 0.0) - now_s() if worker == NOBODY else 0.0
+        return self._map.replace_if_same(self._key(partition), now, _value(worker, epoch, deaths, late_s))
 
     async def confirm(self) -> list[int]:
         """Look which leases are still ours; returns those that were lost and forgets them."""
         self._suspect = False  # before it is read: a beat that stands still meanwhile must be seen
         held = self.held
         now = await self._read(held)
-        lost = [p for p in held if now.get(p) != self._value(self._worker, int(self.epochs[p]))]
+        lost = [partition for partition in held if now.get(partition) != self._mine(partition)]
         self.epochs[lost] = 0
         for partition in lost:
             self.late[partition] += self._doubtful[partition]
@@ -182,10 +199,14 @@ class Leases:
     def _key(self, partition: int) -> bytes:
         return guard_key(f"lease/{partition}", partition, self._link.partition_count)
 
-    @staticmethod
-    def _value(worker: str, epoch: int, late_s: float = 0.0) -> bytes:
-        late = {"late_s": round(late_s, 1)} if late_s > 0 else {}
-        return encode_json({"epoch": epoch, "worker": worker, **late})
+    def _mine(self, partition: int) -> bytes:
+        """What stands in the grid while a partition is held."""
+        return _value(self._worker, int(self.epochs[partition]), int(self.deaths[partition]))
+
+
+def _value(worker: str, epoch: int, deaths: int, late_s: float = 0.0) -> bytes:
+    late = {"late_s": round(late_s, 1)} if late_s > 0 else {}
+    return encode_json({"deaths": deaths, "epoch": epoch, "worker": worker, **late})
 
 
 async def _within(timeout_s: float, condition: Callable[[], bool]) -> bool:

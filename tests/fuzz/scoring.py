@@ -6,7 +6,6 @@ value behind a prediction is one that the stock client reads too.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -76,18 +75,21 @@ class Subject:
         """A scorer in a cluster that knows these schemas."""
         return Scorer(
             Answers((self.schema, *self.others)),
-            self.engine,
+            _Here(self.engine),  # type: ignore[arg-type]
             self.signature,
             inputs={},
             nan=nan,
-            inline_rows_max=1 << 30,
-            executor=_no_threads(),
         )
 
 
-@cache
-def _no_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1)
+@dataclass(frozen=True)
+class _Here:
+    """Calls of the model on the spot, without a loop."""
+
+    engine: SklearnEngine
+
+    async def run(self, work: Any, *_: Any, **__: Any) -> Any:
+        return work(self.engine.score)
 
 
 # ---- models

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import LeaseExpiredError
-from grid_inference.grid.leases import LATE_WRITE_S, Claim, Leases
+from grid_inference.grid.leases import LATE_WRITE_S, TRIAL_AFTER, Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.member import Member
@@ -50,13 +51,43 @@ def test_one_owner_at_a_time_and_each_change_counts_up(member: Member) -> None:
         assert await b.claim([0, 1], {"one-a", "one-b"}) == {0: Claim(2, False)}
         assert (a.held, b.held) == ([1], [0])
         # A holder that is dead is taken over from, which is said.
-        assert await b.claim([1], {"one-b"}) == {1: Claim(2, True, LATE_WRITE_S)}
+        assert await b.claim([1], {"one-b"}) == {1: Claim(2, True, LATE_WRITE_S, deaths=1)}
         # And until nothing late can arrive any more it goes along with the partition.
         await b.release([0, 1])
         assert await a.claim([0], {"one-a", "one-b"}) == {0: Claim(3, False)}
         [claim] = (await a.claim([1], {"one-a", "one-b"})).values()
         assert (claim.epoch, claim.taken_over) == (3, False)
         assert LATE_WRITE_S - 10 < claim.late_s <= LATE_WRITE_S
+
+    on_a_link(member, go)
+
+
+def test_deaths_in_a_row_are_counted_before_anything_is_scored(member: Member) -> None:
+    async def go(link: Link) -> None:
+        a, b, c, d = (owner(link, name) for name in ("dead-a", "dead-b", "dead-c", "dead-d"))
+        await a.claim([4, 5], {"dead-a"})
+        assert await b.claim([4, 5], {"dead-b"}) == {
+            4: Claim(2, True, LATE_WRITE_S, deaths=1),
+            5: Claim(2, True, LATE_WRITE_S, deaths=1),
+        }
+        # What is calm starts anew; what is given back keeps its count, which is nobody's death.
+        await b.set_deaths([5], 0)
+        await b.release([4])
+        assert await b.confirm() == []
+        claims = await c.claim([4, 5], {"dead-c"})
+        assert replace(claims[4], late_s=0.0) == Claim(3, False, deaths=1)
+        assert claims[5] == Claim(3, True, LATE_WRITE_S, deaths=1)
+        assert not claims[4].suspect
+        # Who hangs says so itself, and its successor is warned whatever happened before.
+        await c.set_deaths([4], TRIAL_AFTER)
+        assert await c.confirm() == []
+        claims = await d.claim([4, 5], {"dead-d"})
+        assert [claims[4].suspect, claims[5].suspect] == [True, True]
+        # One's own lease, found lost by mistake, is taken back without a death.
+        assert (await d.claim([5], {"dead-d"}))[5].deaths == claims[5].deaths
+        # A lease that is somebody else's by now is not touched.
+        await c.set_deaths([5], 0)
+        assert await d.confirm() == []
 
     on_a_link(member, go)
 

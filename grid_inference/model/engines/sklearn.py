@@ -26,6 +26,7 @@ from grid_inference.model.engines.isolate import (
     Failure,
     Inputs,
     NanPolicy,
+    Predicts,
     Scores,
     isolate,
     plainly_finite,
@@ -84,11 +85,16 @@ class SklearnEngine:
         behind = self._transforms[1:] if self._columns else self._transforms
         self._direct = DirectPath.of(behind, self._last) if self._columns or not signature.frame else None
 
-    def score(self, inputs: Inputs, nan: NanPolicy = "dead-letter") -> tuple[Scores, NDArray[np.int64], list[Failure]]:
-        """Score what can be scored: scores of the good rows, their row numbers, a failure for each other row."""
+    def score(
+        self, inputs: Inputs, nan: NanPolicy = "dead-letter", *, by: Predicts | None = None
+    ) -> tuple[Scores, NDArray[np.int64], list[Failure]]:
+        """Score what can be scored: scores of the good rows, their row numbers, a failure for each other row.
+
+        `by` asks the model in our place: under a watch, or in a process of its own.
+        """
         if not inputs.shape[0]:
             return self._empty(), np.empty(0, np.int64), []
-        scores, good, failures = isolate(self, inputs, nan, self._names, self._nullable)
+        scores, good, failures = isolate(by or self, inputs, nan, self._names, self._nullable)
         return (scores if good.size else self._empty()), good, failures
 
     def predict(self, inputs: Inputs, *, finite: bool | None = None) -> Scores:
