@@ -28,13 +28,23 @@ class Turn:
     """Partition → member, as last seen."""
     claims: dict[int, Claim] = field(default_factory=dict[int, Claim])
     """How each held partition was taken."""
+    lost: set[int] = field(default_factory=set[int])
+    """Partitions whose member was lost, and which have not been compared for it yet."""
     late: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     """Late writes of each worker to each partition that were seen to here."""
 
-    def moved_by_loss(self) -> set[int]:
-        """Partitions that have another owner since the last turn because their member is lost."""
+    def look_for_losses(self) -> bool:
+        """Note which partitions have another owner since the last look because their member is lost."""
         before, self.owners = self.owners, self.link.partition_owners()
-        return moved_by_loss(before, self.owners, set(self.link.members()))
+        moved = moved_by_loss(before, self.owners, set(self.link.members()))
+        self.lost |= moved
+        return bool(moved)
+
+    def take_lost(self, mine: set[int]) -> set[int]:
+        """Those of the lost partitions that are held now; of the others those stay noted that will be ours."""
+        held = self.lost & set(self.leases.held)
+        self.lost = (self.lost & mine) - held
+        return held
 
     def living(self, workers: Mapping[str, Mapping[str, Any]]) -> set[str]:
         """Those whose beat goes on."""

@@ -149,7 +149,7 @@ class Worker:
     async def _turn(self, turn: Turn) -> None:
         """See who lives, own what is ours, and score all deployments that stand in the grid."""
         leases, deployments = turn.leases, turn.deployments
-        lost = turn.moved_by_loss()
+        lost = turn.look_for_losses()
         self._turns += 1
         if leases.expired or lost or self._turns % TURNS_PER_LOOK == 0:
             await deployments.disown(await leases.confirm())
@@ -165,7 +165,7 @@ class Worker:
         turn.claims = {
             partition: replace(claim, taken_over=False, late_s=0.0) for partition, claim in turn.claims.items()
         }
-        deployments.doubt(lost & mine, "member lost")
+        deployments.doubt(turn.take_lost(mine), "member lost")
         deployments.doubt(turn.written_late(workers), "late write")
         await turn.calm_down()
         await turn.bury(set(workers) - living - {self.id})

@@ -199,6 +199,8 @@ class RunningDeployment:
             "owned": len(reader.feeds),
             "scanning": reader.scanning,
             "events": reader.events,
+            "superseded": reader.superseded,
+            "late_writes": self._leases.late.total(),
             "predictions": counts.predictions,
             "dead_letters": counts.dead_letters,
             "removals": counts.removals,

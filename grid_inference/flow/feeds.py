@@ -144,6 +144,8 @@ class Feeds(ABC):
         """Declared gaps by cause."""
         self.events = 0
         """Events that have come, those of scans left out."""
+        self.superseded = 0
+        """Events that were not scored because a newer one of their key had come meanwhile."""
         self.failure: GridError | None = None
         """Why nothing can be read at all, for example a map without a journal."""
         self.rows_max = config.batch_rows_max
@@ -293,6 +295,7 @@ class Feeds(ABC):
         partitions = np.concatenate([each[1] for each in brought])
         newest = rows.newest_rows()
         superseded = len(rows) - newest.size
+        self.superseded += superseded
         if superseded:
             rows, partitions = rows.take(newest), partitions[newest]
         return Arrivals(rows, partitions, feeds, [one for each in brought for one in each[3]], superseded, suspect)

@@ -19,6 +19,11 @@ from grid_inference.wire import journal
 __all__ = ["DeploymentStatus", "Status", "status"]
 
 
+SUMS = ("owned", "scanning", "predictions", "dead_letters", "batches", "published")
+SUMS += ("unexplained", "superseded", "late_writes")
+"""Counters of each worker that are added up."""
+
+
 @dataclass(slots=True)
 class DeploymentStatus:
     """One deployment over all workers."""
@@ -49,6 +54,10 @@ class DeploymentStatus:
     """Records that a scan or a comparison has sent to be scored again, by its cause."""
     unexplained: int = 0
     """Those that no declared gap explains: a bug of ours, or somebody else's hand in the results."""
+    superseded: int = 0
+    """Events that were not scored because a newer one of their key had come meanwhile."""
+    late_writes: int = 0
+    """Batches that workers had written when their partition was somebody else's already."""
     proven_age_s: float | None = None
     """Since when every partition was compared as a whole, in seconds; None while one never was."""
     failures: list[str] = field(default_factory=list[str])
@@ -100,7 +109,17 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         counts = worker["deployments"].get(config.name)
         if counts is None:
             continue
-        for name in ("owned", "scanning", "predictions", "dead_letters", "batches", "published", "unexplained"):
+        for name in (
+            "unexplained",
+            "superseded",
+            "late_writes",
+            "owned",
+            "scanning",
+            "predictions",
+            "dead_letters",
+            "batches",
+            "published",
+        ):
             setattr(result, name, getattr(result, name) + counts.get(name, 0))
         gaps.update(counts.get("gaps", {}))
         repairs.update(counts.get("repairs", {}))
