@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from grid_inference.grid.member import Member, MemberConfig
     from grid_inference.model.registry import Deployed
     from grid_inference.model.signature import Signature
+    from grid_inference.observe.proof import PartitionProof
     from grid_inference.observe.status import Status
     from grid_inference.observe.verify import Verdict
     from grid_inference.records import DeadLetter, Prediction, RecordTable
@@ -64,6 +65,7 @@ __all__ = [
     "Signature",
     "TopicConfig",
     # How it is doing
+    "PartitionProof",
     "Status",
     "Verdict",
     # Errors
@@ -133,6 +135,7 @@ _HOMES = {
     ),
     "model.registry": ("Deployed",),
     "model.signature": ("Signature",),
+    "observe.proof": ("PartitionProof",),
     "observe.status": ("Status",),
     "observe.verify": ("Verdict",),
     "records": (

@@ -30,6 +30,7 @@ from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.model.trust import Trust
+from grid_inference.observe.proof import PartitionProof, proof
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
 from grid_inference.predictions import Predictions
@@ -176,6 +177,10 @@ class Grid:
     async def status(self) -> Status:
         """Members, workers and deployments as they are now."""
         return await status(self.link)
+
+    async def proof(self, name: str) -> list[PartitionProof]:
+        """Each partition of a deployment: who scores it, how far it is scored, when it was compared last."""
+        return await proof(self.link, await self.deployment(name))
 
     async def worker_counts(self, name: str) -> dict[str, dict[str, Any]]:
         """What each live worker did for a deployment since it started, by worker id."""

@@ -26,6 +26,7 @@ from grid_inference.errors import warn_forgotten
 from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.model.registry import Deployed
 from grid_inference.node import Workers
+from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
 from grid_inference.records import DeadLetter
@@ -189,6 +190,10 @@ class Grid:
     def status(self) -> Status:
         """Members, workers and deployments as they are now."""
         return self._loop.run(self._grid.status())
+
+    def proof(self, name: str) -> list[PartitionProof]:
+        """Each partition of a deployment: who scores it, how far it is scored, when it was compared last."""
+        return self._loop.run(self._grid.proof(name))
 
     def worker_counts(self, name: str) -> dict[str, dict[str, Any]]:
         """What each live worker did for a deployment since it started, by worker id."""

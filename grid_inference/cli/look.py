@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import asdict
 
 import click
 
@@ -17,24 +19,32 @@ from grid_inference.cli.common import (
     write_json,
 )
 from grid_inference.cli.ending import INCOMPLETE
-from grid_inference.observe.status import Status
+from grid_inference.observe.proof import PartitionProof
+from grid_inference.observe.status import DeploymentStatus, Status
 from grid_inference.observe.verify import Verdict
 
 __all__ = ["status", "verify"]
 
 
-@click.command(epilog=examples("grid-inference status"))
+@click.command(epilog=examples("grid-inference status", "grid-inference status fraud"))
+@click.argument("name", metavar="[DEPLOYMENT]", required=False)
 @json_option
 @grid_options
-def status(as_json: bool, address: str | None, cluster_name: str | None) -> None:
-    """Show members, workers and deployments.
+def status(name: str | None, as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """Show members, workers and deployments; of one deployment its gaps and each partition.
 
     `lag` counts the changes that are not scored yet, `declared` and `unexplained` what scans have repaired; `proven`
     says since when every partition was compared as a whole.
     """
     with connected(address, cluster_name) as grid:
+        proof = grid.proof(name) if name else []
         found = grid.status()
-    if as_json:
+    one = next((one for one in found.deployments if one.name == name), None)
+    if one and as_json:
+        write_json({**asdict(one), "partitions": proof})
+    elif one:
+        _say_proof(one, proof)
+    elif as_json:
         write_json(found.to_mapping())
     else:
         _say_status(found)
@@ -79,6 +89,24 @@ def _say_status(found: Status) -> None:
         for failure in one.failures:
             out.print(f"[red]{one.name} does not run:[/] ", end="")
             out.print(failure, markup=False)
+
+
+def _say_proof(one: DeploymentStatus, proof: list[PartitionProof]) -> None:
+    out = console()
+    gaps = table("cause", "gaps", "repaired", right=("gaps", "repaired"))
+    for cause in sorted(one.gaps.keys() | one.repairs.keys()):
+        gaps.add_row(cause, f"{one.gaps.get(cause, 0):,}", f"{one.repairs.get(cause, 0):,}")
+    out.print(gaps if gaps.rows else f"{one.name}: no gaps, no repairs")
+    numbers = ("partition", "epoch", "scored through", "lag", "proven")
+    rows = table("partition", "member", "worker", *numbers[1:], right=numbers)
+    now_s = time.time()
+    for each in proof:
+        age = f"{max(0.0, now_s - each.proven_at_us / 1e6):,.0f} s ago" if each.proven_at_us else "-"
+        through = "-" if each.sequence is None else f"{each.sequence:,}"
+        lag = "?" if each.lag is None else f"{each.lag:,}"
+        rows.add_row(str(each.partition), each.member, each.worker or "nobody", str(each.epoch), through, lag, age)
+    out.print()
+    out.print(rows)
 
 
 def _many(count: int, thing: str) -> str:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import GridError
-from grid_inference.flow.positions import Positions, Progress
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.registry import Deployed, Registry
-from grid_inference.wire import journal
+from grid_inference.observe.proof import proof
 
 __all__ = ["DeploymentStatus", "Status", "status"]
 
 
-SUMS = ("owned", "scanning", "predictions", "dead_letters", "batches", "published")
-SUMS += ("unexplained", "superseded", "late_writes")
+SUMS = (
+    *("owned", "scanning", "predictions", "dead_letters", "batches", "published"),
+    *("unexplained", "superseded", "late_writes"),
+)
 """Counters of each worker that are added up."""
 
 
@@ -109,38 +108,16 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         counts = worker["deployments"].get(config.name)
         if counts is None:
             continue
-        for name in (
-            "unexplained",
-            "superseded",
-            "late_writes",
-            "owned",
-            "scanning",
-            "predictions",
-            "dead_letters",
-            "batches",
-            "published",
-        ):
+        for name in SUMS:
             setattr(result, name, getattr(result, name) + counts.get(name, 0))
         gaps.update(counts.get("gaps", {}))
         repairs.update(counts.get("repairs", {}))
         if counts.get("failure"):
             result.failures.append(f"{worker['id']}: {counts['failure']}")
     result.gaps, result.repairs = dict(gaps), dict(repairs)
-    stored = await Positions(link, config.name).load(list(range(link.partition_count)))
-    if len(stored) == link.partition_count:
-        result.lag = await _lag(link, deployed, stored)
-        oldest_us = min(progress.proven_us for progress in stored.values())
-        result.proven_age_s = round(max(0.0, time.time() - oldest_us / 1e6), 1) if oldest_us else None
+    partitions = await proof(link, deployed)
+    if all(one.lag is not None for one in partitions):
+        result.lag = sum(one.lag or 0 for one in partitions)
+    oldest_us = min((one.proven_at_us for one in partitions), default=0)
+    result.proven_age_s = round(max(0.0, time.time() - oldest_us / 1e6), 1) if oldest_us else None
     return result
-
-
-async def _lag(link: Link, deployed: Deployed, stored: Mapping[int, Progress]) -> int | None:
-    partitions = sorted(stored)
-    request = [(partition, journal.range_request(deployed.config.features)) for partition in partitions]
-    try:
-        answers = await link.call_all(request)
-    except GridError:
-        return None
-    ends = [journal.decode_range(answer)[1] + 1 for answer in answers]
-    behind = zip(ends, (stored[partition].position.sequence for partition in partitions), strict=True)
-    return sum(max(0, end - reached) for end, reached in behind)

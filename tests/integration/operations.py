@@ -96,6 +96,7 @@ OPERATIONS: dict[str, Operation] = {
     "pause and resume": pause,
     "deployments": lambda grid, _: grid.deployments(),
     "status": lambda grid, _: grid.status(),
+    "proof": lambda grid, names: grid.proof(names.deployment),
     "worker_counts": lambda grid, names: grid.worker_counts(names.deployment),
     "wait_for_workers": lambda grid, _: grid.wait_for_workers(1),
     "verify": lambda grid, names: grid.verify(names.deployment),

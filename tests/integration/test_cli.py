@@ -164,6 +164,14 @@ def test_put_deploy_get_verify(ok, cli, deployed, tmp_path):
     assert status[deployed]["state"] == "running"
     code, out, _ = cli("status")
     assert deployed in out
+    of_one = ok("status", deployed)
+    assert of_one["name"] == deployed
+    assert {one["partition"] for one in of_one["partitions"]} == set(range(31))
+    assert all(one["worker"] and one["proven_at_us"] for one in of_one["partitions"])
+    assert sum(one["lag"] for one in of_one["partitions"]) == of_one["lag"]
+    code, out, _ = cli("status", deployed)
+    assert "scored through" in out
+    assert cli("status", "nobody")[0] != 0
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv.gz"])

@@ -1,0 +1,69 @@
+"""The standing proof of a deployment: of each partition who scores it, how far it is scored, when it was compared last.
+
+Read from what the workers store with their positions; `verify.py` trusts none of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grid_inference.errors import GridError
+from grid_inference.flow.positions import Positions
+from grid_inference.grid.leases import holders
+from grid_inference.grid.link import Link
+from grid_inference.model.registry import Deployed
+from grid_inference.wire import journal
+
+__all__ = ["PartitionProof", "proof"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionProof:
+    """One partition of a deployment."""
+
+    partition: int
+    member: str
+    """`host:port` of its owner."""
+    worker: str
+    """Id of the worker that holds its lease; empty if nobody does."""
+    epoch: int
+    """Owners that it has had."""
+    sequence: int | None
+    """Up to which number of its journal everything is scored and acknowledged; None if nothing is known of it."""
+    lag: int | None
+    """Changes behind that number; None without a journal."""
+    stored_at_us: int
+    """When that was stored, in microseconds since 1970; 0: never."""
+    proven_at_us: int
+    """When the last comparison of all its records with their results began; 0: never."""
+    version: int
+    """Of the model that scored it."""
+
+
+async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
+    """What stands in the grid of every partition of a deployment."""
+    partitions = list(range(link.partition_count))
+    stored = await Positions(link, deployed.config.name).load(partitions)
+    leases, owners, members = await holders(link), link.partition_owners(), link.members()
+    ends = await _ends(link, deployed.config.features, partitions) if stored else {}
+    found: list[PartitionProof] = []
+    for partition in partitions:
+        worker, epoch = leases.get(partition, ("", 0))
+        member, known = members.get(owners.get(partition, ""), ""), stored.get(partition)
+        if known is None:
+            found.append(PartitionProof(partition, member, worker, epoch, None, None, 0, 0, 0))
+            continue
+        sequence, end = known.position.sequence, ends.get(partition)
+        lag = None if end is None else max(0, end - sequence)
+        times = (known.stored_us, known.proven_us)
+        found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, *times, known.version))
+    return found
+
+
+async def _ends(link: Link, features: str, partitions: list[int]) -> dict[int, int]:
+    """The number behind each partition's newest change; none where the map has no journal."""
+    try:
+        answers = await link.call_all((partition, journal.range_request(features)) for partition in partitions)
+    except GridError:
+        return {}
+    return {partition: journal.decode_range(one)[1] + 1 for partition, one in zip(partitions, answers, strict=True)}
