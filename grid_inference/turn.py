@@ -28,17 +28,22 @@ class Turn:
     """Partition → member, as last seen."""
     claims: dict[int, Claim] = field(default_factory=dict[int, Claim])
     """How each held partition was taken."""
+    gone: set[int] = field(default_factory=set[int])
+    """Partitions whose lease was found to be lost."""
     lost: set[int] = field(default_factory=set[int])
     """Partitions whose member was lost, and which have not been compared for it yet."""
     late: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     """Late writes of each worker to each partition that were seen to here."""
 
-    def look_for_losses(self) -> bool:
+    def look_for_losses(self) -> None:
         """Note which partitions have another owner since the last look because their member is lost."""
         before, self.owners = self.owners, self.link.partition_owners()
-        moved = moved_by_loss(before, self.owners, set(self.link.members()))
-        self.lost |= moved
-        return bool(moved)
+        self.lost |= moved_by_loss(before, self.owners, set(self.link.members()))
+
+    def take_gone(self) -> list[int]:
+        """Partitions whose lease was found to be lost, and which are fed here still."""
+        gone, self.gone = self.gone, set()
+        return sorted(gone)
 
     def take_lost(self, mine: set[int]) -> set[int]:
         """Those of the lost partitions that are held now; of the others those stay noted that will be ours."""

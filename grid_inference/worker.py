@@ -31,7 +31,7 @@ from grid_inference.grid.heartbeat import BEATS_PER_LEASE, HUNG_EXIT, Heartbeat
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
-from grid_inference.grid.topology import Beats, assign, machine, read_workers
+from grid_inference.grid.topology import Beats, assign, machine, now_s, read_workers
 from grid_inference.model.registry import DEPLOYMENTS_MAP
 from grid_inference.turn import Turn
 
@@ -41,8 +41,9 @@ _log = logging.getLogger(__name__)
 
 ORPHAN_S_MAX = 40.0
 """A worker whose parent is gone ends itself after this time, drained or not."""
-TURNS_PER_LOOK = 5
-"""Every so many turns the leases are read again without a reason: a healed split may have given one away."""
+LOOK_S, LOOK_ANYWAY_S = 0.1, 4.0
+"""How often it is asked whether the leases are in doubt; and when they are read without a doubt, because a healed split
+may have given one away."""
 FIRST_BEAT_S_MAX = 5.0
 """How long the first turn waits for the first beat, without which nothing is assigned to this worker."""
 CONDEMN_S_MAX = 5.0
@@ -62,7 +63,6 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._started_us = time.time_ns() // 1000
-        self._turns = 0
 
     def stop(self) -> None:
         """Ask for a clean end: what is under way is written, positions are stored, partitions given back."""
@@ -84,7 +84,10 @@ class Worker:
             self._grid, leases, self.id, self._config.lease_ttl_s, call_s_max=self._config.score_timeout_s
         )
         heartbeat.start(self._said(turn))
-        saying = asyncio.create_task(self._keep_saying(turn, heartbeat))
+        beside = [
+            asyncio.create_task(self._keep_saying(turn, heartbeat)),
+            asyncio.create_task(self._keep_looking(turn)),
+        ]
         try:
             await self._listen(link)
             await leases.valid(FIRST_BEAT_S_MAX)
@@ -95,7 +98,8 @@ class Worker:
                 await self._sleep()
         finally:
             await self._leave(turn, heartbeat)
-            saying.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _keep_saying(self, turn: Turn, heartbeat: Heartbeat) -> None:
         """Give the heartbeat what to say, and the sign that this loop comes round, however long a turn takes."""
@@ -105,6 +109,22 @@ class Worker:
             await asyncio.sleep(interval_s)
             if hanging := turn.deployments.overdue(interval_s):
                 await self._end_for(turn, *hanging)
+
+    async def _keep_looking(self, turn: Turn) -> None:
+        """Find out what is ours still, after a doubt and now and then.
+
+        Not in a turn, which may wait for a write to end; and a write that a doubt holds up waits for just this.
+        """
+        looked_s = now_s()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if not (turn.leases.doubtful or now_s() > looked_s + LOOK_ANYWAY_S):
+                continue
+            try:
+                turn.gone.update(await turn.leases.confirm())
+                looked_s = now_s()
+            except GridError as error:
+                _log.warning("the leases could not be read: %s", error)
 
     async def _end_for(self, turn: Turn, name: str, call: Call) -> None:
         """A thread that hangs in a model can't be ended but with its process: who takes over is warned first."""
@@ -149,10 +169,8 @@ class Worker:
     async def _turn(self, turn: Turn) -> None:
         """See who lives, own what is ours, and score all deployments that stand in the grid."""
         leases, deployments = turn.leases, turn.deployments
-        lost = turn.look_for_losses()
-        self._turns += 1
-        if leases.expired or lost or self._turns % TURNS_PER_LOOK == 0:
-            await deployments.disown(await leases.confirm())
+        turn.look_for_losses()
+        await deployments.disown(turn.take_gone())
         workers = await read_workers(turn.link)
         living = turn.living(workers)
         nodes = {worker: workers[worker].get("member") for worker in living | {self.id} if worker in workers}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,8 @@ class Leases:
         """Batches by partition that were acknowledged while it was not known whether the lease was still ours."""
         self.late: Counter[int] = Counter()
         """Batches by partition that were acknowledged when the lease was somebody else's already."""
+        self._changing = asyncio.Lock()
+        """What is held here and what stands in the grid change together."""
         self._late_until_s: dict[int, float] = {}
         """Until when what a former holder had sent may still arrive."""
 
@@ -84,6 +86,11 @@ class Leases:
         if begun_s >= self._valid_until_s:
             self._suspect = True
         self._valid_until_s = begun_s + self._ttl_s * TRUSTED_SHARE
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the beat stood still and goes on again, so that `confirm` can tell what is ours still."""
+        return self._suspect and now_s() < self._valid_until_s
 
     @property
     def expired(self) -> bool:
@@ -128,16 +135,15 @@ class Leases:
 
     async def claim(self, partitions: list[int], living: set[str]) -> dict[int, Claim]:
         """Take those of the partitions that are free or whose holder is dead."""
-        if not partitions:
-            return {}
-        before = await self._read(partitions)
-        tries = [self._claim_one(partition, before.get(partition), living) for partition in partitions]
         taken: dict[int, Claim] = {}
-        for partition, claim in zip(partitions, await asyncio.gather(*tries), strict=True):
-            if claim:
-                self.epochs[partition], self.deaths[partition] = claim.epoch, claim.deaths
-                self._late_until_s[partition] = now_s() + claim.late_s
-                taken[partition] = claim
+        async with self._changing:
+            before = await _read(self._link, partitions)
+            tries = [self._claim_one(partition, before.get(partition), living) for partition in partitions]
+            for partition, claim in zip(partitions, await asyncio.gather(*tries), strict=True):
+                if claim:
+                    self.epochs[partition], self.deaths[partition] = claim.epoch, claim.deaths
+                    self._late_until_s[partition] = now_s() + claim.late_s
+                    taken[partition] = claim
         return taken
 
     async def _claim_one(self, partition: int, before: bytes | None, living: set[str]) -> Claim | None:
@@ -158,16 +164,18 @@ class Leases:
 
     async def release(self, partitions: list[int]) -> None:
         """Give partitions back; whoever is assigned may take them at once."""
-        gone = [partition for partition in partitions if self.epochs[partition]]
-        changes = [self._change(partition, NOBODY, int(self.deaths[partition])) for partition in gone]
-        self.epochs[partitions] = 0
-        await asyncio.gather(*changes)
+        async with self._changing:
+            gone = [partition for partition in partitions if self.epochs[partition]]
+            changes = [self._change(partition, NOBODY, int(self.deaths[partition])) for partition in gone]
+            self.epochs[partitions] = 0
+            await asyncio.gather(*changes)
 
     async def set_deaths(self, partitions: list[int], deaths: int) -> None:
         """Write another count of deaths into the leases that are ours still."""
-        held = [partition for partition in partitions if self.epochs[partition]]
-        done = await asyncio.gather(*[self._change(partition, self._worker, deaths) for partition in held])
-        self.deaths[[partition for partition, changed in zip(held, done, strict=True) if changed]] = deaths
+        async with self._changing:
+            held = [partition for partition in partitions if self.epochs[partition]]
+            done = await asyncio.gather(*[self._change(partition, self._worker, deaths) for partition in held])
+            self.deaths[[partition for partition, changed in zip(held, done, strict=True) if changed]] = deaths
 
     def _change(self, partition: int, worker: str, deaths: int) -> Awaitable[bool]:
         """Set holder and deaths of a lease, if it says what it said when it was ours last."""
@@ -176,20 +184,32 @@ class Leases:
         return self._map.replace_if_same(self._key(partition), now, _value(worker, epoch, deaths, late_s))
 
     async def confirm(self) -> list[int]:
-        """Look which leases are still ours; returns those that were lost and forgets them."""
-        self._suspect = False  # before it is read: a beat that stands still meanwhile must be seen
-        held = self.held
-        now = await self._read(held)
-        lost = [partition for partition in held if now.get(partition) != self._mine(partition)]
-        self.epochs[lost] = 0
+        """Look which leases are still ours; returns those that were lost and forgets them.
+
+        A lease that names this worker and is not held, because giving it back has failed, is given back.
+        """
+        async with self._changing:
+            self._suspect = False  # before it is read: a beat that stands still meanwhile must be seen
+            try:
+                now = await _read(self._link, list(range(self._link.partition_count)))
+                await self._drop_unheld(now)
+            except BaseException:
+                self._suspect = True
+                raise
+            lost = [partition for partition in self.held if now.get(partition) != self._mine(partition)]
+            self.epochs[lost] = 0
         for partition in lost:
             self.late[partition] += self._doubtful[partition]
         self._doubtful.clear()
         self.late += Counter()  # drops what is zero
         return lost
 
-    async def _read(self, partitions: list[int]) -> dict[int, bytes]:
-        return await _read(self._link, partitions)
+    async def _drop_unheld(self, now: Mapping[int, bytes]) -> None:
+        for partition, value in now.items():
+            lease = decode_json(value)
+            if lease["worker"] == self._worker and not self.epochs[partition]:
+                free = _value(NOBODY, int(lease["epoch"]), int(lease.get("deaths", 0)), LATE_WRITE_S)
+                await self._map.replace_if_same(self._key(partition), value, free)
 
     def _key(self, partition: int) -> bytes:
         return _key(self._link, partition)

@@ -117,6 +117,18 @@ def test_what_is_acknowledged_after_the_lease_was_lost_is_late(member: Member) -
     on_a_link(member, go)
 
 
+def test_a_lease_that_could_not_be_given_back_is_given_back_later(member: Member) -> None:
+    async def go(link: Link) -> None:
+        a, b = owner(link, "stuck-a"), owner(link, "stuck-b")
+        await a.claim([6], {"stuck-a"})
+        a.epochs[6] = 0  # as after a release whose request was lost
+        assert await b.claim([6], {"stuck-a", "stuck-b"}) == {}
+        assert await a.confirm() == []
+        assert (await b.claim([6], {"stuck-a", "stuck-b"}))[6].epoch == 2
+
+    on_a_link(member, go)
+
+
 def test_a_request_is_not_sent_without_its_lease(member: Member) -> None:
     async def go(link: Link) -> None:
         there = GridMap(link, "guarded")
