@@ -111,6 +111,11 @@ class Feed:
         """Set while nothing waits and nothing is under way."""
         self.room.set()
 
+    @property
+    def idles(self) -> bool:
+        """Whether all that has come is written, and nothing is being scanned."""
+        return not (self.busy or self.held or self.pages or self.scan or self.closed)
+
     def begin_batch(self) -> None:
         """Rows of this partition are taken."""
         self.busy = True
@@ -328,7 +333,7 @@ class Feeds(ABC):
                 _log.exception("reconciling partition %d of %s failed; trying again", feed.partition, self._features)
                 await asyncio.sleep(ERROR_PAUSE_S)
             else:
-                feed.scan = None
+                feed.scan, feed.doubted = None, True
                 self._go_on(feed)
                 return
 

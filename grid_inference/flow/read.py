@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import numpy as np
 
@@ -20,12 +21,14 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import Answer
 from grid_inference.wire import journal
 
-__all__ = ["JournalReader"]
+__all__ = ["JournalReader", "newest"]
 
 _log = logging.getLogger(__name__)
 
 PARKED_TIMEOUT_S = float("inf")
 """A parked read waits for as long as nothing is put."""
+LOOK_EVERY_S = 5.0
+"""How often it is looked whether the journals are those that were read: of some changes no parked read ever tells."""
 LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_MIN, PAGE_ITEMS_MAX = 64, 4096
@@ -40,6 +43,9 @@ class JournalReader(Feeds):
         self._item_bytes = 512.0
         self._saturated: set[int] = set()
         """Partitions whose last read came back full: they lag."""
+        self._looked_s = time.monotonic()
+        self._behind: dict[int, Position] = {}
+        """Idle feeds that were behind their journal at the last look, and where they stood."""
 
     async def watch(self) -> None:
         """Send partitions that lag almost a whole journal behind to a scan: the ring will soon lose what they need."""
@@ -50,6 +56,30 @@ class JournalReader(Feeds):
             position = feed.position
             if position and oldest > 0 and position.sequence - oldest < (newest - oldest) * LAG_MARGIN:
                 self._gap(feed, "lag")
+        if time.monotonic() > self._looked_s + LOOK_EVERY_S:
+            self._looked_s = time.monotonic()
+            await self._look_at_idle()
+
+    async def _look_at_idle(self) -> None:
+        """Hold the end of each idle feed's journal against its position.
+
+        A journal that was begun anew, by a destroyed map or a lost tail, may stand before the position or bear other
+        items: a read that is parked there waits for what may never come.
+        """
+        idle = {feed: feed.position for feed in self.feeds.values() if feed.idles and feed.position}
+        ends = await newest(self._link, self._features, [feed.partition for feed in idle])
+        behind = dict[int, Position]()
+        for (feed, position), end in zip(idle.items(), ends, strict=True):
+            if not feed.idles or feed.position != position or feed.closed:
+                continue
+            if end.sequence < position.sequence or (end.sequence == position.sequence and end != position):
+                self._gap(feed, "new incarnation")
+            elif end != position:
+                behind[feed.partition] = position
+                if self._behind.get(feed.partition) == position:
+                    _log.warning("partition %d of %s was not told of new items", feed.partition, self._features)
+                    self.doubt(feed)
+        self._behind = behind
 
     def _read(self, pages: list[tuple[Feed, journal.JournalPage]]) -> Brought:
         """What is new in all pages; one that does not continue its feed is a gap and brings no rows."""
@@ -173,3 +203,19 @@ class JournalReader(Feeds):
             return
         _log.warning("reading partition %d of %s: %s", feed.partition, self._features, error)
         asyncio.get_running_loop().call_later(ERROR_PAUSE_S, self._ask_again, feed, feed.asked)
+
+
+async def newest(link: Link, features: str, partitions: list[int]) -> list[Position]:
+    """The ends of some partitions' journals now, each with the witness of its newest item."""
+    ranges = await link.call_all((partition, journal.range_request(features)) for partition in partitions)
+    bounds = [journal.decode_range(answer) for answer in ranges]
+    asked = [index for index, (oldest, end) in enumerate(bounds) if end >= oldest]
+    reads = [(partitions[index], journal.read_request(features, bounds[index][1], 1, 1)) for index in asked]
+    found = [Position(end + 1, None) for _, end in bounds]
+    for index, answer in zip(asked, await link.call_all(reads), strict=True):
+        page = journal.decode_page(answer)
+        if page.count:
+            items = journal.decode_items([page])
+            witness = int(Events.of(items.keys, items.records).witnesses(np.array([0]))[0])
+            found[index] = Position(page.next_sequence, witness)
+    return found

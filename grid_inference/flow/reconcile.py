@@ -21,9 +21,9 @@ from grid_inference.errors import DecodeError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Feed, Feeds
 from grid_inference.flow.positions import Position
+from grid_inference.flow.read import newest
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, rows_of
-from grid_inference.wire import journal
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns, schema_ids
 
@@ -172,16 +172,8 @@ class Reconciler:
 
     async def newest(self, partition: int) -> Position:
         """The end of a partition's journal now, with the witness of its newest item."""
-        request = journal.range_request(self._features.name)
-        oldest, newest = journal.decode_range(await self._link.call(request, partition))
-        if newest < oldest:
-            return Position(newest + 1, None)
-        read = journal.read_request(self._features.name, newest, 1, 1)
-        page = journal.decode_page(await self._link.call(read, partition))
-        if not page.count:
-            return Position(newest + 1, None)
-        items = journal.decode_items([page])
-        return Position(page.next_sequence, int(Events.of(items.keys, items.records).witnesses(np.array([0]))[0]))
+        [position] = await newest(self._link, self._features.name, [partition])
+        return position
 
     async def _known(self, results: GridMap, partition: int) -> Known:
         parts = [

@@ -79,6 +79,9 @@ def _check_all_records(name: str, values: list[Any]) -> None:
 
 
 def _plain_kind(name: str, there: list[Any], *, can_be_null: bool) -> FieldKind:
+    if there and all(isinstance(value, list | tuple) for value in there):
+        # The items of all of them decide: an empty list, or one of nothing but nulls, could be of any kind.
+        return value_kind(name, [item for some in there for item in some])
     kinds = {value_kind(name, value) for value in there}
     if kinds == {FieldKind.INT64, FieldKind.FLOAT64}:
         kinds = {FieldKind.FLOAT64}
