@@ -10,7 +10,7 @@ import pytest
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import LeaseExpiredError
-from grid_inference.grid.leases import LATE_WRITE_S, TRIAL_AFTER, Claim, Leases
+from grid_inference.grid.leases import LATE_WRITE_S, LEASES_MAP, TRIAL_AFTER, Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.member import Member
@@ -27,6 +27,8 @@ def on_a_link(member: Member, go: Callable[[Link], Awaitable[None]]) -> None:
     async def run() -> None:
         link = await Link.open(GridConfig(address=member.address, cluster_name=member.cluster_name))
         try:
+            # Workers of other tests may have left some.
+            await GridMap(link, LEASES_MAP).clear()
             await go(link)
         finally:
             await link.close()
