@@ -126,13 +126,13 @@ async def _grid(config: GridConfig) -> list[Finding]:
             now = await grid.status()
             size = f"{len(now.cluster_members)} members, {now.partitions} partitions"
             failures = [failure for one in now.deployments for failure in one.failures]
-            maps = sorted({one.features for one in now.deployments}) or [PROBE_MAP]
+            maps = sorted({one.features for one in now.deployments if one.trigger == "journal"})
             alive = f"{len(now.workers)} alive"
             all_well = f"{len(now.deployments)}, all well"
             return [
                 Finding("grid", ok=True, found=f"{config.cluster_name} at {config.address}: {size}"),
                 Finding("workers", ok=bool(now.workers), found=alive, remedy="start `grid-inference worker`"),
-                await _journal(grid, maps),
+                await _journal(grid, maps if now.deployments else [PROBE_MAP]),
                 Finding("deployments", ok=not failures, found="; ".join(failures) or all_well),
             ]
     except ConnectError as error:
@@ -145,7 +145,8 @@ async def _journal(grid: aio.Grid, maps: list[str]) -> Finding:
             await ensure_journal(grid.link, name)
     except DeploymentError as error:
         return Finding("journal", ok=False, found=str(error), remedy=error.remedy)
-    return Finding("journal", ok=True, found="on" if maps == [PROBE_MAP] else f"on for {', '.join(maps)}")
+    found = "on" if maps == [PROBE_MAP] else f"on for {', '.join(maps)}" if maps else "not asked for by any deployment"
+    return Finding("journal", ok=True, found=found)
 
 
 def _port(config: GridConfig) -> Finding:

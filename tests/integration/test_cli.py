@@ -19,6 +19,7 @@ import pytest
 from pyarrow import parquet
 from sklearn.linear_model import LogisticRegression
 
+import grid_inference as gi
 from grid_inference.cli.app import COMMANDS, SECTIONS, run
 from grid_inference.node import Workers
 
@@ -34,6 +35,8 @@ NOBODY = "127.0.0.1:9"
 @pytest.fixture(scope="module")
 def _workers(member: Member) -> Iterator[None]:
     with Workers(member.address, member.cluster_name, 1, node_address=member.address, threads=1):
+        with gi.connect(member.address, cluster_name=member.cluster_name) as grid:
+            grid.wait_for_workers(1)
         yield
 
 
@@ -74,7 +77,7 @@ def ok(cli):
 
     def call(*arguments: object):
         code, out, err = cli(*arguments, "--json")
-        assert code == 0, err
+        assert code == 0, err or out
         return json.loads(out)
 
     return call

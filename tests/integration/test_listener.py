@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import grid_inference as gi
+from grid_inference.cli.app import run
 from grid_inference.grid.member import free_port
 from grid_inference.node import Workers
 from tests.integration.conftest import FEATURES, Names, batch, until
@@ -122,6 +124,14 @@ def test_a_listener_without_a_journal_is_warned_about(plain_grid: gi.Grid, model
             plain_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, trigger="listener")
         assert ("create the map anew" in str(said[0].message)) is exists
     plain_grid.undeploy(names.deployment)
+
+
+@pytest.mark.usefixtures("listening")
+def test_the_doctor_asks_for_no_journal(plain_grid: gi.Grid, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--address", plain_grid.address, "--cluster-name", plain_grid.cluster_name]
+    assert run(["doctor", "--json", *flags]) == 0
+    [journal] = [one for one in json.loads(capsys.readouterr().out)["findings"] if one["what"] == "journal"]
+    assert journal["ok"]
 
 
 def test_what_a_broken_connection_has_missed_is_scanned(model: Any, names: Names) -> None:
