@@ -50,7 +50,7 @@ fuzz: $(STAMP) ## hostile bytes for SECONDS=600 from SEED=n; the last line is JS
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 chaos: $(STAMP) ## torment a grid under load from SEED=n, judge what stands in the end; the last line is JSON
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RUNS),--runs $(RUNS))
 
 bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 	$(BIN)/python -m bench

@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hazelcast.errors import HazelcastError
 
 from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.errors import ConnectionLostError, GridError, GridInferenceError
@@ -260,12 +261,20 @@ def main() -> None:
     )
     # The stock client calls every connection that closes a warning, ours at the end included.
     logging.getLogger("hazelcast").setLevel(os.environ.get("GRID_INFERENCE_LOG_LEVEL", "ERROR"))
+    # Its pings of a member that is gone fail in tasks that nobody waits for, each with a traceback.
+    logging.getLogger("asyncio").addFilter(lambda said: not unawaited(said))
     grid = GridConfig.load(flags={"address": options.address, "cluster_name": options.cluster})
     config = WorkerConfig.load(flags={"allow_pickle": options.allow_pickle or None})
     try:
         _run_loop(_main(grid, config, options.node_address))
     except GridInferenceError as error:
         sys.exit(f"worker: {error}\n{error.remedy}")
+
+
+def unawaited(said: logging.LogRecord) -> bool:
+    """Whether this is the failure of a request that the stock client made for itself."""
+    error = said.exc_info[1] if said.exc_info else None
+    return isinstance(error, HazelcastError) and said.getMessage().startswith("Task exception was never retrieved")
 
 
 def _run_loop(main_task: Any) -> None:

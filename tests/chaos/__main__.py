@@ -1,6 +1,8 @@
 """`make chaos`: torment a grid and judge what stands in the end. The last line is JSON; exit code 1 if it was wrong.
 
-`--all-mutants` runs workers that break a promise each; there exit code 1 says that one of them was not noticed.
+`--runs 20` is a campaign: random seeds, every fault three times, the sum of it all. `--all-mutants` runs workers that
+break a promise each, and beside each of them one that breaks none under the same faults; there exit code 1 says that a
+mutant was not noticed, or that its control was.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import signal
 import sys
 from typing import Any
 
+from tests.chaos.campaign import campaign
 from tests.chaos.faults import FAULTS
 from tests.chaos.mutants import EXPOSING, MUTANTS
 from tests.chaos.run import Options, run, schedule
+from tests.chaos.stage import say
 
 PROVES_NOTHING = {"bounds_broken", "trouble"}
 """A mutant is not caught by these: a slow machine would do."""
@@ -29,8 +33,11 @@ def main() -> int:
     logging.getLogger("hazelcast").setLevel("CRITICAL")
     if given.all_mutants:
         return all_mutants(given)
-    report = run_once(given, given.mutant)
-    sys.stdout.write(json.dumps(report) + "\n")
+    if given.runs:
+        report = campaign(given.seed, given.runs, lambda seed, faults: run_once(given, seed, faults))
+        say(json.dumps(report))
+        return int(bool(report["failed"] or report["too_few"]))
+    report = run_once(given, given.seed, given.chosen, given.mutant)
     return int(bool(report["failed"]))
 
 
@@ -42,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--faults", default="", help=f"in this order, of: {', '.join(sorted(FAULTS))}")
     parser.add_argument("--mutant", default="", choices=["", *MUTANTS], help="the workers break this promise")
     parser.add_argument("--all-mutants", action="store_true", help="each mutant under the faults that expose it")
+    parser.add_argument("--runs", type=int, default=0, help="so many runs, every fault three times over all of them")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--rate", type=float, default=1.0, help="the writers' rates are multiplied by this")
     parser.add_argument("--load-rows", type=int, default=30_000, help="rows of a bulk load")
@@ -54,24 +62,29 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-def run_once(given: argparse.Namespace, mutant: str) -> dict[str, Any]:
+def run_once(given: argparse.Namespace, seed: int, faults: tuple[str, ...], mutant: str = "") -> dict[str, Any]:
     """One run; a mutant without chosen faults gets those that expose it."""
-    chosen = given.chosen or EXPOSING.get(mutant, ())
+    chosen = faults or EXPOSING.get(mutant, ())
     sizes = {"nodes": given.nodes, "load_rows": given.load_rows, "rate": given.rate}
-    options = Options(given.seed, given.seconds, chosen, mutant, keep=given.keep, **sizes)
-    sys.stdout.write(f"seed {given.seed}{' ' + mutant if mutant else ''}: {', '.join(schedule(options))}\n")
-    return run(options)
+    # What a mutant leaves wrong may be seen: no comparison in the background mends it, nor of its control.
+    settings = {"GRID_INFERENCE_PROOF_INTERVAL_S": "0"} if given.all_mutants or mutant else {}
+    options = Options(seed, given.seconds, chosen, mutant, keep=given.keep, settings=settings, **sizes)
+    say(f"seed {seed}{' ' + mutant if mutant else ''}: {', '.join(schedule(options))}")
+    report = run(options)
+    say(json.dumps(report))
+    return report
 
 
 def all_mutants(given: argparse.Namespace) -> int:
-    """Each mutant, and by what it was caught."""
-    caught: dict[str, list[str]] = {}
+    """Each mutant and by what it was caught, and what was found of its control: nothing, or the test is none."""
+    found: dict[str, dict[str, list[str]]] = {}
     for mutant in MUTANTS:
-        report = run_once(given, mutant)
-        sys.stdout.write(json.dumps(report) + "\n")
-        caught[mutant] = sorted(set(report["failed"]) - PROVES_NOTHING)
-    sys.stdout.write(json.dumps({"seed": given.seed, "caught": caught}) + "\n")
-    return int(not all(caught.values()))
+        found[mutant] = {
+            role: sorted(set(run_once(given, given.seed, EXPOSING[mutant], each)["failed"]) - PROVES_NOTHING)
+            for role, each in (("control", ""), ("caught_by", mutant))
+        }
+    say(json.dumps({"seed": given.seed, "mutants": found}))
+    return int(not all(one["caught_by"] and not one["control"] for one in found.values()))
 
 
 if __name__ == "__main__":

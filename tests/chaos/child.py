@@ -11,6 +11,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ class ChildError(Exception):
 
 
 class Child:
-    """The starter's side."""
+    """The starter's side; `where` stands before its command, as that which enters a network namespace."""
 
-    def __init__(self, module: str, *, errors: Any = None, **options: Any) -> None:
+    def __init__(self, module: str, *, errors: Any = None, where: Sequence[str] = (), **options: Any) -> None:
         self.name = f"{module} {options.get('kind', '')}".strip()
-        command = [sys.executable, "-m", f"tests.chaos.{module}", json.dumps(options)]
+        command = [*where, sys.executable, "-m", f"tests.chaos.{module}", json.dumps(options)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -54,8 +54,6 @@ def run(options: Options) -> dict[str, Any]:
     """Run once; the report, as JSON has it."""
     folder = Path(tempfile.mkdtemp(prefix="grid-chaos-"))
     settings = {**PLAIN_SETTINGS, **options.settings}
-    if options.mutant:
-        settings.setdefault("GRID_INFERENCE_PROOF_INTERVAL_S", "0")
     grid = Grid(
         folder,
         nodes=options.nodes,

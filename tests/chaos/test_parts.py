@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import closing
 
 import numpy as np
@@ -17,6 +18,7 @@ from grid_inference.node import Workers
 from grid_inference.wire import journal, messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys
+from tests.chaos.campaign import EACH, SUMS, dealt, summed
 from tests.chaos.failpoints import point_of
 from tests.chaos.faults import FAULTS
 from tests.chaos.model import trained
@@ -95,6 +97,31 @@ def test_a_seed_gives_one_order_and_every_fault_is_in_it() -> None:
     assert schedule(Options(7)) == schedule(Options(7)) != schedule(Options(8))
     assert sorted(schedule(Options(7))) == sorted(name for name, one in FAULTS.items() if one.by_default)
     assert schedule(Options(7, faults=("clear", "zombie"))) == ["clear", "zombie"]
+
+
+def test_a_campaign_deals_every_fault_three_times_whatever_the_seed() -> None:
+    hands = dealt(7, 20)
+    assert hands == dealt(7, 20) != dealt(8, 20)
+    assert len({seed for seed, _ in hands}) == 20
+    assert all(len(set(faults)) == len(faults) for _, faults in hands)
+    assert Counter(name for _, faults in hands for name in faults) == dict.fromkeys(FAULTS, EACH)
+    assert {len(faults) for _, faults in hands} == {len(FAULTS) * EACH // 20, len(FAULTS) * EACH // 20 + 1}
+
+
+def test_a_campaign_says_what_was_wrong_and_what_was_tried_too_rarely() -> None:
+    good = dict.fromkeys(SUMS, 0) | {"stale_window_s": 0.0, "bounds_broken": [], "trouble": [], "failed": []}
+    runs = [
+        good | {"seed": 1, "faults": dict.fromkeys(FAULTS, 2), "acknowledged": 250_000, "recoveries": [["start", 9.0]]},
+        good | {"seed": 2, "faults": dict.fromkeys(FAULTS, 1), "recoveries": [["zombie", 3.0], ["clear", 1.0]]},
+    ]
+    told = summed(5, runs)
+    assert told["too_few"] == ["no indeterminate", "no zombie_late_writes"]
+    assert told["recovery_s"] == {"p50": 2.0, "worst": 3.0}
+    assert not told["failed"]
+    told = summed(5, [runs[0], runs[1] | {"faults": {}, "acknowledged": -60_000, "lost": 3, "failed": ["lost"]}])
+    assert told["failed"] == {"2": ["lost"]}
+    assert told["lost"] == 3
+    assert len(told["too_few"]) == len(FAULTS) + 3
 
 
 def test_every_mutant_has_faults_that_expose_it() -> None:
