@@ -23,7 +23,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
 
-__all__ = ["LEASES_MAP", "TRIAL_AFTER", "TRUSTED_SHARE", "Claim", "Leases"]
+__all__ = ["LEASES_MAP", "TRIAL_AFTER", "TRUSTED_SHARE", "Claim", "Leases", "holders"]
 
 LEASES_MAP = "grid_inference.leases"
 NOBODY = ""
@@ -197,7 +197,7 @@ class Leases:
         return {partition: values[row] for partition, row in zip(partitions, rows, strict=True) if row >= 0}
 
     def _key(self, partition: int) -> bytes:
-        return guard_key(f"lease/{partition}", partition, self._link.partition_count)
+        return _key(self._link, partition)
 
     def _mine(self, partition: int) -> bytes:
         """What stands in the grid while a partition is held."""
@@ -207,6 +207,26 @@ class Leases:
 def _value(worker: str, epoch: int, deaths: int, late_s: float = 0.0) -> bytes:
     late = {"late_s": round(late_s, 1)} if late_s > 0 else {}
     return encode_json({"deaths": deaths, "epoch": epoch, "worker": worker, **late})
+
+
+async def holders(link: Link) -> dict[int, tuple[str, int]]:
+    """Partition → who holds its lease (empty: nobody now) and its epoch, for all that ever had a holder."""
+    found = await _read(link, list(range(link.partition_count)))
+    leases = {partition: decode_json(value) for partition, value in found.items()}
+    return {partition: (lease["worker"], int(lease["epoch"])) for partition, lease in leases.items()}
+
+
+async def _read(link: Link, partitions: list[int]) -> dict[int, bytes]:
+    if not partitions:
+        return {}
+    keys = Blobs.of([_key(link, partition) for partition in partitions])
+    found, values = await GridMap(link, LEASES_MAP).get_batch(keys)
+    rows = rows_of(keys, found).tolist()
+    return {partition: values[row] for partition, row in zip(partitions, rows, strict=True) if row >= 0}
+
+
+def _key(link: Link, partition: int) -> bytes:
+    return guard_key(f"lease/{partition}", partition, link.partition_count)
 
 
 async def _within(timeout_s: float, condition: Callable[[], bool]) -> bool:
