@@ -29,9 +29,10 @@ from grid_inference.wire.keys import encode_keys, partition_ids
 
 __all__ = ["Moved", "add_node", "kill_node"]
 
-BATCH_S: Final = 0.01
+BATCH_S: Final = 0.05
 """A batch of the load is put each so often."""
-POLL_S: Final = 0.02
+POLL_S: Final = 0.05
+"""Each look is some forty requests: more looks would be a load of their own."""
 CALM_S: Final = 4.0
 """What stays so long as it should be is taken to be settled: longer than a lease's time and a worker's turn."""
 TIMEOUT_S: Final = 90.0
