@@ -13,10 +13,10 @@ FAULTS ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench bench-scale lint format lock clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything locked in requirements.lock
 
@@ -54,6 +54,9 @@ chaos: $(STAMP) ## torment a grid under load from SEED=n, judge what stands in t
 
 bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 	$(BIN)/python -m bench
+
+bench-scale: $(STAMP) ## one, two, three nodes on this machine; writes bench/scale.json
+	$(BIN)/python -m bench.scale
 
 lint: $(STAMP) ## ruff and strict typing
 	$(BIN)/ruff check .

@@ -22,8 +22,10 @@ from bench.peers import stock_client
 from grid_inference.client import Grid
 from grid_inference.grid.jars import shipped_file
 from grid_inference.grid.member import MemberConfig
+from grid_inference.nodes import Nodes
+from grid_inference.observe.verify import Verdict
 
-__all__ = ["JSON", "SMALL_JOURNAL", "TABLE", "Backlog", "BenchError", "Load", "Ours"]
+__all__ = ["JSON", "SMALL_JOURNAL", "TABLE", "WARM_ROWS", "Backlog", "BenchError", "Load", "Ours", "features_of"]
 
 SMALL_JOURNAL: Final = "small-journal."
 """Maps whose names begin so have the small journal."""
@@ -54,10 +56,21 @@ class Backlog:
     model_s: float = 0.0
     batches: int = 0
     gaps: dict[str, int] = field(default_factory=dict[str, int])
+    verify_s: float = 0.0
+    """How long the proof took that each record has its prediction, over all that stands in the map."""
 
     @property
     def per_s(self) -> float:
         return self.records / self.seconds
+
+    @property
+    def per_cpu_s(self) -> float:
+        """Records per second of CPU, of members and workers together."""
+        return self.records / sum(self.cpu_s.values())
+
+    @property
+    def verify_s_per_million(self) -> float:
+        return self.verify_s / (self.records + WARM_ROWS) * 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +83,36 @@ class Load:
 
 
 class Ours:
-    """A local grid with its workers."""
+    """A grid of nodes on this machine."""
 
-    def __init__(self, grid: Grid, client: HazelcastClient) -> None:
+    def __init__(self, grid: Grid, client: HazelcastClient, nodes: Nodes) -> None:
         self.grid = grid
         self.client = client
+        self.nodes = nodes
         self._count = 0
 
     @classmethod
     @contextmanager
     def started(cls, folder: Path, workers: int, journal: int, small_journal: int) -> Generator[Ours]:
-        """Start member and workers. Only the journals' capacities differ from the default."""
+        """Start one node. Only the journals' capacities differ from the default."""
         member = MemberConfig(journal_capacity=journal, config_file=member_file(folder, small_journal))
-        with gi.local(workers=workers, member=member) as grid:
-            client = stock_client(grid.address, grid.cluster_name)
+        with Nodes(member, workers) as nodes:
+            nodes.add()
+            with cls.attached(nodes) as ours:
+                yield ours
+
+    @classmethod
+    @contextmanager
+    def attached(cls, nodes: Nodes) -> Generator[Ours]:
+        """Connect to nodes that run, once their workers have signed on."""
+        cluster = nodes.members[0].cluster_name
+        with gi.connect(nodes.address, cluster_name=cluster) as grid:
+            grid.wait_for_workers(len(nodes.processes["workers"]))
+            client = stock_client(grid.address, cluster)
             try:
-                yield cls(grid, client)
+                yield cls(grid, client, nodes)
             finally:
                 client.shutdown()
-
-    @property
-    def groups(self) -> dict[str, list[int]]:
-        """Process ids to be measured."""
-        if self.grid.member is None or self.grid.workers is None:
-            raise BenchError("this grid was not started here")
-        return {"member": [self.grid.member.pid], "workers": self.grid.workers.pids}
 
     def deploy(self, model: Path, prefix: str = "", load: Load | None = None, **settings: Any) -> str:
         """Put a model to work on a new map and wait until it scores; returns the deployment's name."""
@@ -152,11 +170,12 @@ class Ours:
         try:
             self.pause(name)
             load.put(self, features_of(name, prefix), WARM_ROWS, records)
-            with Meter(self.groups) as meter:
+            with Meter(self.nodes.processes) as meter:
                 self.grid.resume(name)
                 self.wait_for(name, WARM_ROWS + records)
-            self.prove(name, WARM_ROWS + records)
+            proof = self.prove(name, WARM_ROWS + records)
             done = Backlog(records, meter.seconds, meter.cpu_s, meter.peak_rss_mb, meter.loopback_bytes)
+            done.verify_s = proof.seconds
             self._count_up(name, done)
         finally:
             self.destroy(name, prefix)
@@ -184,11 +203,12 @@ class Ours:
                 raise BenchError(f"{name} does not pause")
             time.sleep(POLL_S * 5)
 
-    def prove(self, name: str, count: int) -> None:
+    def prove(self, name: str, count: int) -> Verdict:
         """Prove by an independent scan that every record has its prediction."""
         verdict = self.grid.verify(name)
         if not verdict.complete or verdict.records != count or verdict.predictions != count:
             raise BenchError(f"the proof fails for {count} records: {verdict}")
+        return verdict
 
     def _count_up(self, name: str, done: Backlog) -> None:
         """What the workers say they did; they say it with their next beat."""

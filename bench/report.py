@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from bench.compare import Results
 
-__all__ = ["Row", "json_of", "markdown", "rows_of", "show", "write"]
+__all__ = ["Row", "json_of", "markdown", "markdown_table", "measured_on", "rows_of", "show", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +136,21 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def markdown(rows: list[Row], machine: dict[str, Any]) -> str:
     """The table as it goes into the README, with the machine named."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    return f"{markdown_table(HEADINGS, map(_cells, rows))}\n\n{measured_on(machine)}"
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown."""
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def measured_on(machine: dict[str, Any]) -> str:
+    """The sentence that says on what."""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     facts = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['os']}"
     software = f"Python {machine['python']}, {packages}, commit {machine['commit']}"
-    lines += ["", f"Measured on {facts}, {software}; member, workers and load share the machine."]
-    return "\n".join(lines)
+    return f"Measured on {facts}, {software}; member, workers and load share the machine."
 
 
 def json_of(results: Results, machine: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -19,12 +20,13 @@ import numpy as np
 
 from grid_inference import aio
 from grid_inference.cli.common import console, examples, write_json
-from grid_inference.cli.demo_nodes import CLUSTER, Nodes
 from grid_inference.cli.demo_screen import Numbers, Screen, milliseconds, quantiles_ms
 from grid_inference.cli.demo_stream import DEPLOYMENT, FEATURES_MAP, deploy, scores_of, stream
 from grid_inference.cli.ending import GRID, INCOMPLETE, Ending
 from grid_inference.config import GridConfig
 from grid_inference.demo.training import FraudModel, Quality, quality, train
+from grid_inference.grid.member import MemberConfig
+from grid_inference.nodes import Nodes
 from grid_inference.observe.status import DeploymentStatus
 
 __all__ = ["demo"]
@@ -32,6 +34,9 @@ __all__ = ["demo"]
 RECORDS: Final = 120_000
 RATE: Final = 8_000
 VERIFY_TIMEOUT_S: Final = 120.0
+CLUSTER: Final = "grid-inference-demo"
+HEAP_MB: Final = 512
+"""Of each member, where there are several."""
 T = TypeVar("T")
 
 
@@ -141,7 +146,11 @@ class _Outcome:
 def _start(running: ExitStack, screen: Screen, nodes: int, workers: int) -> Nodes:
     what = "a Hazelcast member and its workers" if nodes == 1 else f"{nodes} nodes"
     screen.working(f"starting {what}, training meanwhile")
-    cluster = Nodes.start(running, nodes, workers)
+    log = running.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+    config = MemberConfig(cluster_name=CLUSTER, heap_mb=None if nodes == 1 else HEAP_MB)
+    cluster = running.enter_context(Nodes(config, workers, threads=1, log=log))
+    for _ in range(nodes):
+        cluster.add()
     many = "1 worker" if workers == 1 else f"{workers} workers"
     screen.done("grid", f"{', '.join(member.address for member in cluster.members)}; {many}{' each' * (nodes > 1)}")
     return cluster

@@ -25,7 +25,7 @@ LAYERS = (
     ("model",),
     ("flow",),
     ("worker", "turn"),
-    ("node",),
+    ("node", "nodes"),
     ("observe",),
     ("entries",),
     ("tables",),
