@@ -9,7 +9,8 @@ A message is frames one behind the other, each with a 6-byte header:
 
 The first payload of a request holds its type (int32 LE), correlation id (int64 LE) and partition (int32 LE); that of a
 response its type, correlation id and number of backup acknowledgements (uint8). Runs of frames that repeat with a
-period of one or two are stepped over by one numpy comparison. Source: Hazelcast Open Binary Client Protocol 2.
+period of one or two are stepped over by one numpy comparison; where there are none, frames are walked. Source:
+Hazelcast Open Binary Client Protocol 2.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,9 @@ HANDED_OVER_SHARE = 8
 """A message takes the buffer along, instead of being copied, if what came behind it is so many times smaller."""
 RUN_FRAMES_MIN = 8
 """Fewer frames than this are stepped over one by one."""
+LONG_RUN_PAIRS = 32
+"""A shorter run costs more to be found than to be walked: the next one is looked for further on, each time further."""
+PATIENCE_FRAMES_MAX = 512
 
 UNFRAGMENTED = 0xC000
 IS_FINAL = 1 << 13
@@ -95,12 +100,13 @@ class Message:
     def frame_starts(self) -> NDArray[np.int64]:
         """Where each frame begins (its header), shape (frames,)."""
         parts: list[NDArray[np.int64]] = []
-        for offset, even, odd, count in self.runs:
-            if odd:
+        for alone, some in groupby(self.runs, lambda run: not run[2]):
+            if alone:
+                parts.append(np.array([run[0] for run in some], np.int64))
+                continue
+            for offset, even, odd, count in some:
                 pairs = offset + np.arange(count, dtype=np.int64) * (even + odd)
                 parts.append(np.stack([pairs, pairs + even], axis=1).reshape(-1))
-            else:
-                parts.append(np.array([offset], np.int64))
         return np.concatenate(parts)
 
     def frames(self) -> tuple[Blobs, NDArray[np.uint16]]:
@@ -120,6 +126,8 @@ class Scanner:
         self._buffer = bytearray()
         self._next = 0
         self._runs: list[tuple[int, int, int, int]] = []
+        self._patience, self._look_from = 1, 0
+        """Frames that are walked after a look for a run was in vain; where the next look is worth it."""
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -139,8 +147,10 @@ class Scanner:
             if position + length > size:
                 break
             pairs, even, odd = 1, length, 0
-            if not flags and size - position >= RUN_FRAMES_MIN * length:
+            if not flags and position >= self._look_from and size - position >= RUN_FRAMES_MIN * length:
                 pairs, even, odd = _repeating_pairs(buffer, position, length)
+                self._patience = 1 if pairs >= LONG_RUN_PAIRS else min(2 * self._patience, PATIENCE_FRAMES_MAX)
+                self._look_from = position + (even + odd) * pairs + self._patience * length
             self._runs.append((position, even, odd, pairs))
             position += (even + odd) * pairs
             if flags & IS_FINAL:
@@ -178,6 +188,7 @@ class Scanner:
             del buffer[end:]
             message = Message(buffer, self._runs)
         self._next, self._runs = 0, []
+        self._patience, self._look_from = 1, 0
         return message
 
 

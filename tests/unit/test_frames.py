@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 
 import numpy as np
@@ -52,6 +53,27 @@ def test_frames_are_found_however_the_stream_is_cut(count: int, sizes: tuple[int
         assert blobs.tolist() == [b"head", *payloads, b"tail"]
         assert int(flags[0]) == f.UNFRAGMENTED
         assert int(flags[-1]) == f.IS_FINAL
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_frames_are_found_where_long_runs_and_irregular_ones_take_turns(seed: int) -> None:
+    chance = random.Random(seed)
+    payloads: list[bytes] = []
+    while len(payloads) < 6_000:
+        sizes = chance.choices((10, 11, 40, 200), k=2)
+        several = chance.choice((1, 3, 40, 900))
+        payloads += [bytes([several % 251]) * sizes[index % 2] for index in range(several)]
+        payloads += [bytes(chance.choice((10, 40))) for _ in range(chance.choice((0, 5, 700)))]
+    data = frame(b"head", f.UNFRAGMENTED) + b"".join(map(frame, payloads)) + frame(b"tail", f.IS_FINAL)
+    stream, scanner, found = data * 2, f.Scanner(), list[f.Message]()
+    while stream:
+        size = chance.choice((1, 100, 60_000))
+        scanner.feed(stream[:size])
+        stream = stream[size:]
+        while message := scanner.next_message():
+            found.append(message)
+    assert [message.data for message in found] == [data] * 2
+    assert all(message.frames()[0].tolist() == [b"head", *payloads, b"tail"] for message in found)
 
 
 @pytest.mark.parametrize("length", [0, 5, -1, (1 << 30) + 1])
