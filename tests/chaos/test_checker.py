@@ -180,9 +180,11 @@ def test_an_owner_that_was_replaced_must_not_have_the_last_word() -> None:
     watch = LateWrites()
     watch.written(1, b"k", 2, 12, 10.0)
     assert watch.deposed() == []
-    watch.written(1, b"other", 1, 13, 11.0)
+    watch.written(1, b"other", 1, 13, 29.0)
+    assert watch.deposed() == [], "it was under way"
+    watch.written(1, b"other", 1, 15, 31.0)
     assert watch.deposed() == [1]
-    watch.written(1, b"k", 3, 14, 12.0)
+    watch.written(1, b"k", 3, 14, 32.0)
     assert watch.deposed() == []
 
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+LATE_WRITE_S_MAX = 20.0
+"""A write that was under way when its owner was replaced may arrive so long afterwards (ARCHITECTURE.md)."""
+
 
 @dataclass(slots=True)
 class LateWrites:
@@ -24,12 +27,12 @@ class LateWrites:
     """Key → since when late writes stand, and the digest of the last one."""
     _reigns: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
     """Partition → greatest epoch, since when."""
-    _last_epochs: dict[int, int] = field(default_factory=dict[int, int])
-    """Partition → epoch of whoever wrote there last."""
+    _last: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
+    """Partition → epoch of whoever wrote there last, and when."""
 
     def written(self, partition: int, key: bytes, epoch: int, digest: int, at_s: float) -> None:
         """A prediction was written."""
-        self._last_epochs[partition] = epoch
+        self._last[partition] = epoch, at_s
         reign = self._reigns.get(partition)
         if reign is None or epoch > reign[0]:
             self._reigns[partition] = (epoch, at_s)
@@ -70,8 +73,15 @@ class LateWrites:
         return len(self._standing)
 
     def deposed(self) -> list[int]:
-        """Partitions in which an owner that had been replaced had the last word: in the end there must be none."""
-        return [partition for partition, epoch in self._last_epochs.items() if epoch < self._reigns[partition][0]]
+        """Partitions where an owner goes on that was replaced and should know it: in the end there must be none.
+
+        What was under way when it was replaced is no sign of that: it may be the last that was written there.
+        """
+        return [
+            partition
+            for partition, (epoch, at_s) in self._last.items()
+            if epoch < self._reigns[partition][0] and at_s > self._reigns[partition][1] + LATE_WRITE_S_MAX
+        ]
 
     def until(self, at_s: float) -> float:
         """The longest time that an older prediction stood, those that stand still included."""
