@@ -49,10 +49,12 @@ class Pipeline:
                 await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
             except GridInferenceError as error:
                 _log.warning("a batch of %d records was not written, it is scored again: %s", len(arrivals), error)
+                self.doubt(arrivals)
                 await self.reader.retry(arrivals, "failed write")
             except Exception as error:  # a bug of ours must not lose records, nor pass unseen  # noqa: BLE001
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.exception("a batch of %d records failed, it is scored again", len(arrivals))
+                self.doubt(arrivals)
                 await self.reader.retry(arrivals, "internal error")
             else:
                 self.advance(arrivals)
@@ -76,3 +78,8 @@ class Pipeline:
         for feed, position in zip(arrivals.feeds, arrivals.positions, strict=True):
             if self.leases.settle(feed.partition, feed.epoch) and position is not None:
                 self.positions.advance(feed.partition, position, feed.epoch, self.version)
+
+    def doubt(self, arrivals: Arrivals) -> None:
+        """Some of this batch may have been written all the same: whoever owns its partitions by now is to know."""
+        for feed in arrivals.feeds:
+            self.leases.unanswered(feed.partition, feed.epoch)

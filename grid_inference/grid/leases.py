@@ -131,6 +131,18 @@ class Leases:
             return False
         return True
 
+    def unanswered(self, partition: int, epoch: int) -> None:
+        """What was to be written under this epoch has failed, so some of it may have been carried out, or may be yet.
+
+        If the lease is lost by now its owner is told, as of any late write; and again when nothing can arrive any more.
+        """
+        if not self.settle(partition, epoch):
+            asyncio.get_running_loop().call_later(LATE_WRITE_S, self._tell_again, partition, epoch)
+
+    def _tell_again(self, partition: int, epoch: int) -> None:
+        if self.epochs[partition] != epoch:
+            self.late[partition] += 1
+
     # ---- taking and giving
 
     async def claim(self, partitions: list[int], living: set[str]) -> dict[int, Claim]:

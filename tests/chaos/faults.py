@@ -23,6 +23,9 @@ KILLED_S_MAX = 5.0
 MEMBER_KILLED_S_MAX = 10.0
 SILENT_S_MAX = 25.0
 """A member or worker that is paused or can't be reached."""
+HUNG_S_MAX = 75.0
+"""Nothing is promised but that it ends: a hang ends up to two workers, after 10 to 12 s each; then its culprit is found on
+trial, which takes a new process, slow to start on a busy machine, and 11 s."""
 RESTARTED_S_MAX = 25.0
 """Where all workers were gone or a backlog has come, for which nothing is promised but that it ends."""
 BOUNCES = 5
@@ -291,7 +294,7 @@ def bulk_load(stage: Stage) -> None:
 # ---- records that can't be scored
 
 
-def poison_of(name: str, form: Form, count: int) -> None:
+def poison_of(name: str, form: Form, count: int, bound_s: float = SILENT_S_MAX) -> None:
     """Enter the fault of records of one form."""
 
     def run(stage: Stage) -> None:
@@ -300,12 +303,12 @@ def poison_of(name: str, form: Form, count: int) -> None:
         stage.recover(at_s)
 
     run.__name__ = name
-    fault(SILENT_S_MAX)(run)
+    fault(bound_s)(run)
 
 
 poison_of("poison", Form.NAN, POISON_RECORDS)
 poison_of("poison_short", Form.SHORT, POISON_RECORDS)
 poison_of("model_raises", Form.RAISES, POISON_RECORDS)
 poison_of("model_nan", Form.NAN_SCORE, POISON_RECORDS)
-poison_of("model_hangs", Form.HANGS, 1)
-poison_of("model_dies", Form.DIES, 1)
+poison_of("model_hangs", Form.HANGS, 1, HUNG_S_MAX)
+poison_of("model_dies", Form.DIES, 1, HUNG_S_MAX)

@@ -151,3 +151,26 @@ def test_a_request_is_not_sent_without_its_lease(member: Member) -> None:
         assert await there.get(key) is not None
 
     on_a_link(member, go)
+
+
+def test_what_failed_when_the_lease_was_lost_is_told_as_a_late_write(member: Member, monkeypatch) -> None:
+    monkeypatch.setattr("grid_inference.grid.leases.LATE_WRITE_S", 0.2)
+
+    async def go(link: Link) -> None:
+        a, b = owner(link, "fail-a"), owner(link, "fail-b")
+        await a.claim([0, 1, 2], {"fail-a", "fail-b"})
+        a.unanswered(0, 1)
+        assert not a.late, "it is ours still, and scored again"
+        await b.claim([1, 2], {"fail-b"})
+        a.renew(now_s() - 2 * TTL_S)  # it slept, and does not know yet what became of its leases
+        a.unanswered(1, 1)
+        assert not a.late
+        a.renew(now_s())
+        assert sorted(await a.confirm()) == [1, 2]
+        assert a.late == {1: 1}
+        a.unanswered(2, 1)
+        assert a.late == {1: 1, 2: 1}
+        await asyncio.sleep(0.5)
+        assert a.late == {1: 2, 2: 2}, "told again when nothing can arrive any more"
+
+    on_a_link(member, go)

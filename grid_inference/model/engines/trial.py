@@ -33,6 +33,9 @@ PIPE_ENDED = 113
 """Exit code of a forked process whose parent is gone; no model uses it."""
 TRIAL_ROWS_MAX = 256
 """So few rows are put on trial at once: after a death each is asked by itself."""
+SEVERAL_SHARE = 0.1
+"""Several rows get this share of the deadline, and each by itself the whole of it: rows that are merely slow lose
+nothing, and one that hangs costs its deadline once."""
 START_S_MAX = 120.0
 """How long a child may take to import its libraries, and again to load the model, on a machine that is busy."""
 END_S_MAX = 5.0
@@ -84,11 +87,11 @@ class _Child:
         self.process.join()
         self.process.close()
 
-    def ask(self, inputs: Inputs, finite: bool | None, wait_s: float) -> Scores | _Raised | _Died:  # noqa: FBT001
+    def ask(self, inputs: Inputs, finite: bool | None, timeout_s: float) -> Scores | _Raised | _Died:  # noqa: FBT001
         """What the model says, or what became of its process."""
         try:
-            self.pipe.send((inputs, finite))
-            return self.pipe.recv() if self.pipe.poll(wait_s) else _Died(-ALARM)
+            self.pipe.send((inputs, finite, timeout_s))
+            return self.pipe.recv() if self.pipe.poll(timeout_s + ALARM_LATE_S) else _Died(-ALARM)
         except (EOFError, ConnectionError):
             self.process.join(END_S_MAX)
             return _Died(self.process.exitcode or 0)
@@ -111,11 +114,12 @@ class TrialEngine:
     def predict(self, inputs: Inputs, *, finite: bool | None = None) -> Scores:
         """Score all rows, or raise what became of the model; TrialStartError if there is no process to ask."""
         child = self._child = self._child or self._start()
-        answer = child.ask(inputs, finite, self._timeout_s + ALARM_LATE_S)
+        timeout_s = self._timeout_s * (SEVERAL_SHARE if inputs.shape[0] > 1 else 1.0)
+        answer = child.ask(inputs, finite, timeout_s)
         if isinstance(answer, _Died):
             if not answer.replaced:
                 self.close()
-            raise answer.error(self._timeout_s)
+            raise answer.error(timeout_s)
         if isinstance(answer, _Raised):
             raise answer.error()
         return answer
@@ -130,7 +134,7 @@ class TrialEngine:
         context = multiprocessing.get_context("spawn")
         # On Windows it is another class with the same methods.
         pipe, theirs = cast("tuple[Connection, Connection]", context.Pipe())
-        process = context.Process(target=_serve, args=(theirs, self._timeout_s), name="trial", daemon=True)
+        process = context.Process(target=_serve, args=(theirs,), name="trial", daemon=True)
         process.start()
         theirs.close()
         child = _Child(process, pipe)
@@ -150,7 +154,7 @@ def _await_word(pipe: Connection) -> None:
     pipe.recv()
 
 
-def _serve(pipe: Connection, timeout_s: float) -> None:
+def _serve(pipe: Connection) -> None:
     """The child's life: load the model, and have requests answered until the pipe ends."""
     with contextlib.suppress(EOFError, ConnectionError):
         pipe.send("imported")
@@ -163,14 +167,14 @@ def _serve(pipe: Connection, timeout_s: float) -> None:
             if code == PIPE_ENDED:
                 return
             pipe.send(_Died(code, replaced=True))
-        _answer_all(pipe, engine, timeout_s)
+        _answer_all(pipe, engine)
 
 
-def _answer_all(pipe: Connection, engine: SklearnEngine, timeout_s: float) -> None:
+def _answer_all(pipe: Connection, engine: SklearnEngine) -> None:
     """Answer one request after the other, and end with the pipe."""
     try:
         while True:
-            inputs, finite = pipe.recv()
+            inputs, finite, timeout_s = pipe.recv()
             _set_alarm(timeout_s)
             answer = _answer(engine, inputs, finite=finite)
             _set_alarm(0)
