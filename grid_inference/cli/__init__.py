@@ -33,8 +33,8 @@ def main() -> NoReturn:
         code = 141
     # What is left to do at exit (an embedded member's end) is not to be cut short by an impatient second Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Python ends itself by the signal, whatever code it is given, if an interrupt passed through an exec of text, as the
-    # making of a dataclass is, though it was caught; the next exec makes it forget.
+    # Python ends itself by the signal, whatever code it is given, if an interrupt passed through an exec of text, as
+    # the making of a dataclass is, though it was caught; the next exec makes it forget.
     exec("")  # noqa: S102
     sys.exit(code)
 
