@@ -28,7 +28,7 @@ from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.errors import ConnectionLostError, GridError, GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployments import Deployments
-from grid_inference.grid.heartbeat import BEATS_PER_LEASE, HUNG_EXIT, Heartbeat
+from grid_inference.grid.heartbeat import BEATS_PER_LEASE, CONDEMN_S_MAX, HUNG_EXIT, Heartbeat
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
@@ -47,8 +47,6 @@ LOOK_S, LOOK_ANYWAY_S = 0.1, 4.0
 may have given one away."""
 FIRST_BEAT_S_MAX = 5.0
 """How long the first turn waits for the first beat, without which nothing is assigned to this worker."""
-CONDEMN_S_MAX = 5.0
-"""How long a worker whose model hangs tries to mark the partitions before it ends."""
 ANY_CHANGE = 1 | 2 | 4
 """Entry listener flags: added, removed, updated."""
 
@@ -82,7 +80,12 @@ class Worker:
             owners=link.partition_owners(),
         )
         heartbeat = Heartbeat(
-            self._grid, leases, self.id, self._config.lease_ttl_s, call_s_max=self._config.score_timeout_s
+            self._grid,
+            leases,
+            self.id,
+            self._config.lease_ttl_s,
+            call_s_max=self._config.score_timeout_s,
+            held_up=turn.deployments.held_up,
         )
         heartbeat.start(self._said(turn))
         beside = [

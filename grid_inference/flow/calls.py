@@ -62,6 +62,8 @@ class ModelCalls:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"score-{name}")
         self._trial_executor = ThreadPoolExecutor(1, thread_name_prefix=f"trial-{name}")
         self._call: Call | None = None
+        self.held_up: NDArray[np.int32] | None = None
+        """Partitions of the batch that is scored on the event loop at this moment, which nothing else can do then."""
         self.model_s = 0.0
         """Seconds spent in the model, trials left out."""
         self._lately = (0.0, 0.0)
@@ -77,7 +79,11 @@ class ModelCalls:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._trial_executor, work, self._score_on_trial)
         if rows <= self._inline_rows_max and self._small_s <= INLINE_S_MAX:
-            return work(lambda inputs, nan: self._engine.score(inputs, nan, by=_Sized(self, None)))
+            self.held_up = partitions
+            try:
+                return work(lambda inputs, nan: self._engine.score(inputs, nan, by=_Sized(self, None)))
+            finally:
+                self.held_up = None
         watched, loop = _Sized(self, partitions), asyncio.get_running_loop()
         return await loop.run_in_executor(
             self._executor, work, lambda inputs, nan: self._engine.score(inputs, nan, by=watched)

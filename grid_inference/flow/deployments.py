@@ -90,6 +90,11 @@ class Deployments:
         found = [(name, running.overdue(passed_s)) for name, running in self._running.items()]
         return next(((name, call) for name, call in found if call), None)
 
+    def held_up(self) -> list[int]:
+        """Partitions of batches that hold up the event loop; for another thread, which alone can ask then."""
+        batches = [running.calls.held_up for running in self]
+        return sorted({int(partition) for batch in batches if batch is not None for partition in batch})
+
     def counts(self) -> dict[str, dict[str, Any]]:
         """What each deployment did here, and why one does not run."""
         counts = {name: running.counts() for name, running in self._running.items()}

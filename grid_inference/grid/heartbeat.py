@@ -27,7 +27,7 @@ from grid_inference.grid.topology import WORKERS_MAP, now_s
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
 
-__all__ = ["BEATS_PER_LEASE", "HUNG_EXIT", "Heartbeat"]
+__all__ = ["BEATS_PER_LEASE", "CONDEMN_S_MAX", "HUNG_EXIT", "Heartbeat"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +37,25 @@ STALLED_S = 12.0
 """An event loop that did not come round for so long, while this thread did, is taken to hang."""
 HUNG_EXIT = 70
 """Exit code of a worker whose event loop or model hangs."""
+CONDEMN_S_MAX = 5.0
+"""How long a worker whose model hangs tries to mark the partitions before it ends."""
 RECONNECT_PAUSE_S = 0.5
 
 
 class Heartbeat:
     """Beats for one worker until `stop`; the worker's loop hands over what is to be said."""
 
-    def __init__(self, config: GridConfig, leases: Leases, worker: str, ttl_s: float, *, call_s_max: float) -> None:
+    def __init__(
+        self,
+        config: GridConfig,
+        leases: Leases,
+        worker: str,
+        ttl_s: float,
+        *,
+        call_s_max: float,
+        held_up: Callable[[], list[int]],
+    ) -> None:
+        """`call_s_max`: how long a model may take; `held_up`: partitions that the worker's own loop scores now."""
         self._config = config
         self._leases = leases
         self._key = encode_keys([worker])[0]
@@ -51,6 +63,8 @@ class Heartbeat:
         self._interval_s = ttl_s / BEATS_PER_LEASE
         # Processor time rather than time: a process that is stopped for a while must go on when it is continued.
         self._busy_s_max = call_s_max * (1 + _model_threads())
+        self._held_up = held_up
+        self._link: Link | None = None
         self._said: dict[str, Any] = {}
         self._beat = 0
         self._unheard = 0
@@ -102,11 +116,19 @@ class Heartbeat:
             if self._unheard * self._interval_s > STALLED_S:
                 _log.critical("the event loop hangs for more than %g s: this worker ends", STALLED_S)
                 faulthandler.dump_traceback()
+                await self._condemn()
                 os._exit(HUNG_EXIT)
             await asyncio.sleep(self._interval_s)
 
+    async def _condemn(self) -> None:
+        """Have what the loop hangs in scored on trial by whoever takes it over, if that can be said soon."""
+        if self._link:
+            with contextlib.suppress(GridError, TimeoutError):
+                await asyncio.wait_for(self._leases.condemn_over(self._link, self._held_up()), CONDEMN_S_MAX)
+
     async def _beat_over(self, link: Link) -> None:
         """Beat as long as this connection is there."""
+        self._link = link
         try:
             workers = GridMap(link, WORKERS_MAP)
             while not (self._stopping or link.given_up):
@@ -120,6 +142,7 @@ class Heartbeat:
                     self._leases.renew(begun_s)
                 await self._pause(self._interval_s)
         finally:
+            self._link = None
             await link.close()
 
     async def _pause(self, seconds: float) -> None:

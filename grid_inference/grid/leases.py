@@ -189,6 +189,12 @@ class Leases:
             done = await asyncio.gather(*[self._change(partition, self._worker, deaths) for partition in held])
             self.deaths[[partition for partition, changed in zip(held, done, strict=True) if changed]] = deaths
 
+    async def condemn_over(self, link: Link, partitions: list[int]) -> None:
+        """Mark leases of ours as suspect, from another loop and over its connection: this one's hangs in them."""
+        for partition in partitions:
+            value = _value(self._worker, int(self.epochs[partition]), TRIAL_AFTER)
+            await GridMap(link, LEASES_MAP).replace_if_same(self._key(partition), self._mine(partition), value)
+
     def _change(self, partition: int, worker: str, deaths: int) -> Awaitable[bool]:
         """Set holder and deaths of a lease, if it says what it said when it was ours last."""
         now, epoch = self._mine(partition), int(self.epochs[partition])

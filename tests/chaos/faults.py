@@ -23,9 +23,9 @@ KILLED_S_MAX = 5.0
 MEMBER_KILLED_S_MAX = 10.0
 SILENT_S_MAX = 25.0
 """A member or worker that is paused or can't be reached."""
-HUNG_S_MAX = 75.0
-"""Nothing is promised but that it ends: a hang ends up to two workers, after 10 to 12 s each; then its culprit is found
-on trial, which takes a new process, slow to start on a busy machine, and 11 s."""
+HUNG_S_MAX = 60.0
+"""Nothing is promised but that it ends: a hang ends a worker after 10 to 12 s; then its culprit is found on trial,
+which takes a new process, slow to start on a busy machine, and 11 s."""
 RESTARTED_S_MAX = 25.0
 """Where all workers were gone or a backlog has come, for which nothing is promised but that it ends."""
 BOUNCES = 5

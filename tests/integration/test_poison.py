@@ -106,3 +106,16 @@ def test_a_record_that_the_model_does_not_answer(
     grid: gi.Grid, deployed: gi.Predictions, names: Names, mark: float, cause: str
 ) -> None:
     assert poison(grid, names, 7, mark).cause == cause
+
+
+def test_a_hang_on_the_event_loop_ends_one_worker_only(grid: gi.Grid, deployed: gi.Predictions, names: Names) -> None:
+    """One record alone is scored there: the heartbeat marks its partition before it ends the worker."""
+    assert grid.workers
+    features, before = grid.features(names.features), grid.workers.restarts
+    for key in range(20):  # small batches, so that the model is known to be quick with them
+        deployed.predict(key, marked(0.5), 30)
+    features.put(7, marked(HANG))
+    until(lambda: bool(grid.dead_letters(names.deployment)), "the dead letter", FOUND_S_MAX)
+    assert [letter.cause for letter in grid.dead_letters(names.deployment)] == ["MODEL_TIMEOUT"]
+    assert grid.workers.restarts - before == 1
+    assert grid.verify(names.deployment, FOUND_S_MAX).complete
