@@ -191,15 +191,15 @@ class Leases:
 
     async def condemn_over(self, link: Link, partitions: list[int]) -> None:
         """Mark leases of ours as suspect, from another loop and over its connection: this one's hangs in them."""
+        leases = GridMap(link, LEASES_MAP)
         for partition in partitions:
-            value = _value(self._worker, int(self.epochs[partition]), TRIAL_AFTER)
-            await GridMap(link, LEASES_MAP).replace_if_same(self._key(partition), self._mine(partition), value)
+            await self._change(partition, self._worker, TRIAL_AFTER, leases)
 
-    def _change(self, partition: int, worker: str, deaths: int) -> Awaitable[bool]:
+    def _change(self, partition: int, worker: str, deaths: int, leases: GridMap | None = None) -> Awaitable[bool]:
         """Set holder and deaths of a lease, if it says what it said when it was ours last."""
         now, epoch = self._mine(partition), int(self.epochs[partition])
         late_s = self._late_until_s.get(partition, 0.0) - now_s() if worker == NOBODY else 0.0
-        return self._map.replace_if_same(self._key(partition), now, _value(worker, epoch, deaths, late_s))
+        return (leases or self._map).replace_if_same(self._key(partition), now, _value(worker, epoch, deaths, late_s))
 
     async def confirm(self) -> list[int]:
         """Look which leases are still ours; returns those that were lost and forgets them.

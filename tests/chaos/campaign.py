@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.chaos.faults import FAULTS
+from tests.chaos.report import rounded
 
 EACH = 3
 """So often each fault is fired."""
@@ -68,7 +69,7 @@ def summed(seed: int, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "faults": dict(sorted(faults.items())),
         **{name: sum(one[name] for one in reports) for name in SUMS},
         "stale_window_s": max(one["stale_window_s"] for one in reports),
-        "recovery_s": {"p50": statistics.median(times), "worst": max(times)} if times else {},
+        "recovery_s": {"p50": rounded(statistics.median(times)), "worst": rounded(max(times))} if times else {},
         "bounds_broken": [f"seed {one['seed']}: {text}" for one in reports for text in one["bounds_broken"]],
         "trouble": [f"seed {one['seed']}: {text}" for one in reports for text in one["trouble"]],
     }

@@ -11,16 +11,18 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos.child import ROOT, Child, environment
+from tests.chaos.grid import NotInTimeError
+from tests.chaos.grid import until as until_polled
 from tests.chaos.network import Network, NotAllowedError
 from tests.chaos.workload import Form
 
@@ -33,6 +35,7 @@ NOTICED_S_MAX = 60.0
 HEALED_S_MAX = 150.0
 """Members look for each other each 30 s, and the smaller side's start anew."""
 SCORED_S_MAX = 60.0
+until = partial(until_polled, poll_s=0.5)  # each look asks a site, which asks the grid
 
 BASE = range(1_000)
 ON_LEFT, ON_RIGHT, ON_BOTH = range(200), range(200, 400), range(400, 500)
@@ -186,14 +189,7 @@ def judged(side: Child, histories: Histories) -> None:
         said.update(side.ask("judge", histories=histories))
         return not said["found"]
 
-    until(good, lambda: f"a good verdict: {said.get('found')} {said.get('examples')}", SCORED_S_MAX)
-
-
-def until(condition: Callable[[], bool], what: str | Callable[[], str], timeout_s: float) -> None:
-    """Wait for what is bound to happen."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, (
-            f"{what if isinstance(what, str) else what()} did not come in {timeout_s:.0f} s"
-        )
-        time.sleep(0.5)
+    try:
+        until(good, "a good verdict", SCORED_S_MAX)
+    except NotInTimeError:
+        pytest.fail(f"{said.get('found')} {said.get('examples')}")
