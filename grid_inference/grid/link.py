@@ -38,6 +38,7 @@ from grid_inference.grid.link_stock import (
     invoke,
     reason,
     stock_message,
+    take_next_views,
     translate,
 )
 from grid_inference.wire import frames as f
@@ -58,7 +59,8 @@ DIRECT_BYTES_MIN: Final = 64 << 10
 """A request of this size is not copied together with others."""
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long the stock client may take to disconnect."""
-
+VIEWS_S: Final = 10.0
+"""So often what the members say of themselves and the partitions is taken whatever was said before."""
 MAY_PASS: Final = (HazelcastInstanceNotActiveError, TargetDisconnectedError, IndeterminateOperationStateError)
 """Errors that the stock client may not try again, and we may. Indeterminate: it was carried out, but a backup did not
 say that it has it, so that the loss of one member more could undo it; done again, it is on both."""
@@ -110,6 +112,12 @@ class Link:
         self.client.lifecycle_service.add_listener(self._on_state)
         self.client._connection_manager.add_listener(None, self._on_connection_closed)
         await self._wait_for_partitions()
+        self.spawn(self._keep_views_fresh())
+
+    async def _keep_views_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(VIEWS_S)
+            take_next_views(self.client)
 
     async def _wait_for_partitions(self) -> None:
         """The partition table comes a moment after the connection; routing without it would go astray."""

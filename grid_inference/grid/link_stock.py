@@ -30,6 +30,7 @@ __all__ = [
     "invoke",
     "reason",
     "stock_message",
+    "take_next_views",
     "translate",
 ]
 
@@ -143,6 +144,17 @@ async def invoke(client: Any, request: OutboundMessage, decode: Callable[[Inboun
         return await client._invocation_service.ainvoke(Invocation(request, response_handler=decode))
     except Exception as error:
         raise translate(error) from error
+
+
+def take_next_views(client: Any) -> None:
+    """Have the next views of members and partitions taken, whatever their numbers.
+
+    The stock client takes a view only if its number is higher than the last one's. Each member counts for itself, and a
+    member that was merged after a split of the network counts on from elsewhere: what it says may be refused for good.
+    Members send their views again each 30 s, and one behind the other on a connection.
+    """
+    client._internal_partition_service._partition_table.version = -1
+    client._internal_cluster_service.clear_member_list_version()
 
 
 def client_config(config: GridConfig) -> Config:

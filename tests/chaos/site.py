@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import Counter
 from typing import Any
 
 import grid_inference as gi
+from grid_inference.grid.leases import holders
+from grid_inference.grid.topology import read_workers
 from tests.chaos.checker import Histories, Write, check
 from tests.chaos.child import Commands
 from tests.chaos.log import ACKNOWLEDGED, INDETERMINATE
@@ -59,6 +62,18 @@ class Site:
             else {}
         )
         return {"members": len(now.cluster_members), "workers": len(now.workers), **said}
+
+    def owners(self) -> dict[str, Any]:
+        """Whom the leases name, what each worker says that it scores, and whose partitions they are: for trouble."""
+        link = self._grid._grid.link
+        held = Counter(worker for worker, _ in self._grid._loop.run(holders(link)).values())
+        said = self._grid._loop.run(read_workers(link))
+        return {
+            "members": link.members(),
+            "partitions": Counter(link.partition_owners().values()),
+            "leases": held,
+            "workers": {worker: {"member": one["member"], **one["deployments"]} for worker, one in said.items()},
+        }
 
     def verify(self) -> dict[str, Any]:
         """The product's own proof."""

@@ -157,7 +157,10 @@ def test_what_survives_a_split_is_scored(network: Network, sites: dict[str, Chil
     judged(left, merged)
     judged(right, merged)
     assert left.ask("verify")["complete"]
-    until(lambda: left.ask("status")["owned"] == PARTITIONS, "one owner of each partition", HEALED_S_MAX)
+    try:
+        until(lambda: left.ask("status")["owned"] == PARTITIONS, "one owner of each partition", HEALED_S_MAX)
+    except NotInTimeError as error:
+        pytest.fail("\n".join([str(error), *(json.dumps(side.ask("owners")) for side in (left, right))]))
     after = left.ask("status")
     assert after["unexplained"] == 0, after
     assert not after["failures"]
