@@ -17,7 +17,7 @@ from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
-from grid_inference.flow.positions import Position, Positions
+from grid_inference.flow.positions import Position, Positions, Progress
 from grid_inference.flow.proof import Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
@@ -27,6 +27,7 @@ from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed
+from grid_inference.wire.blobs import Blobs
 
 __all__ = ["RunningDeployment"]
 
@@ -96,27 +97,33 @@ class RunningDeployment:
         counts only where existing records are not to be scored. What was taken over from a holder that is dead is
         compared as well, at once and again when nothing of that one can arrive any more, by whoever owns it then.
         """
-        epochs = {partition: claim.epoch for partition, claim in claims.items() if partition not in self.reader.feeds}
+        new = [partition for partition in claims if partition not in self.reader.feeds]
         listening = self.deployed.config.trigger == "listener"  # there are no positions then
-        stored = {} if listening else await self.positions.load(list(epochs))
-        only_new = self.deployed.config.start == "new"
-        for partition, epoch in epochs.items():
-            known = stored.get(partition)
-            position = known.position if known else None
-            if known and known.version != self.deployed.version and not only_new:
-                position = None
-            if position is None and only_new:
-                position = await self.reconciler.newest(partition)
+        stored = {} if listening else await self.positions.load(new)
+        begins = await asyncio.gather(*(self._begins(partition, stored.get(partition)) for partition in new))
+        for partition, (position, dead) in zip(new, begins, strict=True):
+            claim = claims[partition]
             if position is not None:
-                self.positions.advance(partition, position, epoch, self.deployed.version)
+                known = stored.get(partition)
+                self.positions.advance(partition, position, claim.epoch, self.deployed.version)
                 self.positions.proven(partition, known.proven_us if known else 0)
-                self.writer.note_dead_letters(partition, await self.reconciler.dead_keys(partition))
-            self.reader.own(partition, epoch, position, suspect=claims[partition].suspect)
-            if claims[partition].taken_over:
+                self.writer.note_dead_letters(partition, dead)
+            self.reader.own(partition, claim.epoch, position, suspect=claim.suspect)
+            if claim.taken_over:
                 self.doubt(partition, "taken over")
-            if claims[partition].late_s:
-                self.doubt(partition, "late write", claims[partition].late_s)
+            if claim.late_s:
+                self.doubt(partition, "late write", claim.late_s)
         await self.positions.flush(self._leases.allows)
+
+    async def _begins(self, partition: int, known: Progress | None) -> tuple[Position | None, Blobs]:
+        """Where feeding a partition begins, without a position by a scan; and which of its keys are dead letters."""
+        only_new = self.deployed.config.start == "new"
+        position = known.position if known else None
+        if known and known.version != self.deployed.version and not only_new:
+            position = None
+        if position is None and only_new:
+            position = await self.reconciler.newest(partition)
+        return position, Blobs.empty() if position is None else await self.reconciler.dead_keys(partition)
 
     def doubt(self, partition: int, cause: str, after_s: float = 0.0) -> None:
         """A partition's results may not be those of its records: compare them, now or later."""

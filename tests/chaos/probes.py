@@ -132,12 +132,17 @@ class Prober:
     def since(self, at_s: float) -> dict[str, Any]:
         """How long each partition took, from a moment on, until a value put after it had its prediction."""
         firsts = {
-            partition: next((seen for begun, _, seen in probe.seen if begun >= at_s), None)
+            partition: next((times for times in probe.seen if times[0] >= at_s), None)
             for partition, probe in self.probes.items()
         }
-        missing = [partition for partition, seen in firsts.items() if seen is None]
-        back = [seen - at_s for seen in firsts.values() if seen is not None]
-        return {"missing": missing, "recovery_s": max(back, default=0.0)}
+        missing = [partition for partition, times in firsts.items() if times is None]
+        back = [(times[2], partition, times) for partition, times in firsts.items() if times is not None]
+        if not back:
+            return {"missing": missing, "recovery_s": 0.0, "slowest": ""}
+        seen_s, partition, times = max(back)
+        before = max((one for one in self.probes[partition].seen if one[0] < at_s), default=None)
+        told = f"partition {partition}: {_told(times, at_s)}" + (f"; before it {_told(before, at_s)}" if before else "")
+        return {"missing": missing, "recovery_s": seen_s - at_s, "slowest": told}
 
     def finish(self) -> dict[str, Any]:
         """Await the writes that are under way."""
@@ -158,6 +163,10 @@ class Prober:
     def close(self) -> None:
         self._client.shutdown()
         self.log.close()
+
+
+def _told(times: tuple[float, float, float], at_s: float) -> str:
+    return "put {:.1f}, acknowledged {:.1f}, scored {:.1f} s".format(*(at - at_s for at in times))
 
 
 def main() -> None:

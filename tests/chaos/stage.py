@@ -139,6 +139,7 @@ class Stage:
         self.recoveries.append(one)
         missing = f", still missing {said['missing']}" if said["missing"] else ""
         say(f"    flows again after {seconds:.1f} s{missing}{' (BOUND BROKEN)' if one.broken else ''}")
+        say(f"      the last one: {said['slowest']}")
 
     def gaps(self, deployment: str, causes: Collection[str]) -> int:
         """Gaps of a deployment that were declared so far, of these causes."""

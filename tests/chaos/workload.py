@@ -24,6 +24,8 @@ FEATURES = ("a", "b", "c", "mark")
 HEARTBEAT_S, HEARTBEAT_TIMEOUT_S = 2.0, 10.0
 INVOCATION_TIMEOUT_S = 30.0
 """A write that has not been answered by then is indeterminate."""
+BACKUP_TIMEOUT_S = 2.0
+"""As docs/operations.md says: as long as the members themselves wait for a backup."""
 CONNECT_TIMEOUT_S = 60.0
 _SALTS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 
@@ -140,6 +142,7 @@ def connect(addresses: Sequence[str], cluster: str, *more: CompactSerializer[Any
         heartbeat_timeout=HEARTBEAT_TIMEOUT_S,
         invocation_timeout=INVOCATION_TIMEOUT_S,
         fail_on_indeterminate_operation_state=True,
+        operation_backup_timeout=BACKUP_TIMEOUT_S,
         default_int_type=IntType.LONG,
         statistics_enabled=False,
         compact_serializers=[
