@@ -1,7 +1,8 @@
 """The deployments that run in one worker, made to match those that stand in the grid.
 
 A model is loaded once for all deployments of the same artifact, and kept through a pause. A deployment that can't start
-here is tried again each turn, unless its error says that this is no use.
+here is tried again each turn; one whose error says that this is no use now and then, because what is missing may come:
+an artifact with the other side of a split, a library with an update.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
+from grid_inference.grid.topology import now_s
 from grid_inference.model.artifact import load
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.trust import Trust
@@ -24,6 +26,9 @@ from grid_inference.model.trust import Trust
 __all__ = ["Deployments"]
 
 _log = logging.getLogger(__name__)
+
+REFUSED_PAUSE_S = 10.0
+"""So long after an error that does not pass by itself a deployment is tried again."""
 
 
 class Deployments:
@@ -37,7 +42,8 @@ class Deployments:
         self._running: dict[str, RunningDeployment] = {}
         self._models: dict[str, Any] = {}
         self._failures: dict[str, str] = {}
-        self._refused: dict[str, int] = {}
+        self._refused: dict[str, tuple[int, float]] = {}
+        """Version that could not be started, and when it is tried again."""
         self.states: dict[str, str] = {}
         """State of each deployment as it was followed last."""
 
@@ -54,7 +60,7 @@ class Deployments:
             await self._running.pop(name).stop()
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
-            if name not in self._running and self._refused.get(name) != deployed.version:
+            if name not in self._running and not self._waits(deployed):
                 await self._start(deployed)
         self.states = {name: one.state for name, one in known.items()}
 
@@ -106,6 +112,10 @@ class Deployments:
         """Finish what is under way, everywhere."""
         await asyncio.gather(*(running.stop() for running in self))
 
+    def _waits(self, deployed: Deployed) -> bool:
+        version, again_s = self._refused.get(deployed.config.name, (0, 0.0))
+        return version == deployed.version and now_s() < again_s
+
     async def _start(self, deployed: Deployed) -> None:
         name = deployed.config.name
         try:
@@ -113,10 +123,13 @@ class Deployments:
             running = await RunningDeployment.start(self._link, deployed, self._config, self._leases, model)
         except GridInferenceError as error:
             if not error.retryable:
-                self._refused[name] = deployed.version
-            self._failures[name] = f"{error} {error.remedy}".strip()
-            _log.error("deployment %s does not start here: %s", name, self._failures[name])
+                self._refused[name] = deployed.version, now_s() + REFUSED_PAUSE_S
+            said = f"{error} {error.remedy}".strip()
+            if said != self._failures.get(name):
+                _log.error("deployment %s does not start here: %s", name, said)
+            self._failures[name] = said
             return
+        self._refused.pop(name, None)
         self._failures.pop(name, None)
         self._running[name] = running
 

@@ -93,10 +93,8 @@ class Registry:
     # ---- artifacts
 
     async def put_artifact(self, artifact: Artifact) -> None:
-        """Store an artifact, unless just these bytes are there already."""
+        """Store an artifact, also where it is already: pieces of it may have been lost."""
         sha256 = artifact.manifest.sha256
-        if await self._artifacts.get(_key(sha256)) is not None:
-            return
         for number, chunk in enumerate(artifact.chunks()):
             await self._artifacts.set(_key(f"{sha256}/{number}"), encode_bytes(chunk))
         await self._artifacts.set(_key(sha256), encode_json(artifact.manifest.to_mapping()))
