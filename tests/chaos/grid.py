@@ -154,13 +154,20 @@ class Node:
         """End in order: workers first, then the member hands its partitions over."""
         self.stop_workers()
         if self.member:
+            self._save_log(self.member)
             self.member.stop()
             self.member = None
+
+    def _save_log(self, member: Member) -> None:
+        """A member's log goes with it; `--keep` keeps this copy."""
+        with self.file("member").with_suffix(".log").open("ab") as copy:
+            copy.write(member.log_path.read_bytes())
 
     def kill_member(self) -> None:
         """SIGKILL the member; the node notices and ends its workers, beside whatever else goes on."""
         if self.member:
             self.member.kill()
+            self._save_log(self.member)
             shutil.rmtree(self.member.log_path.parent, ignore_errors=True)
             self.member = None
         ending = threading.Thread(target=self.stop_workers, daemon=True)
