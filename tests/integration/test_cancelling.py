@@ -42,7 +42,9 @@ async def opened(local_grid: gi.Grid) -> AsyncIterator[aio.Grid]:
 
 def tasks() -> Counter[str]:
     """Tasks by what they do: the stock client's timers go on in a new one each time."""
-    return Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks())
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+    # A generator that is being closed has no name of its own.
+    return Counter(getattr(one, "__qualname__", type(one).__name__) for one in coroutines)
 
 
 def left_behind(grid: aio.Grid, before: Counter[str]) -> dict[str, Any]:
