@@ -19,7 +19,7 @@ from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
-from grid_inference.model.artifact import load
+from grid_inference.model.artifact import check_versions, load
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.trust import Trust
 
@@ -139,6 +139,7 @@ class Deployments:
         if sha256 not in self._models:
             addresses = (self._address, *self._link.members().values())
             trust = Trust.of(*addresses, allow_pickle=self._config.allow_pickle)
+            check_versions(deployed.manifest)  # before all of it is fetched, which is tried again and again
             artifact = await Registry(self._link).artifact(deployed.manifest)
             self._models[sha256] = await asyncio.to_thread(load, artifact, trust)
         return self._models[sha256]
