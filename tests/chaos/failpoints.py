@@ -2,7 +2,8 @@
 
 A point is where a request of a kind leaves through the link, whatever code sends it: `read` (a journal read), `write`
 (predictions), `position`; and `score`, where the model is called. `stop` at `write` is the moment between the look at
-the lease and the send: what wakes up later is a zombie. What is armed stands in a file that the harness rewrites.
+the lease and the send: what wakes up later is a zombie. What is armed stands in a file that the harness rewrites;
+`then` in it is armed by the last hit of what it follows.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ class Failpoints:
         while True:
             text = self._file.read_text(encoding="utf-8") if self._file.exists() else "{}"
             if text != self._text:
-                armed = json.loads(text or "{}")
-                self._random.seed(f"{armed.get('seed')}/{self._file}")
-                self._left = armed.get("times", 0)
-                self._text, self._armed = text, armed
+                self._text = text
+                self._arm(json.loads(text or "{}"))
             time.sleep(LOOK_S)
+
+    def _arm(self, armed: dict[str, Any]) -> None:
+        self._random.seed(f"{armed.get('seed')}/{self._file}")
+        self._left = armed.get("times", 0)
+        self._armed = armed
 
     def hit(self, point: str, map_name: bytes = b"", *, but: Container[str] = ()) -> str:
         """The action to take at this point now, or an empty string; those in `but` are taken elsewhere."""
@@ -68,6 +72,8 @@ class Failpoints:
         if self._random.random() >= armed["probability"]:
             return ""
         self._left -= 1
+        if not self._left and "then" in armed:
+            self._arm(armed["then"])
         return armed["action"]
 
 

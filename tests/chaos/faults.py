@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tests.chaos.failpoints import POINTS
-from tests.chaos.grid import resume_all, standing_still, stopped, until
+from tests.chaos.grid import Node, resume_all, standing_still, stopped, until
 from tests.chaos.stage import Stage
 from tests.chaos.workload import RECORDS, VOLATILE, Form
 
@@ -137,23 +137,47 @@ def zombie_long(stage: Stage) -> None:
     wake_late(stage, PAST_LATE_WRITES_S)
 
 
+@fault(SILENT_S_MAX, by_default=False)
+def zombie_dies(stage: Stage) -> None:
+    """A worker is stopped while it scores and dies, awake again, at its first write that is acknowledged.
+
+    It can't tell anybody any more that it wrote late: it must not have written under a lease that is another's by then.
+    """
+    node, _ = stage.some_worker()
+    dying = {"point": "write", "action": "kill-after", "probability": 1.0, "times": 1}
+    node.arm(point="score", action="stop", probability=1.0, times=1, then=dying)
+    sleep_past(stage, node, PAST_LATE_WRITES_S)
+    stage.recover(time.monotonic())
+    node.arm()
+    stage.resume_writers()
+    stage.wait_for_workers()
+
+
 def wake_late(stage: Stage, pause_s: float) -> None:
     """Stop, wake, and see what is made of it: nobody else writes meanwhile, so only a repair takes late writes away."""
     node, _ = stage.some_worker()
     # Not always at the first request of a turn: those before it wait in the buffer then, and are late as well.
     node.arm(point="write", action="stop", probability=0.2, times=1, map=RECORDS, seed=stage.random.random())
     try:
+        sleep_past(stage, node, pause_s)
+    finally:
+        node.arm()
+    stage.recover(time.monotonic())
+    stage.await_repairs()
+    stage.resume_writers()
+
+
+def sleep_past(stage: Stage, node: Node, pause_s: float) -> None:
+    """Wait for the stop at a failpoint, let it last, and wake the worker when all that was written is scored."""
+    try:
         until(lambda: any(map(stopped, node.pids)), "the stop at the failpoint", ZOMBIE_WAIT_S)
         at_s = time.monotonic()
         stage.recover(at_s)
         hold(max(0.0, at_s + pause_s - time.monotonic()))
         stage.pause_writers()
+        stage.recover(time.monotonic())
     finally:
-        node.arm()
         resume_all(node.pids)
-    stage.recover(time.monotonic())
-    stage.await_repairs()
-    stage.resume_writers()
 
 
 def failpoint(point: str) -> Callable[[Stage], None]:

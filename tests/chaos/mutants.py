@@ -93,7 +93,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
 EXPOSING = {
     "checkpoint-before-write": ("worker_sigterm", "worker_sigkill", "worker_sigterm"),
     "no-witness": ("destroy_unseen", "destroy_unseen"),
-    "no-lease-check": ("zombie_long",),
+    "no-lease-check": ("zombie_dies", "zombie_dies"),
     "no-reconcile-after-takeover": ("zombie", "zombie"),
     "dead-letters-without-digest": ("poison",),
 }
