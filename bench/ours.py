@@ -96,7 +96,7 @@ class Ours:
     def started(cls, folder: Path, workers: int, journal: int, small_journal: int) -> Generator[Ours]:
         """Start one node. Only the journals' capacities differ from the default."""
         member = MemberConfig(journal_capacity=journal, config_file=member_file(folder, small_journal))
-        with Nodes(member, workers) as nodes:
+        with Nodes(member, workers, keys=str(folder / "keys")) as nodes:
             nodes.add()
             with cls.attached(nodes) as ours:
                 yield ours
@@ -106,7 +106,7 @@ class Ours:
     def attached(cls, nodes: Nodes) -> Generator[Ours]:
         """Connect to nodes that run, once their workers have signed on."""
         cluster = nodes.members[0].cluster_name
-        with gi.connect(nodes.address, cluster_name=cluster) as grid:
+        with gi.connect(nodes.address, cluster_name=cluster, keys=nodes.keys) as grid:
             grid.wait_for_workers(len(nodes.processes["workers"]))
             client = stock_client(grid.address, cluster)
             try:

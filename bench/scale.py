@@ -115,7 +115,11 @@ def measure(folder: Path, sizes: Sizes) -> list[Found]:
         heap_mb=sizes.heap_mb,
     )
     found: list[Found] = []
-    with (folder / "workers.log").open("wb") as log, Nodes(config, sizes.workers, threads=1, log=log) as nodes:
+    keys = str(folder / "keys")
+    with (
+        (folder / "workers.log").open("wb") as log,
+        Nodes(config, sizes.workers, threads=1, log=log, keys=keys) as nodes,
+    ):
         nodes.add()
         with Ours.attached(nodes) as ours:
             for count in range(1, sizes.nodes + 1):

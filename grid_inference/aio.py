@@ -26,6 +26,7 @@ from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import bind, resolve
 from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.keys import Keyring
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Mismatch, Sources
@@ -102,20 +103,22 @@ class Grid:
         sample: Any = None,
         **settings: Any,
     ) -> Deployed:
-        """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
+        """Put a fitted scikit-learn estimator, or a joblib or skops file of one, to work on a feature map.
 
-        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
-        if the model's inputs can't be found in the records, ArtifactError for a file that is no model, DeploymentError
-        for a map without a journal; with `trigger="listener"` that is a NoJournalWarning. DeploymentError too for a map
-        whose records go by themselves, unless `accept_expiry=True`; ExpiryWarning if members do not tell.
+        Every call makes the next version. The model is signed with this machine's key; where there is none yet, one is
+        made for a model that can't be loaded without (`GridConfig.keys`). `settings` are the other fields of
+        `DeploymentConfig`. Raises SignatureError if the model's inputs can't be found in the records, ArtifactError for
+        a file that is no model, TrustError for a key that can't be used, DeploymentError for a map without a journal;
+        with `trigger="listener"` that is a NoJournalWarning. DeploymentError too for a map whose records go by
+        themselves, unless `accept_expiry=True`; ExpiryWarning if members do not tell.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
         if model is None:
-            raise DeploymentError("no model is given", remedy="pass a fitted estimator or the path of a joblib file")
+            raise DeploymentError("no model is given", remedy="pass a fitted estimator or the path of its file")
         if config.topic.where:
             Where.parse(config.topic.where).check(MESSAGE_FIELDS)
-        artifact, estimator = await asyncio.to_thread(_artifact_of, model)
+        artifact, estimator = await asyncio.to_thread(self._artifact, model)
         signature = Signature.of(estimator, config.columns, sample)
         SklearnEngine(estimator, signature).check_outputs()
         if config.trigger == "journal":
@@ -126,6 +129,17 @@ class Grid:
             await check_expiry(self.link, config.features)
         signature = await self._checked(signature, config)
         return await self._registry.deploy(config.replace(model=None), signature, artifact)
+
+    def _artifact(self, model: Any) -> tuple[Artifact, Any]:
+        """The model as workers get it, and as it is loaded here."""
+        artifact = Artifact.from_file(model) if isinstance(model, str | Path) else Artifact.from_model(model)
+        keyring = Keyring(self.config.keys)
+        key = keyring.signing_key()
+        if key is None and not artifact.harmless:
+            key = keyring.generate()
+        # We have just made these bytes ourselves: reading them runs nothing that has not run here before.
+        loaded = load(artifact, Trust(allow_pickle=True, loopback=True)) if isinstance(model, str | Path) else model
+        return artifact if key is None else artifact.signed(key), loaded
 
     async def _checked(self, signature: Signature, config: DeploymentConfig) -> Signature:
         """Hold the signature against the records that are there already."""
@@ -220,11 +234,3 @@ def _deployment_config(
     if features is None:
         raise DeploymentError("no feature map is given", remedy='say which map holds the records: features="payments"')
     return DeploymentConfig.from_mapping({key: value for key, value in mapping.items() if value is not None})
-
-
-def _artifact_of(model: Any) -> tuple[Artifact, Any]:
-    if not isinstance(model, str | Path):
-        return Artifact.from_model(model), model
-    artifact = Artifact.from_file(model)
-    # Whoever deploys a file of their own has it on their own machine: loading it here is their own choice.
-    return artifact, load(artifact, Trust(allow_pickle=True, loopback=True))

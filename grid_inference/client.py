@@ -36,20 +36,25 @@ __all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscriptio
 
 
 def connect(
-    address: str | None = None, *, cluster_name: str | None = None, connect_timeout_s: float | None = None
+    address: str | None = None,
+    *,
+    cluster_name: str | None = None,
+    connect_timeout_s: float | None = None,
+    keys: str | None = None,
 ) -> Grid:
     """Connect to a cluster, by default 127.0.0.1:5701 or what the environment says; raises ConnectError."""
-    flags = {"address": address, "cluster_name": cluster_name, "connect_timeout_s": connect_timeout_s}
+    flags = {"address": address, "cluster_name": cluster_name, "connect_timeout_s": connect_timeout_s, "keys": keys}
     return Grid(GridConfig.load(flags=flags))
 
 
-def local(workers: int = 1, *, member: MemberConfig | None = None) -> Grid:
+def local(workers: int = 1, *, member: MemberConfig | None = None, keys: str | None = None) -> Grid:
     """Start an embedded member and its workers on this machine, and connect; all of it ends with the grid's close."""
     started = Member.start(member or MemberConfig())
-    processes = Workers(started.address, started.cluster_name, workers, node_address=started.address)
+    processes = Workers(started.address, started.cluster_name, workers, node_address=started.address, keys=keys)
     try:
         processes.start()
-        config = GridConfig.load(flags={"address": started.address, "cluster_name": started.cluster_name})
+        flags = {"address": started.address, "cluster_name": started.cluster_name, "keys": keys}
+        config = GridConfig.load(flags=flags)
         grid = Grid(config, member=started, workers=processes)
     except BaseException:
         processes.stop()

@@ -209,6 +209,9 @@ class GridConfig:
     """How often an idle connection is probed. Environment: `GRID_INFERENCE_HEARTBEAT_S`."""
     heartbeat_timeout_s: float = 10.0
     """A member silent for so long is given up. Environment: `GRID_INFERENCE_HEARTBEAT_TIMEOUT_S`."""
+    keys: str = ""
+    """The folder of the key that signs models which are deployed from here. Empty: the user's own. Environment:
+    `GRID_INFERENCE_KEYS`."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -251,8 +254,10 @@ class WorkerConfig:
     """A worker that has not renewed its partitions' leases for so long loses them."""
     proof_interval_s: float = 60.0
     """How often each partition is compared with its results without a reason, at most 25,000 records a second."""
+    keys: str = ""
+    """The folder of the keys whose models are trusted here. Empty: the user's own."""
     allow_pickle: bool = False
-    """Load models from a grid that is not on loopback. Pickle runs code: whoever writes to the grid can run it here."""
+    """Load models that nobody vouches for, on a grid that is on loopback only: whoever writes to it runs code here."""
 
     def __post_init__(self) -> None:
         _check(self)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from grid_inference.errors import GridInferenceError, warn_forgotten
+from grid_inference.model.trust import check_pickle_allowed
 
 __all__ = ["Workers", "default_workers", "threads_per_worker"]
 
@@ -64,6 +65,9 @@ class Workers:
     node_address: str | None = None
     """Address of this node's own member, whose partitions its workers prefer."""
     allow_pickle: bool = False
+    """Let them load models that nobody vouches for, on loopback; raises TrustError elsewhere."""
+    keys: str | None = None
+    """The folder of keys that they trust; None is what the environment says, or the user's own."""
     threads: int | None = None
     log: IO[bytes] | None = None
     """Where the workers' logs go; None is our own standard error."""
@@ -75,6 +79,8 @@ class Workers:
 
     def start(self) -> Self:
         """Start the workers and the thread that watches over them."""
+        if self.allow_pickle:
+            check_pickle_allowed(self.address)
         self._slots = [_Slot(self._spawn(), time.monotonic()) for _ in range(self.count)]
         self._watcher = threading.Thread(target=self._watch, name="workers", daemon=True)
         self._watcher.start()
@@ -157,6 +163,8 @@ class Workers:
             command += ["--node-address", self.node_address]
         if self.allow_pickle:
             command.append("--allow-pickle")
+        if self.keys:
+            command += ["--keys", self.keys]
         try:
             return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self.log, env=environment)  # noqa: S603
         except OSError as error:

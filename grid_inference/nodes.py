@@ -20,15 +20,23 @@ class Nodes:
     """A cluster on this machine. Its end in `with` stops the nodes, the last one first; from one thread at a time.
 
     `workers` and `threads` of their models are those of each node; without `threads` a node shares out all cores.
+    `keys` is the folder of keys that all of them trust.
     """
 
     def __init__(
-        self, config: MemberConfig, workers: int, *, threads: int | None = None, log: IO[bytes] | None = None
+        self,
+        config: MemberConfig,
+        workers: int,
+        *,
+        threads: int | None = None,
+        log: IO[bytes] | None = None,
+        keys: str | None = None,
     ) -> None:
         self._config = config
         self._workers_each = workers
         self._threads = threads
         self._log = log
+        self.keys = keys
         self._running = ExitStack()
         self.members: list[Member] = []
         """The members that run, in the order of their start."""
@@ -65,6 +73,7 @@ class Nodes:
             node_address=member.address,
             threads=self._threads,
             log=self._log,
+            keys=self.keys,
         )
         self.members.append(member)
         self.workers.append(self._running.enter_context(workers))

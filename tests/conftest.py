@@ -12,6 +12,7 @@ from grid_inference.grid.member import Member, MemberConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TEST_HEAP_MB = 1024
 
@@ -26,6 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Without a choice by -m, what needs other real systems stays out (`make test-real` chooses it)."""
     if not config.option.markexpr:
         config.option.markexpr = "not real"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of keys for the run, for the processes that tests start as well: the user's own stays as it is."""
+    folder = tmp_path_factory.mktemp("keys")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRID_INFERENCE_KEYS", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

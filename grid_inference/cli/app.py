@@ -17,7 +17,7 @@ __all__ = ["run"]
 
 SECTIONS: Final = {
     "Run a grid": ("node", "worker", "demo", "doctor"),
-    "Put models to work": ("deploy", "undeploy", "pause", "resume", "deployments"),
+    "Put models to work": ("deploy", "undeploy", "pause", "resume", "deployments", "models", "trust"),
     "Records and predictions": ("put", "get", "watch"),
     "How it is doing": ("status", "verify", "dead-letters"),
 }
@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "pause": ("deployments", "Stop scoring until `resume`."),
     "resume": ("deployments", "Go on scoring."),
     "deployments": ("deployments", "List the deployments."),
+    "models": ("keys", "The key that vouches for models deployed from here: keygen."),
+    "trust": ("keys", "The keys whose models are loaded here: add, list, remove."),
     "put": ("put", "Put a file's rows into a feature map."),
     "get": ("records", "Show one record of a map, or a deployment's prediction."),
     "watch": ("records", "Print new predictions as they come."),
@@ -51,7 +53,7 @@ Exit codes:
   2  wrong usage     130  interrupted (Ctrl-C)
 \b
 Environment: GRID_INFERENCE_ADDRESS, GRID_INFERENCE_CLUSTER, GRID_INFERENCE_CONFIG (a TOML
-file), GRID_INFERENCE_LOG_LEVEL (DEBUG shows tracebacks).
+file), GRID_INFERENCE_KEYS (a folder), GRID_INFERENCE_LOG_LEVEL (DEBUG shows tracebacks).
 """
 
 

@@ -65,8 +65,10 @@ def demo(records: int, rate: float, seed: int, workers: int, nodes: int, kill: b
     try:
         with ExitStack() as running:
             training = _Training(seed, records)
-            cluster = _start(running, screen, nodes, workers)
-            outcome = _run(cluster, screen, training, rate, kill=kill)
+            keys = running.enter_context(tempfile.TemporaryDirectory(prefix="grid-inference-demo-"))
+            cluster = _start(running, screen, nodes, workers, keys)
+            config = GridConfig(address=cluster.address, cluster_name=CLUSTER, keys=keys)
+            outcome = _run(config, screen, training, rate, cluster.kill_last if kill else None)
             _summary(screen, outcome)
             if as_json:
                 write_json(outcome.to_mapping())
@@ -143,12 +145,13 @@ class _Outcome:
         }
 
 
-def _start(running: ExitStack, screen: Screen, nodes: int, workers: int) -> Nodes:
+def _start(running: ExitStack, screen: Screen, nodes: int, workers: int, keys: str) -> Nodes:
     what = "a Hazelcast member and its workers" if nodes == 1 else f"{nodes} nodes"
     screen.working(f"starting {what}, training meanwhile")
     log = running.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
     config = MemberConfig(cluster_name=CLUSTER, heap_mb=None if nodes == 1 else HEAP_MB)
-    cluster = running.enter_context(Nodes(config, workers, threads=1, log=log))
+    # Keys of its own: a demo should not leave any behind.
+    cluster = running.enter_context(Nodes(config, workers, threads=1, log=log, keys=keys))
     for _ in range(nodes):
         cluster.add()
     many = "1 worker" if workers == 1 else f"{workers} workers"
@@ -156,14 +159,15 @@ def _start(running: ExitStack, screen: Screen, nodes: int, workers: int) -> Node
     return cluster
 
 
-def _run(cluster: Nodes, screen: Screen, training: _Training, rate: float, *, kill: bool) -> _Outcome:
+def _run(
+    config: GridConfig, screen: Screen, training: _Training, rate: float, kill: Callable[[], str] | None
+) -> _Outcome:
     screen.working("training on two weeks of simulated card payments")
     fraud = training.result()
     screen.done(
         "model", f"gradient boosting on two weeks of simulated payments, AUC {fraud.auc_test:.3f} on a later week"
     )
-    config = GridConfig(address=cluster.address, cluster_name=CLUSTER)
-    return _run_loop(_deploy_and_stream(config, screen, fraud, rate, cluster.kill_last if kill else None))
+    return _run_loop(_deploy_and_stream(config, screen, fraud, rate, kill))
 
 
 async def _deploy_and_stream(

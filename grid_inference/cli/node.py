@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from grid_inference.cli.common import connected, examples, grid_options, json_option, write_json
-from grid_inference.cli.ending import GRID, Ending
+from grid_inference.cli.ending import GRID, USAGE, Ending
+from grid_inference.cli.keys import keys_option
 from grid_inference.config import parse_address
 from grid_inference.grid.member import JOURNAL_CAPACITY, PARTITIONS, Member, MemberConfig
+from grid_inference.model.keys import Keyring
 from grid_inference.node import Workers, default_workers
 
 __all__ = ["node", "worker"]
@@ -27,7 +29,7 @@ workers_option = click.option(
 pickle_option = click.option(
     "--allow-pickle",
     is_flag=True,
-    help="Load models from a grid that other machines reach. Whoever writes there runs code here.",
+    help="Load models that nobody has signed, on loopback only. Whoever writes to the grid runs code here.",
 )
 
 
@@ -75,12 +77,19 @@ pickle_option = click.option(
     "--public-address", metavar="HOST:PORT", help="What clients are told, where it is not the one listened on."
 )
 @pickle_option
+@keys_option
 @json_option
 def node(**options: Any) -> int:
     """Run a grid member and its workers on this machine.
 
     Ctrl-C or SIGTERM lets the workers finish what they have, hands the partitions to the other nodes, and stops.
     """
+    if options["public"] and options["allow_pickle"]:
+        raise Ending(
+            USAGE,
+            "--allow-pickle is for a grid on loopback only: with --public others could run code here",
+            "leave it out; models that are signed by a trusted key load without it: grid-inference trust --help",
+        )
     count = default_workers() if options["workers"] is None else options["workers"]
     try:
         with Member.start(_member_config(options)) as member:
@@ -90,6 +99,7 @@ def node(**options: Any) -> int:
                 count,
                 node_address=member.address,
                 allow_pickle=options["allow_pickle"],
+                keys=options["keys"],
             )
             with helpers:
                 _say_node(member, helpers, options)
@@ -134,8 +144,12 @@ def _say_node(member: Member, helpers: Workers, options: dict[str, Any]) -> None
         "Ctrl-C stops it. In another terminal:\n"
         f"  grid-inference status{_where(member)}\n"
     )
-    if options["public"] and not options["allow_pickle"]:
-        sys.stdout.write("Models are refused here: add --allow-pickle if you trust everyone who reaches this grid.\n")
+    if options["public"]:
+        trusted = len(Keyring(options["keys"]).trusted())
+        sys.stdout.write(
+            f"Models that could run code load only if one of {trusted} trusted keys has signed them: "
+            "grid-inference trust list\n"
+        )
     sys.stdout.flush()
 
 
@@ -153,12 +167,14 @@ def _last_words(member: Member) -> str:
 @click.command(epilog=examples("grid-inference worker --address grid-1:5701 --workers 4"))
 @workers_option
 @pickle_option
+@keys_option
 @json_option
 @grid_options
 @click.option("--cluster", "cluster", metavar="NAME", hidden=True)
 def worker(
     workers: int | None,
     allow_pickle: bool,
+    keys: str | None,
     as_json: bool,
     address: str | None,
     cluster_name: str | None,
@@ -172,7 +188,7 @@ def worker(
     with connected(address, cluster_name or cluster) as grid:
         where = grid.address, grid.cluster_name
     try:
-        with Workers(*where, count, allow_pickle=allow_pickle) as helpers:
+        with Workers(*where, count, allow_pickle=allow_pickle, keys=keys) as helpers:
             if as_json:
                 write_json({"address": where[0], "cluster_name": where[1], "workers": helpers.pids})
             else:

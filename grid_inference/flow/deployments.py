@@ -20,6 +20,7 @@ from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
 from grid_inference.model.artifact import check_versions, load
+from grid_inference.model.keys import Keyring
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.trust import Trust
 
@@ -138,7 +139,8 @@ class Deployments:
         sha256 = deployed.manifest.sha256
         if sha256 not in self._models:
             addresses = (self._address, *self._link.members().values())
-            trust = Trust.of(*addresses, allow_pickle=self._config.allow_pickle)
+            keys = Keyring(self._config.keys).trusted().values()  # as they are now: an operator may just have added one
+            trust = Trust.of(*addresses, allow_pickle=self._config.allow_pickle, keys=keys)
             check_versions(deployed.manifest)  # before all of it is fetched, which is tried again and again
             artifact = await Registry(self._link).artifact(deployed.manifest)
             self._models[sha256] = await asyncio.to_thread(load, artifact, trust)

@@ -1,33 +1,38 @@
 """`Artifact`: a model's bytes with the facts needed to load them elsewhere, whole, and only where they fit.
 
-In: a fitted model or a joblib file. Out: a manifest (JSON), chunks for the grid, and the model again. Digest and size
-are checked before anything is unpickled, versions are compared by name, and `Trust` has the last word.
+In: a fitted model or its file. Out: a manifest (JSON), chunks for the grid, and the model again. Digest, size and
+versions are checked before anything is read, and `Trust` has the last word.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import io
+import json
 import platform
+import re
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
-
-import joblib
-from sklearn.exceptions import InconsistentVersionWarning
+from typing import Any, Self, cast
 
 from grid_inference.errors import ArtifactError
+from grid_inference.model import formats
+from grid_inference.model.keys import SigningKey
 from grid_inference.model.trust import Trust
 
 __all__ = ["Artifact", "Manifest", "check_versions", "load"]
 
 CHUNK_BYTES = 1 << 20
 ARTIFACT_BYTES_MAX = 4 << 30
-LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
+LIBRARIES = ("scikit-learn", "numpy", "scipy")
+FORMAT_LIBRARY = {formats.SKOPS: "skops", formats.JOBLIB: "joblib"}
+STATEMENT = b"grid-inference artifact 1\n"
+"""What is signed begins so, that it can't be taken for anything else that the key may sign."""
+SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
+TEXT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,17 @@ class Manifest:
     """The model's class, for people."""
     created_us: int = 0
     """When the artifact was made, microseconds since 1970."""
-    format: str = "joblib"
-    """How the bytes are read."""
+    format: str = formats.SKOPS
+    """How the bytes are read: `skops` or `joblib`."""
+    signed_by: str = ""
+    """Fingerprint of the Ed25519 key that vouches for all of this, if one does."""
+    signature: str = ""
+    """Its signature of `statement()`, in Base64."""
+
+    def statement(self) -> bytes:
+        """What a signature is over: all other fields as canonical JSON, the bytes' SHA-256 among them."""
+        said = {name: value for name, value in asdict(self).items() if name not in {"signed_by", "signature"}}
+        return STATEMENT + json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
 
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
@@ -55,11 +69,14 @@ class Manifest:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave."""
+        """Read what `to_mapping` gave; raise ArtifactError for anything else: whoever writes to the grid may."""
         try:
-            return cls(**mapping)
+            manifest = cls(**mapping)
         except TypeError as error:
             raise ArtifactError(f"an artifact's manifest can't be read: {error}") from None
+        if wrong := _wrong(manifest):
+            raise ArtifactError(f"an artifact's manifest can't be read: {wrong}")
+        return manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +88,39 @@ class Artifact:
 
     @classmethod
     def from_model(cls, model: Any) -> Self:
-        """Write a fitted model down as joblib does."""
-        buffer = io.BytesIO()
-        try:
-            joblib.dump(model, buffer)
-        except Exception as error:
-            raise ArtifactError(
-                f"{type(model).__name__} can't be pickled: {_said(error)}",
-                remedy="lambdas and functions of the notebook can't travel: put them into an importable module",
-            ) from error
-        return cls._of(buffer.getvalue(), type(model).__name__)
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> Self:
-        """Take a joblib file as it is, after loading it once here: whoever deploys a file vouches for it."""
-        path = Path(path)
-        content = _read(path)
-        model = _unpickle(content, str(path))
-        # Written anew, so that what workers read does not hang on the file's compression or an older joblib.
-        return cls.from_model(model)
-
-    @classmethod
-    def _of(cls, content: bytes, class_name: str) -> Self:
+        """Write a fitted model down: as a skops archive, or by joblib what skops can't write."""
+        form, content = formats.dump(model)
         manifest = Manifest(
             sha256=hashlib.sha256(content).hexdigest(),
             size=len(content),
             python=platform.python_version(),
-            libraries={name: metadata.version(name) for name in LIBRARIES},
-            class_name=class_name,
+            libraries={name: metadata.version(name) for name in (*LIBRARIES, FORMAT_LIBRARY[form])},
+            class_name=type(model).__name__,
             created_us=time.time_ns() // 1000,
+            format=form,
         )
         return cls(manifest, content)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Take the model in a joblib or skops file, after loading it here: whoever deploys a file vouches for it."""
+        path = Path(path)
+        content = _read(path)
+        model = formats.read(formats.format_of(content), content, str(path))
+        # Written anew, so that what workers read does not hang on the file's compression or an older library.
+        return cls.from_model(model)
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it can be loaded without anybody's word for it: reading it runs no code."""
+        skops = self.manifest.format == formats.SKOPS
+        return skops and not formats.types_to_trust(self.content, f"the artifact of {self.manifest.class_name}")
+
+    def signed(self, key: SigningKey) -> Self:
+        """The same, vouched for by this key."""
+        signature = base64.b64encode(key.sign(self.manifest.statement())).decode()
+        manifest = replace(self.manifest, signed_by=key.public.fingerprint, signature=signature)
+        return replace(self, manifest=manifest)
 
     def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The bytes in pieces that a map entry can hold."""
@@ -135,12 +154,16 @@ def check_versions(manifest: Manifest) -> None:
 
 
 def load(artifact: Artifact, trust: Trust) -> Any:
-    """Unpickle the model, if its versions fit and `trust` allows it."""
-    if artifact.manifest.format != "joblib":
-        raise ArtifactError(f"an artifact of format {artifact.manifest.format!r} can't be loaded by this version")
-    trust.check(artifact.manifest)
-    check_versions(artifact.manifest)
-    return _unpickle(artifact.content, f"the artifact of {artifact.manifest.class_name}")
+    """Load the model, if its versions fit, and if `trust` allows it or reading it runs no code."""
+    manifest, name = artifact.manifest, f"the artifact of {artifact.manifest.class_name}"
+    if manifest.format not in formats.FORMATS:
+        raise ArtifactError(f"an artifact of format {manifest.format!r} can't be loaded by this version")
+    if not trust.vouched(manifest):
+        types = formats.types_to_trust(artifact.content, name) if manifest.format == formats.SKOPS else []
+        if types or manifest.format == formats.JOBLIB:
+            trust.check(manifest, types)
+    check_versions(manifest)
+    return formats.read(manifest.format, artifact.content, name)
 
 
 def _read(path: Path) -> bytes:
@@ -151,45 +174,32 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(
-            f"{path}: can't be read: {error.strerror or error}", remedy="give the path of a file written by joblib.dump"
+            f"{path}: can't be read: {error.strerror or error}",
+            remedy="give the path of a file written by joblib or skops",
         ) from None
     if not content:
         raise ArtifactError(f"{path}: is empty", remedy="write the model with joblib.dump(model, path)")
     return content
 
 
-def _unpickle(content: bytes, name: str) -> Any:
-    """Load joblib bytes; whatever goes wrong in foreign code comes out as ArtifactError."""
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model = joblib.load(io.BytesIO(content))
-    except ModuleNotFoundError as error:
-        raise ArtifactError(
-            f"{name}: the model needs the module {error.name!r}, which is not installed here",
-            remedy=f"install {error.name} here and in the workers",
-        ) from error
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException as error:
-        raise ArtifactError(
-            f"{name}: is no model that joblib can load: {_said(error)}",
-            remedy="write the model with joblib.dump(model, path)",
-        ) from error
-    for each in caught:
-        if isinstance(each.message, InconsistentVersionWarning):
-            _check_origin(name, each.message)
-    return model
-
-
-def _check_origin(name: str, warning: InconsistentVersionWarning) -> None:
-    """Refuse a file that another minor version of scikit-learn wrote; a patch release's difference is allowed."""
-    theirs, mine = str(warning.original_sklearn_version), str(warning.current_sklearn_version)
-    if _minor(theirs) != _minor(mine):
-        raise ArtifactError(
-            f"{name}: was written with scikit-learn {theirs}, here is {mine}",
-            remedy=f"install scikit-learn {theirs} to deploy it, or fit the model again with {mine}",
-        )
+def _wrong(manifest: Manifest) -> str:
+    """What in a manifest can't be; its field annotations say what may."""
+    texts = (manifest.sha256, manifest.python, manifest.class_name, manifest.format, manifest.signed_by)
+    for value in cast("tuple[Any, ...]", (*texts, manifest.signature)):
+        if not isinstance(value, str) or len(value) > TEXT_MAX:
+            return f"{str(value)[:50]!r} is no text of at most {TEXT_MAX} characters"
+    if not SHA256_PATTERN.fullmatch(manifest.sha256):
+        return f"sha256 {manifest.sha256[:70]!r} is not 64 hexadecimal digits"
+    numbers: tuple[Any, ...] = (manifest.size, manifest.created_us)
+    if not all(type(value) is int for value in numbers) or not 0 < manifest.size <= ARTIFACT_BYTES_MAX:
+        return f"size {manifest.size!r} is not between 1 and {ARTIFACT_BYTES_MAX} bytes"
+    libraries: Any = manifest.libraries
+    if not isinstance(libraries, dict):
+        return "libraries are no table of versions"
+    pairs = cast("dict[Any, Any]", libraries)
+    if not all(isinstance(text, str) for pair in pairs.items() for text in pair):
+        return "libraries are no table of versions"
+    return ""
 
 
 def _minor(version: str) -> str:
@@ -201,7 +211,3 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300] if str(error) else type(error).__name__

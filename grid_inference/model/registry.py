@@ -5,23 +5,27 @@ An artifact's manifest is written behind its pieces, so a partial upload is neve
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.display import facts_html
-from grid_inference.errors import ArtifactError, DeploymentError
+from grid_inference.errors import ArtifactError, DecodeError, DeploymentError, GridInferenceError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.artifact import Artifact, Manifest
+from grid_inference.model.artifact import CHUNK_BYTES, Artifact, Manifest
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_bytes, decode_json, encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys
 
 __all__ = ["ARTIFACTS_MAP", "DEPLOYMENTS_MAP", "Deployed", "Registry"]
+
+_log = logging.getLogger(__name__)
 
 DEPLOYMENTS_MAP = "grid_inference.deployments"
 ARTIFACTS_MAP = "grid_inference.artifacts"
@@ -70,16 +74,30 @@ class Deployed:
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> Deployed:
-        """From what `to_mapping` gave."""
-        return cls(
-            config=DeploymentConfig.from_mapping(mapping["config"]),
-            model=mapping["model"],
-            version=mapping["version"],
-            signature=Signature.from_mapping(mapping["signature"]),
-            manifest=Manifest.from_mapping(mapping["manifest"]),
-            state=mapping["state"],
-            deployed_at_us=mapping["deployed_at_us"],
-        )
+        """From what `to_mapping` gave; raise DeploymentError for anything else: whoever writes to the grid may."""
+        try:
+            return cls(
+                config=DeploymentConfig.from_mapping(mapping["config"]),
+                model=mapping["model"],
+                version=mapping["version"],
+                signature=Signature.from_mapping(mapping["signature"]),
+                manifest=Manifest.from_mapping(mapping["manifest"]),
+                state=mapping["state"],
+                deployed_at_us=mapping["deployed_at_us"],
+            )
+        except (GridInferenceError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DeploymentError(
+                f"an entry of {DEPLOYMENTS_MAP} is no deployment: {type(error).__name__}: {error}",
+                remedy="deploy it again",
+            ) from error
+
+    @classmethod
+    def read(cls, value: bytes) -> Deployed:
+        """The deployment in an entry's bytes; raise DeploymentError if they are none."""
+        try:
+            return cls.from_mapping(decode_json(value))
+        except DecodeError as error:
+            raise DeploymentError(f"an entry of {DEPLOYMENTS_MAP} is no deployment: {error}") from error
 
 
 class Registry:
@@ -115,6 +133,8 @@ class Registry:
             if data is None:
                 return
             chunk = decode_bytes(data)
+            if not 0 < len(chunk) <= CHUNK_BYTES:
+                return  # none of ours: what is there so far does not fit its digest
             yield chunk
             received += len(chunk)
             number += 1
@@ -126,14 +146,19 @@ class Registry:
         return {name: one for name, one in (await self.ever_deployed()).items() if one.state != "undeployed"}
 
     async def ever_deployed(self) -> dict[str, Deployed]:
-        """All deployments by name, whatever their state."""
-        every = [Deployed.from_mapping(decode_json(value)) for value in await self._deployments.values()]
+        """All deployments by name, whatever their state; entries that are none are left out, and told of once."""
+        every: list[Deployed] = []
+        for value in await self._deployments.values():
+            try:
+                every.append(Deployed.read(value))
+            except DeploymentError as error:
+                _tell_once(f"{error} It is left out: {error.remedy or 'remove it'}")
         return {one.config.name: one for one in sorted(every, key=lambda one: one.config.name)}
 
     async def deployment(self, name: str) -> Deployed:
         """One deployment; raise DeploymentError if there is none of that name."""
         data = await self._deployments.get(_key(name))
-        deployed = None if data is None else Deployed.from_mapping(decode_json(data))
+        deployed = None if data is None else Deployed.read(data)
         if deployed is None or deployed.state == "undeployed":
             names = ", ".join(await self.deployments()) or "none"
             raise DeploymentError(
@@ -147,7 +172,7 @@ class Registry:
         key = _key(config.name)
         while True:
             before = await self._deployments.get(key)
-            version = 1 if before is None else Deployed.from_mapping(decode_json(before)).version + 1
+            version = 1 if before is None else Deployed.read(before).version + 1
             deployed = Deployed(
                 config, config.name, version, signature, artifact.manifest, "running", time.time_ns() // 1000
             )
@@ -165,10 +190,15 @@ class Registry:
         while True:
             changed = replace(await self.deployment(name), state=state)
             before = await self._deployments.get(key)
-            if before is not None and Deployed.from_mapping(decode_json(before)).version == changed.version:
+            if before is not None and Deployed.read(before).version == changed.version:
                 value = encode_json(changed.to_mapping())
                 if await self._deployments.replace_if_same(key, before, value):
                     return changed
+
+
+@lru_cache(maxsize=100)
+def _tell_once(said: str) -> None:
+    _log.error("%s", said)
 
 
 def _key(text: str) -> bytes:

@@ -65,7 +65,7 @@ class ChaosWorkers(Workers):
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.chaos.worker", "--address", self.address]
-        command += ["--cluster", self.cluster_name, "--node-address", str(self.node_address)]
+        command += ["--cluster", self.cluster_name, "--node-address", str(self.node_address), "--keys", str(self.keys)]
         settings = environment(**dict.fromkeys(THREAD_VARIABLES, "1"), **self.environment)
         return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self.log, env=settings, cwd=ROOT)
 
@@ -135,6 +135,7 @@ class Node:
             node_address=self.address,
             log=self._grid.worker_log,
             environment=environment,
+            keys=self._grid.keys,
         ).start()
 
     def stop_workers(self) -> None:
@@ -213,6 +214,8 @@ class Grid:
         self.mutant = mutant
         self.settings = settings or {}
         """Environment of the workers."""
+        self.keys = str(folder / "keys")
+        """Folder of the key that signs the model, and that the workers trust."""
         self.worker_log = (folder / "workers.log").open("ab")
         self.nodes = [Node(self, f"node{i}") for i in range(nodes)]
         self.stall_s_max = 0.0

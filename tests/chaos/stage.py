@@ -97,7 +97,8 @@ class Stage:
 
     def _deploy(self) -> None:
         address, model = self.grid.living[0].address, trained()
-        with gi.connect(address, cluster_name=self.grid.cluster, connect_timeout_s=CONNECT_TIMEOUT_S) as grid:
+        where = {"cluster_name": self.grid.cluster, "keys": self.grid.keys}
+        with gi.connect(address, connect_timeout_s=CONNECT_TIMEOUT_S, **where) as grid:
             grid.wait_for_workers(len(self.grid.nodes) * self.grid.workers_per_node)
             for name in DEPLOYMENTS:
                 grid.deploy(name, model, features=name, columns=FEATURES)

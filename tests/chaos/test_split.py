@@ -91,7 +91,7 @@ def start_node(network: Network, name: str, cluster: str, log: Any) -> subproces
     """As an operator does, on a network that he trusts."""
     own = network.address(name)
     joined = [] if name == LEFT[0] else ["--join", f"{network.address(LEFT[0])}:5701"]
-    options = ["--host", own, "--public", "--allow-pickle", "--cluster-name", cluster, *joined]
+    options = ["--host", own, "--public", "--cluster-name", cluster, *joined]
     command = [*network.command(name), sys.executable, "-m", "grid_inference.cli", "node", *options]
     node = subprocess.Popen(
         [*command, "--workers", "1", "--heap-mb", "512", "--json"],

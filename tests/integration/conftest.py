@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import grid_inference as gi
+from grid_inference.grid.link import Link
 
 FEATURES = ("a", "b", "c")
 SETTLE_S = 30.0
@@ -63,6 +65,16 @@ def batch(count: int, seed: int = 0, first_key: int = 0) -> dict[str, Any]:
     """Columns of `count` records and their keys in the column `key`."""
     rng = np.random.default_rng(seed)
     return {name: rng.random(count) for name in FEATURES} | {"key": np.arange(first_key, first_key + count)}
+
+
+def on_a_link(grid: gi.Grid, work: Callable[[Link], Awaitable[Any]]) -> None:
+    """Do something to the grid's own maps, past the API."""
+
+    async def run() -> None:
+        async with await Link.open(gi.GridConfig(address=grid.address, cluster_name=grid.cluster_name)) as link:
+            await work(link)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = SETTLE_S) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,17 +17,9 @@ from grid_inference.model.registry import ARTIFACTS_MAP, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.wire.json_values import encode_bytes
 from grid_inference.wire.keys import encode_keys
-from tests.integration.conftest import FEATURES, Names, batch, until
+from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
 
 INPUTS = np.arange(18.0).reshape(6, 3)
-
-
-def on_a_link(grid: gi.Grid, work: Callable[[Link], Awaitable[Any]]) -> None:
-    async def run() -> None:
-        async with await Link.open(gi.GridConfig(address=grid.address, cluster_name=grid.cluster_name)) as link:
-            await work(link)
-
-    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 @pytest.mark.parametrize("healed_by", ["the piece", "another deploy"])

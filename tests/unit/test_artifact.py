@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from grid_inference.errors import ArtifactError, TrustError
 from grid_inference.model.artifact import Artifact, Manifest, check_versions, load
+from grid_inference.model.keys import SigningKey
 from grid_inference.model.trust import Trust
 
-HERE = Trust(loopback=True)
+HERE = Trust(loopback=True, allow_pickle=True)
 MATRIX = np.arange(12.0).reshape(6, 2)
 MODEL = LogisticRegression().fit(MATRIX, [0, 0, 0, 1, 1, 1])
 ARTIFACT = Artifact.from_model(MODEL)
@@ -30,7 +32,7 @@ def test_a_model_goes_through_chunks_and_comes_back():
     model = load(Artifact.join(manifest, chunks), HERE)
     assert (model.predict_proba(MATRIX) == MODEL.predict_proba(MATRIX)).all()
     assert manifest.class_name == "LogisticRegression"
-    assert set(manifest.libraries) == {"scikit-learn", "numpy", "scipy", "joblib"}
+    assert set(manifest.libraries) == {"scikit-learn", "numpy", "scipy", "skops"}
     assert manifest.created_us > 1_700_000_000_000_000
 
 
@@ -147,7 +149,48 @@ class _Explosive:
 
 def test_nothing_is_unpickled_without_trust():
     artifact = Artifact.from_model(_Explosive())
-    with pytest.raises(TrustError):
-        load(artifact, Trust())
+    assert artifact.manifest.format == "joblib"
+    assert not artifact.harmless
+    for trust in (Trust(), Trust(loopback=True), Trust(allow_pickle=True)):
+        with pytest.raises(TrustError, match="is a pickle"):
+            load(artifact, trust)
     with pytest.raises(ArtifactError, match="SystemExit: it ran"):
         load(artifact, HERE)
+
+
+def test_a_signature_is_as_good_as_permission():
+    key, forest = SigningKey.generate(), RandomForestClassifier(3).fit(MATRIX, [0, 0, 0, 1, 1, 1])
+    artifact = Artifact.from_model(forest)
+    assert not artifact.harmless
+    for trust in (Trust(), Trust(loopback=True), Trust.of("127.0.0.1:1", keys=[key.public])):
+        with pytest.raises(TrustError, match=r"sklearn\.tree\._tree\.Tree"):
+            load(artifact, trust)
+    loaded = load(artifact.signed(key), Trust.of("grid-1:5701", keys=[key.public]))
+    assert (loaded.predict(MATRIX) == forest.predict(MATRIX)).all()
+    assert ARTIFACT.harmless
+    assert (load(ARTIFACT, Trust()).coef_ == MODEL.coef_).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sha256": "../../etc/passwd"},
+        {"sha256": 7},
+        {"size": -1},
+        {"size": 0},
+        {"size": 1 << 50},
+        {"size": True},
+        {"size": "3"},
+        {"format": None},
+        {"class_name": "x" * 10_000},
+        {"libraries": ["numpy"]},
+        {"libraries": {"numpy": 2}},
+        {"signature": 5},
+        {"created_us": "now"},
+        {"surprise": 1},
+    ],
+    ids=str,
+)
+def test_manifests_that_nobody_wrote(change):
+    with pytest.raises(ArtifactError, match="manifest can't be read"):
+        Manifest.from_mapping(ARTIFACT.manifest.to_mapping() | change)
