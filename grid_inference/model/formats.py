@@ -14,7 +14,6 @@ import zipfile
 from typing import Any
 
 import joblib
-import skops.io
 from sklearn.exceptions import InconsistentVersionWarning
 
 from grid_inference.errors import ArtifactError
@@ -52,14 +51,15 @@ def dump(model: Any) -> tuple[str, bytes]:
 
 def _skops_dump(model: Any) -> bytes | None:
     """The model as a skops archive, if skops can write it and reads it again."""
+    skops = _skops_io()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = skops.io.dumps(model)
-            types = skops.io.get_untrusted_types(data=content)
+            content: bytes = skops.dumps(model)
+            types = skops.get_untrusted_types(data=content)
             if not all(name.startswith(SKOPS_LIBRARIES) for name in types):
                 return None
-            skops.io.loads(content, trusted=types)
+            skops.loads(content, trusted=types)
     except Exception:  # noqa: BLE001 - whatever it can't write or read, joblib may
         return None
     return content
@@ -73,7 +73,7 @@ def format_of(content: bytes) -> str:
 def types_to_trust(content: bytes, name: str) -> list[str]:
     """The types in a skops archive of which it is not known that reading them runs no code."""
     _check_archive(content, name)
-    return sorted(_guarded(lambda: skops.io.get_untrusted_types(data=content), SKOPS, name))
+    return sorted(_guarded(lambda: _skops_io().get_untrusted_types(data=content), SKOPS, name))
 
 
 def read(form: str, content: bytes, name: str) -> Any:
@@ -81,7 +81,14 @@ def read(form: str, content: bytes, name: str) -> Any:
     if form == JOBLIB:
         return _guarded(lambda: joblib.load(io.BytesIO(content)), form, name)
     trusted = types_to_trust(content, name)
-    return _guarded(lambda: skops.io.loads(content, trusted=trusted), form, name)
+    return _guarded(lambda: _skops_io().loads(content, trusted=trusted), form, name)
+
+
+def _skops_io() -> Any:
+    """Loaded with the first model: it looks through all of scikit-learn, which takes a second on a small machine."""
+    import skops.io  # noqa: PLC0415
+
+    return skops.io
 
 
 def _check_archive(content: bytes, name: str) -> None:

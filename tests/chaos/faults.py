@@ -23,6 +23,8 @@ KILLED_S_MAX = 5.0
 MEMBER_KILLED_S_MAX = 10.0
 SILENT_S_MAX = 25.0
 """A member or worker that is paused or can't be reached."""
+DIES_S_MAX = 40.0
+"""A record that ends its worker: two of them die and start again, a third starts a process for trials, all at once."""
 HUNG_S_MAX = 60.0
 """Nothing is promised but that it ends: a hang ends a worker after 10 to 12 s; then its culprit is found on trial,
 which takes a new process, slow to start on a busy machine, and 11 s."""
@@ -335,4 +337,4 @@ poison_of("poison_short", Form.SHORT, POISON_RECORDS)
 poison_of("model_raises", Form.RAISES, POISON_RECORDS)
 poison_of("model_nan", Form.NAN_SCORE, POISON_RECORDS)
 poison_of("model_hangs", Form.HANGS, 1, HUNG_S_MAX)
-poison_of("model_dies", Form.DIES, 1)
+poison_of("model_dies", Form.DIES, 1, DIES_S_MAX)

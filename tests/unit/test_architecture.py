@@ -24,7 +24,7 @@ LAYERS = (
     ("grid",),
     ("model",),
     ("flow",),
-    ("worker", "turn"),
+    ("worker",),
     ("node", "nodes"),
     ("observe",),
     ("entries",),

@@ -10,11 +10,10 @@ from typing import Any
 from hazelcast.core import Address
 from hazelcast.internal.asyncio_connection import DefaultAsyncioAddressProvider
 
-from grid_inference import worker
+from grid_inference.worker.__main__ import main as work
 from tests.chaos.failpoints import Failpoints, install
 from tests.chaos.mutants import MUTANTS
-
-PLAN_VARIABLE = "GRID_CHAOS_PLAN"
+from tests.chaos.worker import PLAN_VARIABLE
 
 
 def table(file: Path) -> dict[str, int]:
@@ -39,7 +38,7 @@ def main() -> None:
     install(Failpoints(Path(plan["failpoints"])))
     if plan.get("mutant"):
         MUTANTS[plan["mutant"]]()
-    worker.main()
+    work()
 
 
 if __name__ == "__main__":
