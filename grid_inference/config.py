@@ -18,7 +18,16 @@ from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origi
 
 from grid_inference.errors import ConfigError
 
-__all__ = ["DeploymentConfig", "GridConfig", "InputConfig", "Scalar", "TopicConfig", "WorkerConfig", "parse_address"]
+__all__ = [
+    "DeploymentConfig",
+    "GridConfig",
+    "InputConfig",
+    "ProbeConfig",
+    "Scalar",
+    "TopicConfig",
+    "WorkerConfig",
+    "parse_address",
+]
 
 MEGABYTE = 1 << 20
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -79,6 +88,24 @@ class InputConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeConfig:
+    """The table `probe` of a deployment: a record that nodes put again and again, to measure how long scoring takes."""
+
+    key: int | str
+    """Its key, which no application uses. The record and its prediction stand in the maps as any others do."""
+    record: Mapping[str, Scalar]
+    """Its fields; whole numbers become int64, others float64, as `put` writes them."""
+    every_s: float = 10.0
+    """How often, in seconds."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        _check_positive(self, but={"key"})
+        if not self.record:
+            raise ConfigError("probe.record has no field", remedy="give it the fields that the model needs")
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentConfig:
     """A deployment file: one feature map, one model, one predictions map. Only `name` and `features` must be given."""
 
@@ -113,6 +140,8 @@ class DeploymentConfig:
     """What happens to a record with a NaN, null or infinite feature: `dead-letter` refuses it, naming the field, since
     most models can't take it; `score` hands it to the model, for those that were trained on missing values."""
 
+    probe: ProbeConfig | None = None
+    """A record by which the time from a put to its prediction is measured: a table with `key`, `record`, `every_s`."""
     accept_expiry: bool = False
     """Work on a map whose records go by themselves, by a time to live, a max-idle or eviction. What is lost: a record
     may go before it is scored and never have a prediction; a prediction may outlive its record; copies of the journal
@@ -177,6 +206,13 @@ class DeploymentConfig:
         topic = values.get("topic")
         if isinstance(topic, Mapping):
             values["topic"] = TopicConfig(**_known(TopicConfig, cast("Mapping[str, Any]", topic), "topic."))
+        probe = values.get("probe")
+        if isinstance(probe, Mapping):
+            given = _known(ProbeConfig, cast("Mapping[str, Any]", probe), "probe.")
+            for key in ("key", "record"):
+                if key not in given:
+                    raise ConfigError(f"probe.{key} is missing", remedy="a probe needs at least key and record")
+            values["probe"] = ProbeConfig(**given)
         columns = values.get("columns")
         if isinstance(columns, list):
             values["columns"] = tuple(cast("list[Any]", columns))
@@ -254,6 +290,8 @@ class WorkerConfig:
     """A worker that has not renewed its partitions' leases for so long loses them."""
     proof_interval_s: float = 60.0
     """How often each partition is compared with its results without a reason, at most 25,000 records a second."""
+    metrics: bool = True
+    """Measure what docs/metrics.md lists."""
     keys: str = ""
     """The folder of the keys whose models are trusted here. Empty: the user's own."""
     allow_pickle: bool = False
@@ -359,7 +397,7 @@ def _input(name: str, said: Any) -> InputConfig:
 
 def _check(config: Any) -> None:
     """Refuse a field whose value is not of its declared type or not among its choices."""
-    prefix = "topic." if isinstance(config, TopicConfig) else ""
+    prefix = {TopicConfig: "topic.", ProbeConfig: "probe."}.get(type(config), "")
     for key, hint in get_type_hints(type(config)).items():
         value = getattr(config, key)
         if not _fits(value, hint):
@@ -390,6 +428,7 @@ def _said(hint: Any) -> str:
         items = get_args(hint)[0]
         return "a list of texts" if items is str else "a list of texts, numbers or booleans"
     words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", TopicConfig: "a table"}
+    words |= {ProbeConfig: "a table"}
     return words.get(hint, "a table of inputs")
 
 

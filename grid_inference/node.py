@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Self
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from grid_inference.errors import GridInferenceError, warn_forgotten
 from grid_inference.model.trust import check_pickle_allowed
 
@@ -71,6 +73,8 @@ class Workers:
     threads: int | None = None
     log: IO[bytes] | None = None
     """Where the workers' logs go; None is our own standard error."""
+    metrics: str | None = None
+    """A folder in which they keep their figures for whoever reads them (`metrics.py`)."""
     restarts: int = 0
     _slots: list[_Slot] = field(default_factory=list[_Slot])
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -150,6 +154,8 @@ class Workers:
         threads = str(self.threads or threads_per_worker(self.count))
         # Threads that spin while they wait would take the cores from the member and the other workers.
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        if self.metrics:
+            environment["PROMETHEUS_MULTIPROC_DIR"] = self.metrics
         command = [
             sys.executable,
             "-m",
@@ -184,5 +190,7 @@ class Workers:
         elif now_s >= slot.restart_at_s:
             if slot.process.stdin:
                 slot.process.stdin.close()
+            if self.metrics:
+                mark_process_dead(slot.process.pid, self.metrics)
             slot.process, slot.started_s, slot.restart_at_s = self._spawn(), now_s, None
             self.restarts += 1

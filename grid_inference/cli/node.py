@@ -13,6 +13,7 @@ from grid_inference.cli.ending import GRID, USAGE, Ending
 from grid_inference.cli.keys import keys_option
 from grid_inference.config import parse_address
 from grid_inference.grid.member import JOURNAL_CAPACITY, PARTITIONS, Member, MemberConfig
+from grid_inference.health.server import Health
 from grid_inference.model.keys import Keyring
 from grid_inference.node import Workers, default_workers
 
@@ -25,6 +26,26 @@ STOP_TIMEOUT_S = 600.0
 
 workers_option = click.option(
     "--workers", type=click.IntRange(0), metavar="N", help="Worker processes. [default: one a core]"
+)
+
+
+def health_options(command: Any) -> Any:
+    """`--health-port` and `--health-host`."""
+    port = click.option(
+        "--health-port",
+        type=click.IntRange(0, 65535),
+        default=0,
+        show_default=True,
+        help="For /livez, /readyz and /metrics. 0 takes a free one.",
+    )
+    host = click.option(
+        "--health-host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to tell them."
+    )
+    return host(port(command))
+
+
+public_option = click.option(
+    "--public", is_flag=True, help="Allow an address that other machines reach; a member has no password."
 )
 pickle_option = click.option(
     "--allow-pickle",
@@ -72,12 +93,13 @@ pickle_option = click.option(
     metavar="S",
     help="How long a stop may take to hand this node's partitions to the others.",
 )
-@click.option("--public", is_flag=True, help="Allow a host that other machines reach; a member has no password.")
+@public_option
 @click.option(
     "--public-address", metavar="HOST:PORT", help="What clients are told, where it is not the one listened on."
 )
 @pickle_option
 @keys_option
+@health_options
 @json_option
 def node(**options: Any) -> int:
     """Run a grid member and its workers on this machine.
@@ -101,8 +123,10 @@ def node(**options: Any) -> int:
                 allow_pickle=options["allow_pickle"],
                 keys=options["keys"],
             )
-            with helpers:
-                _say_node(member, helpers, options)
+            ring_events = max(1, options["journal_capacity"] // options["partitions"])
+            health = _health(helpers, options, member=member, ring_events=ring_events)
+            with health, helpers:
+                _say_node(member, helpers, health, options)
                 while member.alive:
                     time.sleep(POLL_S)
             raise Ending(GRID, f"the member has ended by itself; it last said: {_last_words(member)}", "start it again")
@@ -128,19 +152,26 @@ def _member_config(options: dict[str, Any]) -> MemberConfig:
     )
 
 
-def _say_node(member: Member, helpers: Workers, options: dict[str, Any]) -> None:
+def _health(helpers: Workers, options: dict[str, Any], **known: Any) -> Health:
+    where = options["health_host"], options["health_port"]
+    return Health(helpers, *where, public_ok=options["public"], **known)
+
+
+def _say_node(member: Member, helpers: Workers, health: Health, options: dict[str, Any]) -> None:
     if options["as_json"]:
         said = {
             "address": member.address,
             "cluster_name": member.cluster_name,
             "pid": member.pid,
             "workers": helpers.pids,
+            "health": health.url,
         }
         write_json(said)
         return
     workers = f"{helpers.count} worker{'' if helpers.count == 1 else 's'}"
     sys.stdout.write(
         f"node {member.address} of cluster {member.cluster_name}: {options['partitions']} partitions, {workers}\n"
+        f"health and metrics: {health.url}/readyz, {health.url}/metrics\n"
         "Ctrl-C stops it. In another terminal:\n"
         f"  grid-inference status{_where(member)}\n"
     )
@@ -168,31 +199,31 @@ def _last_words(member: Member) -> str:
 @workers_option
 @pickle_option
 @keys_option
+@health_options
+@public_option
 @json_option
 @grid_options
 @click.option("--cluster", "cluster", metavar="NAME", hidden=True)
-def worker(
-    workers: int | None,
-    allow_pickle: bool,
-    keys: str | None,
-    as_json: bool,
-    address: str | None,
-    cluster_name: str | None,
-    cluster: str | None,
-) -> int:
+def worker(address: str | None, cluster_name: str | None, cluster: str | None, **options: Any) -> int:
     """Run workers for a cluster that is there.
 
     Ctrl-C or SIGTERM lets them finish what they have, and stops.
     """
-    count = default_workers() if workers is None else workers
+    count = default_workers() if options["workers"] is None else options["workers"]
     with connected(address, cluster_name or cluster) as grid:
         where = grid.address, grid.cluster_name
     try:
-        with Workers(*where, count, allow_pickle=allow_pickle, keys=keys) as helpers:
-            if as_json:
-                write_json({"address": where[0], "cluster_name": where[1], "workers": helpers.pids})
+        helpers = Workers(*where, count, allow_pickle=options["allow_pickle"], keys=options["keys"])
+        health = _health(helpers, options)
+        with health, helpers:
+            if options["as_json"]:
+                said = {"address": where[0], "cluster_name": where[1], "workers": helpers.pids, "health": health.url}
+                write_json(said)
             else:
-                sys.stdout.write(f"{count} worker{'' if count == 1 else 's'} for {where[0]}; Ctrl-C stops them\n")
+                sys.stdout.write(
+                    f"{count} worker{'' if count == 1 else 's'} for {where[0]}; Ctrl-C stops them\n"
+                    f"health and metrics: {health.url}/readyz, {health.url}/metrics\n"
+                )
                 sys.stdout.flush()
             while True:
                 time.sleep(POLL_S)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import WorkerConfig
+from grid_inference.metrics import Observe, unobserved
 from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.engines.trial import TRIAL_ROWS_MAX, TrialEngine
@@ -54,8 +55,11 @@ class Call:
 class ModelCalls:
     """Asks one model, for one deployment."""
 
-    def __init__(self, model: Any, engine: SklearnEngine, config: WorkerConfig, name: str) -> None:
+    def __init__(
+        self, model: Any, engine: SklearnEngine, config: WorkerConfig, name: str, observe: Observe = unobserved
+    ) -> None:
         self._engine = engine
+        self._observe = observe
         self._trial = TrialEngine(model, engine.signature, config.score_timeout_s)
         self._timeout_s = config.score_timeout_s
         self._inline_rows_max = config.inline_rows_max
@@ -136,6 +140,7 @@ class ModelCalls:
 
     def _took(self, seconds: float, rows: int) -> None:
         self.model_s += seconds
+        self._observe("score", seconds)
         self._lately = (seconds + FADING * self._lately[0], rows + FADING * self._lately[1])
         if rows <= self._inline_rows_max:
             self._small_s = seconds

@@ -25,6 +25,7 @@ from grid_inference.flow.score import Scorer
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
+from grid_inference.metrics import Meter, Observe, unobserved
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed
 from grid_inference.wire.blobs import Blobs
@@ -42,13 +43,17 @@ COMPARISONS_AT_ONCE = 4
 class RunningDeployment:
     """A deployment's reader, scorer, writer and positions, for the partitions that this worker owns."""
 
-    def __init__(self, link: Link, deployed: Deployed, calls: ModelCalls, config: WorkerConfig, leases: Leases) -> None:
+    def __init__(
+        self, link: Link, deployed: Deployed, engine: SklearnEngine, config: WorkerConfig, leases: Leases, model: Any
+    ) -> None:
         self.deployed = deployed
+        self._meter = Meter(deployed.config.name) if config.metrics else None
+        observe = self._meter.observe if self._meter else unobserved
         self._link = link
         self._config = config
         self._leases = leases
         settings, signature = deployed.config, deployed.signature
-        self.calls = calls
+        self.calls = ModelCalls(model, engine, config, settings.name, observe)
         self.reconciler = Reconciler(
             link,
             features=settings.features,
@@ -58,10 +63,10 @@ class RunningDeployment:
             remove_orphans=settings.on_remove == "remove",
             has_journal=settings.trigger == "journal",
         )
-        self.reader: Feeds = _reader(link, settings, config, self._scan)
-        self.scorer = Scorer(link, calls, signature, inputs=settings.inputs, nan=settings.nan)
+        self.reader: Feeds = _reader(link, settings, config, self._scan, observe)
+        self.scorer = Scorer(link, self.calls, signature, inputs=settings.inputs, nan=settings.nan, observe=observe)
         encoder = PredictionEncoder(settings.name, deployed.model, deployed.version, signature.classes)
-        self.writer = Writer(link, encoder, signature.classes, settings, leases)
+        self.writer = Writer(link, encoder, signature.classes, settings, leases, observe)
         self.positions = Positions(link, settings.name)
         self._pipeline = Pipeline(self.reader, self.scorer, self.writer, self.positions, leases, deployed.version)
         # A map that is listened to has no sequences to compare by; and where older records are not to be scored, they
@@ -79,7 +84,7 @@ class RunningDeployment:
     ) -> RunningDeployment:
         """Start scoring by a loaded model."""
         engine = SklearnEngine(model, deployed.signature)
-        running = cls(link, deployed, ModelCalls(model, engine, config, deployed.config.name), config, leases)
+        running = cls(link, deployed, engine, config, leases, model)
         await running.writer.prepare()
         await running.reader.open()
         running._begin()
@@ -190,6 +195,14 @@ class RunningDeployment:
             timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
         self.calls.close()
+        if self._meter:
+            self._meter.carry(self.counts())
+            self._meter.close()
+
+    def measure(self) -> None:
+        """Tell the metrics what was counted."""
+        if self._meter:
+            self._meter.carry(self.counts())
 
     def failure(self) -> str:
         """Why this deployment does not score, or an empty string."""
@@ -210,11 +223,13 @@ class RunningDeployment:
             "late_writes": self._leases.late.total(),
             "predictions": counts.predictions,
             "dead_letters": counts.dead_letters,
+            "refused": dict(counts.refused),
             "removals": counts.removals,
             "published": counts.published,
             "unpublished": counts.unpublished,
             "batches": self.scorer.batches,
             "model_s": round(self.calls.model_s, 6),
+            "failures": dict(self._pipeline.failures),
             "gaps": dict(reader.gaps),
             "repairs": dict(self.reconciler.repairs + self.proof.repairs),
             "unexplained": self.proof.unexplained,
@@ -246,7 +261,7 @@ class RunningDeployment:
                 _log.warning("positions of %s were not stored, they will be: %s", self.deployed.config.name, error)
 
 
-def _reader(link: Link, settings: DeploymentConfig, config: WorkerConfig, scan: ScanFeed) -> Feeds:
+def _reader(link: Link, settings: DeploymentConfig, config: WorkerConfig, scan: ScanFeed, observe: Observe) -> Feeds:
     if settings.trigger == "listener":
-        return ListenerReader(link, settings.features, config, scan, reconcile_s=settings.reconcile_s)
-    return JournalReader(link, settings.features, config, scan)
+        return ListenerReader(link, settings.features, config, scan, observe, reconcile_s=settings.reconcile_s)
+    return JournalReader(link, settings.features, config, scan, observe)

@@ -109,6 +109,11 @@ class Deployments:
             counts.setdefault(name, {"owned": 0})["failure"] = failure
         return counts
 
+    def measure(self) -> None:
+        """Tell the metrics what was counted."""
+        for running in self:
+            running.measure()
+
     async def stop(self) -> None:
         """Finish what is under way, everywhere."""
         await asyncio.gather(*(running.stop() for running in self))

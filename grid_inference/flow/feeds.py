@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,6 +25,7 @@ from grid_inference.flow.events import Events
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import rows_of
+from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire import journal, messages
 from grid_inference.wire.blobs import Blobs
 
@@ -71,6 +73,7 @@ class Feed:
         "epoch",
         "held",
         "idle",
+        "offered_s",
         "pages",
         "partition",
         "position",
@@ -100,6 +103,8 @@ class Feed:
         self.idle = asyncio.Event()
         """Set while no batch with rows of this partition is under way."""
         self.idle.set()
+        self.offered_s = 0.0
+        """When what waits was offered to be taken, by the clock of `time.perf_counter`."""
         self.asked = 0
         """Number of the newest read; answers to older ones are dropped."""
         self.start = 0
@@ -132,8 +137,11 @@ class Feed:
 class Feeds(ABC):
     """The feeds of one deployment's owned partitions. `async for` gives batches; several loops may share them."""
 
-    def __init__(self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed) -> None:
+    def __init__(
+        self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, observe: Observe = unobserved
+    ) -> None:
         self._link = link
+        self._observe = observe
         self._features = features
         self._config = config
         self._scan = scan
@@ -257,6 +265,7 @@ class Feeds(ABC):
 
     def _offer(self, feed: Feed) -> None:
         """Let what waits be taken, now or when what is under way or being fetched is done."""
+        feed.offered_s = time.perf_counter()
         (self._suspects if feed.suspect else self._ready).append(feed)
         self._arrived.set()
 
@@ -282,6 +291,9 @@ class Feeds(ABC):
             size += len(page.message.data) if isinstance(page, journal.JournalPage) else page.nbytes
         arrivals = self._arrivals(taken, suspect=suspect) if taken else None
         self._trying |= suspect and arrivals is not None
+        if arrivals:
+            self._observe("queue", time.perf_counter() - min(feed.offered_s for feed, _ in taken))
+            self._observe("rows", len(arrivals))
         if not (self._ready or (self._suspects and not self._trying) or self._stopped):
             self._arrived.clear()
         return arrivals

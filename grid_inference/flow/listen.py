@@ -20,6 +20,7 @@ from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.maps import key_identities, last_rows
+from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.journal import ADDED, EVICTED, EXPIRED, LOADED, MERGED, REMOVED, UPDATED
 from grid_inference.wire.keys import partition_ids
@@ -38,8 +39,17 @@ PENDING_KEYS_MAX = 1 << 20
 class ListenerReader(Feeds):
     """Feeds from an entry listener: quick, and complete after each scan."""
 
-    def __init__(self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, *, reconcile_s: float) -> None:
-        super().__init__(link, features, config, scan)
+    def __init__(
+        self,
+        link: Link,
+        features: str,
+        config: WorkerConfig,
+        scan: ScanFeed,
+        observe: Observe = unobserved,
+        *,
+        reconcile_s: float,
+    ) -> None:
+        super().__init__(link, features, config, scan, observe)
         self._reconcile_s = reconcile_s
         self._named: list[Blobs] = []
         """Keys of events that have come in this turn of the loop."""

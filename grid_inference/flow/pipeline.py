@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class Pipeline:
         self.positions = positions
         self.leases = leases
         self.version = version
+        self.failures: Counter[str] = Counter()
+        """Batches that failed and are scored again, by cause."""
         self.failure = ""
         """The last error that nobody had foreseen."""
 
@@ -49,13 +52,11 @@ class Pipeline:
                 await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
             except GridInferenceError as error:
                 _log.warning("a batch of %d records was not written, it is scored again: %s", len(arrivals), error)
-                self.doubt(arrivals)
-                await self.reader.retry(arrivals, "failed write")
+                await self.again(arrivals, "failed write")
             except Exception as error:  # a bug of ours must not lose records, nor pass unseen  # noqa: BLE001
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.exception("a batch of %d records failed, it is scored again", len(arrivals))
-                self.doubt(arrivals)
-                await self.reader.retry(arrivals, "internal error")
+                await self.again(arrivals, "internal error")
             else:
                 self.advance(arrivals)
                 self.reader.resume(arrivals)  # only now is more asked for: backpressure
@@ -79,7 +80,9 @@ class Pipeline:
             if self.leases.settle(feed.partition, feed.epoch) and position is not None:
                 self.positions.advance(feed.partition, position, feed.epoch, self.version)
 
-    def doubt(self, arrivals: Arrivals) -> None:
-        """Some of this batch may have been written all the same: whoever owns its partitions by now is to know."""
+    async def again(self, arrivals: Arrivals, cause: str) -> None:
+        """Have a batch scored again; some of it may be written: whoever owns its partitions by now is to know."""
+        self.failures[cause] += 1
         for feed in arrivals.feeds:
             self.leases.unanswered(feed.partition, feed.epoch)
+        await self.reader.retry(arrivals, cause)

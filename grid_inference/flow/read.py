@@ -19,6 +19,7 @@ from grid_inference.flow.feeds import ERROR_PAUSE_S, Brought, Feed, Feeds, ScanF
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import Answer
+from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire import journal
 
 __all__ = ["JournalReader", "newest"]
@@ -38,8 +39,10 @@ PAGE_ITEMS_MIN, PAGE_ITEMS_MAX = 64, 4096
 class JournalReader(Feeds):
     """Feeds from the event journal: nothing is lost, and what the ring has overwritten is scanned."""
 
-    def __init__(self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed) -> None:
-        super().__init__(link, features, config, scan)
+    def __init__(
+        self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, observe: Observe = unobserved
+    ) -> None:
+        super().__init__(link, features, config, scan, observe)
         self._item_bytes = 512.0
         self._saturated: set[int] = set()
         """Partitions whose last read came back full: they lag."""

@@ -20,6 +20,7 @@ from grid_inference.flow.calls import ModelCalls, Score
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Arrivals
 from grid_inference.grid.link import Link
+from grid_inference.metrics import Observe, unobserved
 from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
 from grid_inference.model.json_binding import JsonBinding
@@ -72,12 +73,14 @@ class Scorer:
         *,
         inputs: Mapping[str, InputConfig],
         nan: NanPolicy,
+        observe: Observe = unobserved,
     ) -> None:
         self._link = link
         self._calls = calls
         self._signature = signature
         self._declared = inputs
         self._nan: NanPolicy = nan
+        self._observe = observe
         self._bindings: dict[_Format, Binding | JsonBinding | Mismatch] = {}
         self._nested: dict[int, Schema] = {}
         self.batches = 0
@@ -136,10 +139,13 @@ class Scorer:
     @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
     def _apply(self, binding: Binding | JsonBinding, values: Blobs, where: NDArray[np.int64], score: Score) -> _Part:
         """Decode to the model's inputs and score them; may run beside the loop."""
+        begun_s = time.perf_counter()
         try:
             inputs, misfits = self._inputs(binding, values)
         except DecodeError as error:
             return self._one_by_one(binding, values, where, error, score)
+        finally:
+            self._observe("decode", time.perf_counter() - begun_s)
         failures = [Failure(int(where[row]), reason.cause, reason.message) for row, reason in misfits.items()]
         if misfits:
             fitting = np.delete(np.arange(where.size), list(misfits))

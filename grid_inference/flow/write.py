@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_topics import publish_all, publish_all_reliable
 from grid_inference.grid.maps import key_identities
+from grid_inference.metrics import Observe, unobserved
 from grid_inference.records import (
     DEAD_LETTER,
     PREDICTION,
@@ -51,6 +53,8 @@ class WriterCounts:
 
     predictions: int = 0
     dead_letters: int = 0
+    refused: Counter[str] = field(default_factory=Counter[str])
+    """Dead letters by cause."""
     removals: int = 0
     published: int = 0
     unpublished: int = 0
@@ -67,8 +71,10 @@ class Writer:
         classes: tuple[str, ...],
         settings: DeploymentConfig,
         leases: Leases,
+        observe: Observe = unobserved,
     ) -> None:
         self._link = link
+        self._observe = observe
         self._encoder = encoder
         self._classes = classes
         self._predictions = settings.predictions
@@ -100,6 +106,7 @@ class Writer:
         for partitions in (good.partitions, dead.partitions, gone_from):
             if not bool(self._leases.holds(partitions).all()):
                 raise LeaseExpiredError("the lease of a partition has run out, so its results are not written")
+        begun_s = time.perf_counter()
         requests: list[tuple[int, bytearray]] = []
         if len(good):
             values = self._encoder.predictions(good)
@@ -107,9 +114,14 @@ class Writer:
         requests += self._bury(dead)
         requests += self._revive(good.keys, good.partitions)
         requests += self._remove(removed, gone_from)
+        encoded_s = time.perf_counter()
         await self._link.call_all(requests, self._leases.allows)
+        written_s = time.perf_counter()
+        self._observe("encode", encoded_s - begun_s)
+        self._observe("write", written_s - encoded_s)
         self.counts.predictions += len(good)
         self.counts.dead_letters += len(dead)
+        self.counts.refused.update(dead.causes)
         self.counts.removals += len(removed)
         await self._publish(good)
 
@@ -157,6 +169,7 @@ class Writer:
             batch = _rows(batch, chosen)
             if not len(batch):
                 return
+        begun_s = time.perf_counter()
         encoded = self._encoder.messages(batch)
         for attempt in range(PUBLISH_TRIES):
             try:
@@ -165,6 +178,7 @@ class Writer:
                 _log.warning("publishing to %s failed: %s", self._topic_name, error)
                 await asyncio.sleep(PUBLISH_PAUSE_S * (attempt + 1))
             else:
+                self._observe("publish", time.perf_counter() - begun_s)
                 self.counts.published += len(batch)
                 return
         # The predictions stand, so nothing would bring these messages again.

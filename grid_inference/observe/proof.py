@@ -32,6 +32,8 @@ class PartitionProof:
     """Up to which number of its journal everything is scored and acknowledged; None if nothing is known of it."""
     lag: int | None
     """Changes behind that number; None without a journal."""
+    journal_events: int | None
+    """Changes that the partition's journal holds now, scored or not; None without a journal."""
     stored_at_us: int
     """When that was stored, in microseconds since 1970; 0: never."""
     proven_at_us: int
@@ -45,25 +47,26 @@ async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
     partitions = list(range(link.partition_count))
     stored = await Positions(link, deployed.config.name).load(partitions)
     leases, owners, members = await holders(link), link.partition_owners(), link.members()
-    ends = await _ends(link, deployed.config.features, partitions) if stored else {}
+    ranges = await _ranges(link, deployed.config.features, partitions) if stored else {}
     found: list[PartitionProof] = []
     for partition in partitions:
         worker, epoch = leases.get(partition, ("", 0))
         member, known = members.get(owners.get(partition, ""), ""), stored.get(partition)
         if known is None:
-            found.append(PartitionProof(partition, member, worker, epoch, None, None, 0, 0, 0))
+            found.append(PartitionProof(partition, member, worker, epoch, None, None, None, 0, 0, 0))
             continue
-        sequence, end = known.position.sequence, ends.get(partition)
-        lag = None if end is None else max(0, end - sequence)
+        sequence, ring = known.position.sequence, ranges.get(partition)
+        lag = None if ring is None else max(0, ring[1] + 1 - sequence)
+        held = None if ring is None else max(0, ring[1] + 1 - ring[0])
         times = (known.stored_us, known.proven_us)
-        found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, *times, known.version))
+        found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, held, *times, known.version))
     return found
 
 
-async def _ends(link: Link, features: str, partitions: list[int]) -> dict[int, int]:
-    """The number behind each partition's newest change; none where the map has no journal."""
+async def _ranges(link: Link, features: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
+    """The numbers of each partition's oldest and newest change; none where the map has no journal."""
     try:
         answers = await link.call_all((partition, journal.range_request(features)) for partition in partitions)
     except GridError:
         return {}
-    return {partition: journal.decode_range(one)[1] + 1 for partition, one in zip(partitions, answers, strict=True)}
+    return {partition: journal.decode_range(one) for partition, one in zip(partitions, answers, strict=True)}

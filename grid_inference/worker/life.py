@@ -28,6 +28,7 @@ from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.topology import Beats, assign, machine, now_s, read_workers
+from grid_inference.metrics import late_writes
 from grid_inference.model.registry import DEPLOYMENTS_MAP
 from grid_inference.worker.turn import Turn
 
@@ -54,6 +55,7 @@ class Worker:
         self._node_address = node_address
         self._wake = asyncio.Event()
         self._stopping = False
+        self._late_told = 0
         self._started_us = time.time_ns() // 1000
 
     def stop(self) -> None:
@@ -103,6 +105,8 @@ class Worker:
         interval_s = self._config.lease_ttl_s / BEATS_PER_LEASE
         while True:
             heartbeat.say(self._said(turn))
+            turn.deployments.measure()
+            self._late_told = late_writes(turn.leases.late.total(), self._late_told)
             await asyncio.sleep(interval_s)
             if hanging := turn.deployments.overdue(interval_s):
                 await self._end_for(turn, *hanging)

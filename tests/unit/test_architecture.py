@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("display",),
     ("config",),
+    ("metrics",),
     ("wire",),
     ("records",),
     ("grid",),
@@ -34,6 +35,7 @@ LAYERS = (
     ("features", "predictions"),
     ("aio", "blocking", "client"),
     ("gateway", "connectors"),
+    ("health",),
     ("demo",),
     ("cli",),
 )
