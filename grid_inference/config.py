@@ -100,7 +100,8 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         _check(self)
-        _check_positive(self, but={"key"})
+        if not 0 < self.every_s < float("inf"):
+            raise ConfigError(f"probe.every_s = {self.every_s!r} must be more than 0")
         if not self.record:
             raise ConfigError("probe.record has no field", remedy="give it the fields that the model needs")
 
