@@ -13,10 +13,10 @@ FAULTS ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench bench-scale lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench bench-scale release-check lint format lock clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything locked in requirements.lock
 
@@ -57,6 +57,9 @@ bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 
 bench-scale: $(STAMP) ## one, two, three nodes on this machine; writes bench/scale.json
 	$(BIN)/python -m bench.scale
+
+release-check: $(STAMP) ## build, install into an empty environment, run the demo from there; writes dist/ and its SBOM
+	scripts/release-check.sh
 
 lint: $(STAMP) ## ruff and strict typing
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ SECTIONS: Final = {
     "Put models to work": ("deploy", "undeploy", "pause", "resume", "deployments", "models", "trust"),
     "Records and predictions": ("put", "get", "watch"),
     "How it is doing": ("status", "verify", "dead-letters"),
+    "This shell": ("completion",),
 }
 # Name → module and what help says: importing the modules for their help alone would take longer than to print it.
 COMMANDS: Final = {
@@ -39,6 +40,7 @@ COMMANDS: Final = {
     "watch": ("records", "Print new predictions as they come."),
     "status": ("look", "Show members, workers and deployments."),
     "verify": ("look", "Prove that every record has its prediction."),
+    "completion": ("completion", "Print what lets a shell complete commands and options."),
     "dead-letters": ("dead_letters", "The records that were refused: list, show, replay, drop."),
 }
 EPILOG: Final = """

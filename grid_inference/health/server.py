@@ -63,6 +63,9 @@ class Health:
         self._workers = workers
         self._member = member
         self._ring_events = ring_events
+        self._server = _listen(host, port, self._answer)
+        self.url = f"http://{_bracketed(host)}:{self._server.server_port}"
+        """Where it is told, without a path."""
         self._folder = tempfile.mkdtemp(prefix="grid-inference-metrics-")
         workers.metrics = self._folder
         self._registry = CollectorRegistry()
@@ -70,9 +73,6 @@ class Health:
         MultiProcessCollector(self._registry, self._folder)
         where = GridConfig.load(flags={"address": workers.address, "cluster_name": workers.cluster_name})
         self._look = Look(where, workers, self._registry)
-        self._server = _listen(host, port, self._answer)
-        self.url = f"http://{_bracketed(host)}:{self._server.server_port}"
-        """Where it is told, without a path."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
