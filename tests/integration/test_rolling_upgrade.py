@@ -186,7 +186,7 @@ def test_nothing_is_lost_from_one_version_to_the_next(cluster: Cluster, model: A
         assert verdict.complete, str(verdict)
         assert sum(one.unexplained for one in grid.status().deployments) == 0
         _compare(grid, writer, model)
-        print(f"\n{writer.writes} writes; from a put to its prediction at most {writer.slowest_s:.1f} s")
+        sys.stdout.write(f"{writer.writes} writes; from a put to its prediction at most {writer.slowest_s:.1f} s\n")
         assert writer.slowest_s < SILENCE_S_MAX
 
 
