@@ -18,11 +18,17 @@ RUN set -eu; wheels=.cache/image/wheelhouse; package=.; set --; \
 FROM ${BASE_IMAGE}
 COPY --from=build /opt/grid-inference /opt/grid-inference
 COPY --from=build --chown=10001:10001 /var/lib/grid-inference /var/lib/grid-inference
-ENV PATH=/opt/grid-inference/bin:$PATH GRID_INFERENCE_CACHE=/var/lib/grid-inference PYTHONUNBUFFERED=1 HOME=/tmp
+# A user with a name, as Java wants one; and the folder of keys, of which a new volume takes its owner.
+RUN echo "grid:x:10001:10001::/tmp:/bin/false" >> /etc/passwd && mkdir -p /keys/trusted && chown -R 10001:10001 /keys
+ENV PATH=/opt/grid-inference/bin:$PATH GRID_INFERENCE_CACHE=/var/lib/grid-inference GRID_INFERENCE_KEYS=/keys \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 10001:10001
 # A first member's life: it brings the jar where it is not there yet, makes Java's cache for quick starts, and shows that
-# the image works.
+# the image works. From here on nothing is written but below /tmp, and keys.
 RUN python -c "from grid_inference.grid.member import Member; Member.start().stop()"
-EXPOSE 5701
+EXPOSE 5701 6701
+# Ready, that is: the member is in its cluster, a worker speaks, every deployment runs here.
+HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:6701/readyz', timeout=4)"]
 ENTRYPOINT ["grid-inference"]
-CMD ["node", "--host", "0.0.0.0", "--port", "5701", "--public"]
+CMD ["node", "--host", "0.0.0.0", "--port", "5701", "--public", "--health-host", "0.0.0.0", "--health-port", "6701"]

@@ -51,9 +51,22 @@ T = TypeVar("T")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes of each node.")
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Nodes: members and their workers.")
 @click.option("--kill", is_flag=True, help="Kill a node, its member and its workers, when half is put.")
+@click.option("--address", metavar="HOST:PORT", help="Use a grid that runs, by one of its members, and start none.")
+@click.option("--cluster-name", metavar="NAME", help="That grid's name. [default: grid-inference]")
 @click.option("--json", "as_json", is_flag=True, help="Write the results as JSON, as the last line of stdout.")
 @click.option("--keep", is_flag=True, help="Leave the grid running afterwards, until Ctrl-C.")
-def demo(records: int, rate: float, seed: int, workers: int, nodes: int, kill: bool, as_json: bool, keep: bool) -> int:
+def demo(
+    records: int,
+    rate: float,
+    seed: int,
+    workers: int,
+    nodes: int,
+    kill: bool,
+    address: str | None,
+    cluster_name: str | None,
+    as_json: bool,
+    keep: bool,
+) -> int:
     """Card fraud, live: start a grid, train, deploy, stream, verify.
 
     Payments are simulated after the Fraud Detection Handbook; latency is measured from the put of a payment to its
@@ -61,14 +74,21 @@ def demo(records: int, rate: float, seed: int, workers: int, nodes: int, kill: b
     """
     if kill and nodes == 1:
         raise click.UsageError("--kill needs --nodes 2 or more: one node has nobody to take its share over")
+    if address and (kill or keep or nodes > 1):
+        raise click.UsageError("--kill, --keep and --nodes are for a grid that the demo starts: leave out --address")
     screen = Screen(console(stderr=as_json))
     try:
         with ExitStack() as running:
             training = _Training(seed, records)
-            keys = running.enter_context(tempfile.TemporaryDirectory(prefix="grid-inference-demo-"))
-            cluster = _start(running, screen, nodes, workers, keys)
-            config = GridConfig(address=cluster.address, cluster_name=CLUSTER, keys=keys)
-            outcome = _run(config, screen, training, rate, cluster.kill_last if kill else None)
+            if address:
+                config = GridConfig.load(flags={"address": address, "cluster_name": cluster_name})
+                screen.done("grid", f"{address}, which runs already")
+                outcome = _run(config, screen, training, rate, None)
+            else:
+                keys = running.enter_context(tempfile.TemporaryDirectory(prefix="grid-inference-demo-"))
+                cluster = _start(running, screen, nodes, workers, keys)
+                config = GridConfig(address=cluster.address, cluster_name=CLUSTER, keys=keys)
+                outcome = _run(config, screen, training, rate, cluster.kill_last if kill else None)
             _summary(screen, outcome)
             if as_json:
                 write_json(outcome.to_mapping())
