@@ -109,8 +109,9 @@ def group() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; give its exit code. Errors go to stderr."""
-    debug = _set_up_logging()
+    debug = False
     try:
+        debug = _set_up_logging()
         code = group.main(list(arguments), prog_name="grid-inference", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -140,7 +141,9 @@ def _set_up_logging() -> bool:
     """Log only if asked to: the client's warnings of a connection that ends mean nothing to whoever ended it."""
     level = os.environ.get("GRID_INFERENCE_LOG_LEVEL", "").upper()
     if level:
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        from grid_inference.logs import set_up  # noqa: PLC0415 - only for those who ask for it
+
+        set_up(level)
     elif not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.NullHandler())
     return level == "DEBUG"

@@ -6,7 +6,6 @@ Built from what stands in the grid, given partitions and relieved of them by the
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import Any
 
@@ -25,6 +24,7 @@ from grid_inference.flow.score import Scorer
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
+from grid_inference.logs import logger
 from grid_inference.metrics import Meter, Observe, unobserved
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed
@@ -32,7 +32,7 @@ from grid_inference.wire.blobs import Blobs
 
 __all__ = ["RunningDeployment"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 BATCH_SHARE = 0.25
 """A batch is sized to take this share of a lease's time."""
@@ -258,7 +258,7 @@ class RunningDeployment:
                 await self.positions.flush(self._leases.allows)
                 await self.reader.watch()
             except (GridError, DecodeError) as error:
-                _log.warning("positions of %s were not stored, they will be: %s", self.deployed.config.name, error)
+                _log.warning("positions not stored yet", deployment=self.deployed.config.name, error=error)
 
 
 def _reader(link: Link, settings: DeploymentConfig, config: WorkerConfig, scan: ScanFeed, observe: Observe) -> Feeds:

@@ -8,7 +8,6 @@ an artifact with the other side of a split, a library with an update.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +18,7 @@ from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
+from grid_inference.logs import logger
 from grid_inference.model.artifact import check_versions, load
 from grid_inference.model.keys import Keyring
 from grid_inference.model.registry import Deployed, Registry
@@ -26,7 +26,7 @@ from grid_inference.model.trust import Trust
 
 __all__ = ["Deployments"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 REFUSED_PAUSE_S = 10.0
 """So long after an error that does not pass by itself a deployment is tried again."""
@@ -132,7 +132,7 @@ class Deployments:
                 self._refused[name] = deployed.version, now_s() + REFUSED_PAUSE_S
             said = f"{error} {error.remedy}".strip()
             if said != self._failures.get(name):
-                _log.error("deployment %s does not start here: %s", name, said)
+                _log.error("deployment refused", deployment=name, version=deployed.version, error=said)
             self._failures[name] = said
             return
         self._refused.pop(name, None)

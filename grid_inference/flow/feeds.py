@@ -9,7 +9,6 @@ make batches of their own, one at a time. How events come is not known here: `re
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -25,13 +24,14 @@ from grid_inference.flow.events import Events
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import rows_of
+from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire import journal, messages
 from grid_inference.wire.blobs import Blobs
 
 __all__ = ["ERROR_PAUSE_S", "Arrivals", "Brought", "Feed", "Feeds", "ScanFeed"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 ERROR_PAUSE_S = 0.5
 """Pause of a partition after an error before it is read again."""
@@ -323,7 +323,7 @@ class Feeds(ABC):
         if feed.closed:
             return
         self.gaps[cause] += 1
-        _log.info("partition %d of %s: %s; it is reconciled", feed.partition, self._features, cause)
+        _log.info("gap, partition is reconciled", map=self._features, partition=feed.partition, cause=cause)
         self._start_scan(feed, cause)
 
     def _start_scan(self, feed: Feed, cause: str) -> None:
@@ -342,7 +342,7 @@ class Feeds(ABC):
             try:
                 feed.position = await self._scan(feed, cause)
             except Exception:  # whatever it is, the partition must not stay unread for it  # noqa: BLE001
-                _log.exception("reconciling partition %d of %s failed; trying again", feed.partition, self._features)
+                _log.exception("reconcile failed, tried again", map=self._features, partition=feed.partition)
                 await asyncio.sleep(ERROR_PAUSE_S)
             else:
                 feed.scan, feed.doubted = None, True

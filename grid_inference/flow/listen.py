@@ -9,7 +9,6 @@ scored at once as a rule, and after so long in any case.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 
 import numpy as np
@@ -20,6 +19,7 @@ from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.maps import key_identities, last_rows
+from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.journal import ADDED, EVICTED, EXPIRED, LOADED, MERGED, REMOVED, UPDATED
@@ -27,7 +27,7 @@ from grid_inference.wire.keys import partition_ids
 
 __all__ = ["ListenerReader"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 EVENTS = ADDED | UPDATED | REMOVED | EVICTED | EXPIRED | MERGED | LOADED
 FETCH_KEYS_MAX = 4096
@@ -150,7 +150,7 @@ class ListenerReader(Feeds):
         try:
             rows = await self._values_now(feed, keys)
         except (GridError, DecodeError) as error:
-            _log.warning("fetching %d records of %s failed: %s", len(keys), self._features, error)
+            _log.warning("fetch failed, partition is reconciled", map=self._features, records=len(keys), error=error)
             await asyncio.sleep(ERROR_PAUSE_S)
             rows = None
         if feed.closed or asked != feed.asked or self._stopped:

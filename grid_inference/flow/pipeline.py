@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 
 import numpy as np
@@ -14,10 +13,11 @@ from grid_inference.flow.positions import Positions
 from grid_inference.flow.score import Outcome, Scorer
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Leases
+from grid_inference.logs import logger
 
 __all__ = ["Pipeline"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 DOUBT_S_MAX = 10.0
 """How long a scored batch waits until it is known whose its partitions are."""
@@ -51,11 +51,11 @@ class Pipeline:
                 outcome = await self.scorer.score(arrivals, self.epochs)  # predictions, dead letters, removals
                 await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
             except GridInferenceError as error:
-                _log.warning("a batch of %d records was not written, it is scored again: %s", len(arrivals), error)
+                _log.warning("batch not written, scored again", records=len(arrivals), error=error)
                 await self.again(arrivals, "failed write")
             except Exception as error:  # a bug of ours must not lose records, nor pass unseen  # noqa: BLE001
                 self.failure = f"{type(error).__name__}: {error}"
-                _log.exception("a batch of %d records failed, it is scored again", len(arrivals))
+                _log.exception("batch failed, scored again", records=len(arrivals))
                 await self.again(arrivals, "internal error")
             else:
                 self.advance(arrivals)

@@ -23,11 +23,12 @@ from grid_inference.flow.positions import Positions
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.grid.leases import LATE_WRITE_S
 from grid_inference.grid.topology import now_s
+from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
 
 __all__ = ["Proof"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 RECORDS_PER_S = 25_000
 """So many records are compared without a doubt on an average: about a twentieth of a core, here and in the members."""
@@ -115,7 +116,7 @@ class Proof:
             try:
                 await self._take(*chosen)
             except (GridError, DecodeError) as error:
-                _log.warning("the comparison of partition %d is put off: %s", chosen[0].partition, error)
+                _log.warning("comparison put off", partition=chosen[0].partition, error=error)
                 await asyncio.sleep(ERROR_PAUSE_S)
 
     def _next(self) -> tuple[Feed, str] | None:

@@ -7,7 +7,6 @@ journal shows. What the journal has lost is declared as a gap and made good by a
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 
 import numpy as np
@@ -19,12 +18,13 @@ from grid_inference.flow.feeds import ERROR_PAUSE_S, Brought, Feed, Feeds, ScanF
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import Answer
+from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire import journal
 
 __all__ = ["JournalReader", "newest"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 PARKED_TIMEOUT_S = float("inf")
 """A parked read waits for as long as nothing is put."""
@@ -80,7 +80,7 @@ class JournalReader(Feeds):
             elif end != position:
                 behind[feed.partition] = position
                 if self._behind.get(feed.partition) == position:
-                    _log.warning("partition %d of %s was not told of new items", feed.partition, self._features)
+                    _log.warning("read not answered though items came", map=self._features, partition=feed.partition)
                     self.doubt(feed)
         self._behind = behind
 
@@ -204,7 +204,7 @@ class JournalReader(Feeds):
         if isinstance(error, RemoteError) and "StaleSequence" in error.class_name:
             self._gap(feed, "overflow")
             return
-        _log.warning("reading partition %d of %s: %s", feed.partition, self._features, error)
+        _log.warning("read failed, tried again", map=self._features, partition=feed.partition, error=error)
         asyncio.get_running_loop().call_later(ERROR_PAUSE_S, self._ask_again, feed, feed.asked)
 
 

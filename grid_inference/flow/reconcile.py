@@ -9,7 +9,6 @@ value's.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -24,12 +23,13 @@ from grid_inference.flow.positions import Position
 from grid_inference.flow.read import newest
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, rows_of
+from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns, schema_ids
 
 __all__ = ["Known", "Reconciler", "Results", "Stored", "stored_states"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 WAITING = 0
 """The version of a dead letter whose record somebody has asked to score anew; real versions count from 1."""
@@ -56,7 +56,7 @@ async def stored_states(link: Link, values: Blobs) -> Stored:
             schema = await link.schema(schema_id)
             columns = decode_columns(values.take(rows), schema, ["input_digest", "version"])
         except DecodeError as error:
-            _log.warning("%d results are none, and stand for nothing: %s", int(rows.sum()), error)
+            _log.warning("results unreadable, taken for none", records=int(rows.sum()), error=error)
             continue
         digests[rows] = columns["input_digest"].values
         versions[rows] = columns["version"].values

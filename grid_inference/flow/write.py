@@ -7,7 +7,6 @@ sent, also again, the lease of its partition must still be ours.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_topics import publish_all, publish_all_reliable
 from grid_inference.grid.maps import key_identities
+from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.records import (
     DEAD_LETTER,
@@ -38,7 +38,7 @@ from grid_inference.wire.keys import key_text
 
 __all__ = ["MESSAGE_FIELDS", "Writer", "WriterCounts"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 MESSAGE_FIELDS = tuple(name for name in PREDICTION_MESSAGE.slots if name != "key_data")
 """What a topic's `where` may speak of."""
@@ -175,7 +175,7 @@ class Writer:
             try:
                 await self._send(encoded)
             except GridError as error:
-                _log.warning("publishing to %s failed: %s", self._topic_name, error)
+                _log.warning("publish failed, tried again", topic=self._topic_name, error=error)
                 await asyncio.sleep(PUBLISH_PAUSE_S * (attempt + 1))
             else:
                 self._observe("publish", time.perf_counter() - begun_s)
@@ -183,7 +183,7 @@ class Writer:
                 return
         # The predictions stand, so nothing would bring these messages again.
         self.counts.unpublished += len(batch)
-        _log.error("%d messages to %s are given up", len(batch), self._topic_name)
+        _log.error("messages given up", topic=self._topic_name, records=len(batch))
 
     async def _send(self, encoded: list[NDArray[np.uint8]]) -> None:
         if self._topic.kind == "topic":

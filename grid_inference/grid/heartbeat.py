@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
-import logging
 import os
 import signal
 import threading
@@ -24,12 +23,13 @@ from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import WORKERS_MAP, now_s
+from grid_inference.logs import logger
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
 
 __all__ = ["BEATS_PER_LEASE", "CONDEMN_S_MAX", "HUNG_EXIT", "Heartbeat"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 BEATS_PER_LEASE = 4
 """A worker beats so often within the time of a lease."""
@@ -103,7 +103,7 @@ class Heartbeat:
             try:
                 await self._beat_over(await Link.open(self._config))
             except GridError as error:
-                _log.warning("the heartbeat has no connection: %s", error)
+                _log.warning("heartbeat has no connection", error=error)
                 await self._pause(RECONNECT_PAUSE_S)
         watching.cancel()
         _limit_processor_time(0)
@@ -114,7 +114,7 @@ class Heartbeat:
             _limit_processor_time(self._busy_s_max)
             self._unheard += 1
             if self._unheard * self._interval_s > STALLED_S:
-                _log.critical("the event loop hangs for more than %g s: this worker ends", STALLED_S)
+                _log.critical("event loop hangs, this worker ends", seconds=STALLED_S)
                 faulthandler.dump_traceback()
                 await self._condemn()
                 os._exit(HUNG_EXIT)
@@ -137,7 +137,7 @@ class Heartbeat:
                 try:
                     await workers.set(self._key, encode_json({"id": self._worker, "beat": self._beat, **self._said}))
                 except GridError as error:
-                    _log.warning("a beat was not acknowledged: %s", error)
+                    _log.warning("beat not acknowledged", error=error)
                 else:
                     self._leases.renew(begun_s)
                 await self._pause(self._interval_s)

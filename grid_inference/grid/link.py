@@ -8,7 +8,6 @@ requests of a turn of the event loop leave in one socket write per connection. O
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -41,6 +40,7 @@ from grid_inference.grid.link_stock import (
     take_next_views,
     translate,
 )
+from grid_inference.logs import logger
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
@@ -48,7 +48,7 @@ from grid_inference.wire.schema import Schema
 
 __all__ = ["Link"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _ROUTE: Final = struct.Struct("<qi")
 RETRY_PAUSE_S: Final = 0.1
@@ -150,7 +150,7 @@ class Link:
             await asyncio.wait_for(self._end_stock(), CLOSE_TIMEOUT_S)
         except TimeoutError:
             # A client that has given up its cluster by itself never finishes a second shutdown.
-            _log.debug("the stock client did not end in time")
+            _log.debug("stock client did not end in time")
         finally:
             for task in self._background:
                 task.cancel()
@@ -382,7 +382,7 @@ class Link:
         try:
             request.on_answer(answer)
         except Exception:  # one taker's bug must not cost the connection, which all takers share  # noqa: BLE001
-            _log.exception("the taker of an answer failed")
+            _log.exception("taker of an answer failed")
 
     def _retry_or_fail(self, request: Request, error: GridError) -> None:
         if request.forgotten or self.closed or self.given_up or self._loop.time() > request.deadline:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Self
 
@@ -27,13 +26,14 @@ from numpy.typing import NDArray
 
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_stock import OnEvents, RawListener, invoke, translate
+from grid_inference.logs import logger
 from grid_inference.wire import frames as f
 from grid_inference.wire import messages, topics
 from grid_inference.wire.blobs import Blobs
 
 __all__ = ["Heard", "Listener"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 START_TIMEOUT_S: Final = 20.0
 """How long a listener may take to be registered."""
@@ -199,7 +199,7 @@ class Listener:
             try:
                 await self._registered_anew()
             except Exception as error:  # the stock client names no class for what a member refuses  # noqa: BLE001
-                _log.warning("a listener of %s is not registered: %s", self._of[1], error)
+                _log.warning("listener not registered, tried again", map=self._of[1], error=error)
             else:
                 return
 

@@ -5,7 +5,6 @@ What is used of it otherwise: connections in `link.py`, schemas, listeners and t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectionLostError, GridError, RemoteError
+from grid_inference.logs import logger
 from grid_inference.wire import frames as f
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "translate",
 ]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 CLIENT_VERSION: Final = "5.7."
 OnEvents = Callable[[f.Message, NDArray[np.uint8]], None]
@@ -121,7 +121,7 @@ class RawListener:
         try:
             self._on_events(message, like)
         except Exception:  # one taker's bug must not cost the connection, which all takers share  # noqa: BLE001
-            _log.exception("the taker of events failed")
+            _log.exception("taker of events failed")
 
     def __call__(self, stock: InboundMessage) -> None:
         """Events of ours don't come this way."""

@@ -8,7 +8,6 @@ one with the lowest address goes first and the others wait for it. An address th
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
 import time
 from collections.abc import Callable
@@ -17,10 +16,11 @@ import psutil
 
 from grid_inference.config import parse_address
 from grid_inference.errors import MemberStartError
+from grid_inference.logs import logger
 
 __all__ = ["seeds"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 SETTLE_S = 3.0
 """So long a name must stand for the same addresses: containers that start together come up one behind the other."""
@@ -58,10 +58,10 @@ def seeds(
     until_s = time.monotonic() + WAIT_S
     while others and not any(map(listens, others)):
         if mine and _number(min(mine, key=_number)) < min(map(_number, others)):
-            _log.info("none of %d others is there yet, and this one goes first", len(others))
+            _log.info("no other member yet, this one goes first", members=len(others))
             break
         if time.monotonic() > until_s:
-            _log.warning("none of %d others has come up within %g s", len(others), WAIT_S)
+            _log.warning("no other member came up", members=len(others), seconds=WAIT_S)
             break
         time.sleep(LOOK_S)
         found = set[Address]().union(*(resolve(*name) for name in names)) | written

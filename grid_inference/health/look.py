@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from grid_inference import aio
 from grid_inference.config import GridConfig
 from grid_inference.errors import GridError, GridInferenceError
 from grid_inference.health.lag import LagClock
+from grid_inference.logs import logger
 from grid_inference.metrics import SECONDS
 from grid_inference.model.registry import Deployed
 from grid_inference.node import Workers
@@ -25,7 +25,7 @@ from grid_inference.wire.keys import encode_keys, partition_ids
 
 __all__ = ["Look", "Sample"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 SAMPLE_S = 2.0
 RETRY_S = 2.0
@@ -150,5 +150,5 @@ class Look:
                     return
                 await asyncio.sleep(PROBE_POLL_S)
         except GridError as error:
-            _log.warning("the probe of %s failed: %s", config.name, error)
+            _log.warning("probe failed", deployment=config.name, error=error)
         self._unseen.labels(config.name).inc()

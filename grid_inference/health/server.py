@@ -7,7 +7,6 @@ nothing up, and nobody is called healthy by what was.
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import tempfile
 import threading
@@ -30,12 +29,13 @@ from grid_inference.grid.member import Member
 from grid_inference.health.families import families
 from grid_inference.health.judge import Known, not_alive, not_ready
 from grid_inference.health.look import Look
+from grid_inference.logs import logger
 from grid_inference.model.trust import is_loopback
 from grid_inference.node import Workers
 
 __all__ = ["Health"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Health:
@@ -142,7 +142,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        _log.debug(format, *args)
+        _log.debug("health asked", request=format % args)
 
 
 def _listen(host: str, port: int, answer: Callable[..., Iterable[bytes]]) -> WSGIServer:

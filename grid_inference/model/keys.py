@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import hashlib
-import logging
 import os
 import re
 import secrets
@@ -25,10 +24,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from grid_inference.errors import TrustError
+from grid_inference.logs import logger
 
 __all__ = ["Keyring", "PublicKey", "SigningKey"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}")
 FINGERPRINT_DIGITS = 32
@@ -172,9 +172,9 @@ class Keyring:
             try:
                 found[file.stem] = PublicKey.from_pem(file.read_bytes(), str(file))
             except OSError as error:
-                _log.warning("%s: can't be read: %s", file, error.strerror or error)
+                _log.warning("key not read", file=str(file), error=error)
             except TrustError as error:
-                _log.warning("%s", error)
+                _log.warning("key not read", file=str(file), error=error)
         return found
 
     def trust(self, name: str, key: PublicKey) -> None:

@@ -5,7 +5,6 @@ An artifact's manifest is written behind its pieces, so a partial upload is neve
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from grid_inference.display import facts_html
 from grid_inference.errors import ArtifactError, DecodeError, DeploymentError, GridInferenceError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
+from grid_inference.logs import logger
 from grid_inference.model.artifact import CHUNK_BYTES, Artifact, Manifest
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
@@ -25,7 +25,7 @@ from grid_inference.wire.keys import encode_keys
 
 __all__ = ["ARTIFACTS_MAP", "DEPLOYMENTS_MAP", "Deployed", "Registry"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 DEPLOYMENTS_MAP = "grid_inference.deployments"
 ARTIFACTS_MAP = "grid_inference.artifacts"
@@ -152,7 +152,7 @@ class Registry:
             try:
                 every.append(Deployed.read(value))
             except DeploymentError as error:
-                _tell_once(f"{error} It is left out: {error.remedy or 'remove it'}")
+                _tell_once(str(error))
         return {one.config.name: one for one in sorted(every, key=lambda one: one.config.name)}
 
     async def deployment(self, name: str) -> Deployed:
@@ -198,7 +198,7 @@ class Registry:
 
 @lru_cache(maxsize=100)
 def _tell_once(said: str) -> None:
-    _log.error("%s", said)
+    _log.error("entry left out, it is no deployment", error=said)
 
 
 def _key(text: str) -> bytes:

@@ -6,7 +6,6 @@ Of each key the newest one is found, whatever has become of it in between; one w
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
@@ -15,6 +14,7 @@ from grid_inference.entries import CompactEntries
 from grid_inference.errors import GridError, GridInferenceError
 from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
+from grid_inference.logs import logger
 from grid_inference.records import PREDICTION, Prediction
 from grid_inference.subscriptions.arrivals import Arrival
 from grid_inference.subscriptions.messages import matching
@@ -22,7 +22,7 @@ from grid_inference.tables import Scan
 
 __all__ = ["CatchUp", "Since", "predictions_since"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 READ_AHEAD: Final = 256
 """So many predictions are read before they are taken."""
@@ -99,7 +99,7 @@ class CatchUp:
             except GridError as error:
                 if self._link.closed or self._link.given_up:
                     return  # the end of the subscription tells of it
-                _log.warning("catching up is tried again: %s", error)
+                _log.warning("catching up is tried again", error=error)
                 await asyncio.sleep(RETRY_PAUSE_S)
             else:
                 return

@@ -6,7 +6,6 @@ A source fills `Arrivals`, declares a gap wherever something may be missing, and
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable
 from typing import Final, Protocol
@@ -14,6 +13,7 @@ from typing import Final, Protocol
 from grid_inference.errors import ConnectionLostError, DecodeError, GridError, RemoteError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
+from grid_inference.logs import logger
 from grid_inference.records import Prediction
 from grid_inference.subscriptions.arrivals import Arrival, Arrivals
 from grid_inference.subscriptions.gap import Gap, Reason
@@ -27,7 +27,7 @@ from grid_inference.wire.messages import decode_entry_event
 
 __all__ = ["MapSource", "RingSource", "Source", "TopicSource"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 LOOK_EVERY_S: Final = 0.1
 """How often a listener's registrations are looked at."""
@@ -107,7 +107,7 @@ class MapSource(_ListenerSource):
             if key is not None and value is not None:
                 self._arrivals.put(Arrival(key, Prediction.decode(key, value)))
         except DecodeError as error:
-            _log.warning("a value in %s is no prediction: %s", self._name, error)
+            _log.warning("value is no prediction", map=self._name, error=error)
 
 
 class TopicSource(_ListenerSource):
@@ -182,7 +182,7 @@ class RingSource:
                 self._declare("topic lost")
             await self._read()
         except (RemoteError, DecodeError) as error:  # destroyed, or shorter than it was after a member's failure
-            _log.warning("%s can't be read on from message %d: %s", self._ring, self._next, error)
+            _log.warning("messages lost", topic=self._ring, sequence=self._next, error=error)
             self._next = -1
             await asyncio.sleep(RETRY_PAUSE_S)
         except GridError:

@@ -7,7 +7,6 @@ key the newest prediction comes at least once.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -18,6 +17,7 @@ from grid_inference.errors import ConfigError, warn_forgotten
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
+from grid_inference.logs import logger
 from grid_inference.model.registry import Deployed
 from grid_inference.records import PREDICTION, Prediction
 from grid_inference.subscriptions.arrivals import Arrival, Arrivals
@@ -29,7 +29,7 @@ from grid_inference.tables import KEY
 
 __all__ = ["QUEUE_MAX", "Subscription", "subscribe"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 QUEUE_MAX: Final = 65_536
 """So many predictions may wait for a slow subscriber; the oldest go beyond, and a gap stands in their place."""
@@ -86,7 +86,7 @@ class Subscription(Generic[Item]):
         item = await self._arrivals.take()
         if isinstance(item, Arrival) or self._yields_gaps:
             return item
-        _log.warning("predictions may have been missed since %s (%s): catching up", item.since, item.reason)
+        _log.warning("predictions may have been missed, catching up", since=str(item.since), cause=item.reason)
         self._catching_up = CatchUp(self._link, self._since, item.since_us)
         return None
 

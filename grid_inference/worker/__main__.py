@@ -18,7 +18,8 @@ from typing import Any
 from hazelcast.errors import HazelcastError
 
 from grid_inference.config import GridConfig, WorkerConfig
-from grid_inference.errors import GridInferenceError
+from grid_inference.errors import ConfigError, GridInferenceError
+from grid_inference.logs import bind, set_up
 from grid_inference.worker.life import Worker
 
 __all__ = ["main"]
@@ -29,6 +30,7 @@ ORPHAN_S_MAX = 40.0
 
 async def _main(grid: GridConfig, config: WorkerConfig, node_address: str | None) -> None:
     worker = Worker(grid, config, node_address=node_address)
+    bind(worker=worker.id)
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
@@ -61,12 +63,13 @@ def main() -> None:
     options = parser.parse_args()
     # Ctrl-C reaches the whole terminal group; the parent decides when we stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(
-        level=os.environ.get("GRID_INFERENCE_LOG_LEVEL", "WARNING"),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    level = os.environ.get("GRID_INFERENCE_LOG_LEVEL", "WARNING").upper()
+    try:
+        set_up(level)
+    except ConfigError as error:
+        sys.exit(f"worker: {error}")
     # The stock client calls every connection that closes a warning, ours at the end included.
-    logging.getLogger("hazelcast").setLevel(os.environ.get("GRID_INFERENCE_LOG_LEVEL", "ERROR"))
+    logging.getLogger("hazelcast").setLevel(os.environ.get("GRID_INFERENCE_LOG_LEVEL", "ERROR").upper())
     # And its pings of a member that is gone fail where nobody waits for them, each with a traceback.
     logging.getLogger("asyncio").addFilter(lambda said: not at_a_lost_connection(said))
     grid = GridConfig.load(flags={"address": options.address, "cluster_name": options.cluster})

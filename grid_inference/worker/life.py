@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import logging
 import os
 import secrets
 import socket
@@ -28,13 +27,14 @@ from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.topology import Beats, assign, machine, now_s, read_workers
+from grid_inference.logs import logger
 from grid_inference.metrics import late_writes
 from grid_inference.model.registry import DEPLOYMENTS_MAP
 from grid_inference.worker.turn import Turn
 
 __all__ = ["Worker"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 LOOK_S, LOOK_ANYWAY_S = 0.1, 4.0
 """How often it is asked whether the leases are in doubt; and when they are read without a doubt, because a healed split
@@ -125,23 +125,23 @@ class Worker:
                 turn.gone.update(await turn.leases.confirm())
                 looked_s = now_s()
             except GridError as error:
-                _log.warning("the leases could not be read: %s", error)
+                _log.warning("leases not read", error=error)
 
     async def _end_for(self, turn: Turn, name: str, call: Call) -> None:
         """A thread that hangs in a model can't be ended but with its process: who takes over is warned first."""
         _log.critical(
-            "deployment %s: its model is busy with %d rows for more than %g s: this worker ends "
-            "(if the model is just slow, set score_timeout_s higher)",
-            name,
-            call.rows,
-            self._config.score_timeout_s,
+            "model hangs, this worker ends",
+            deployment=name,
+            records=call.rows,
+            seconds=self._config.score_timeout_s,
+            remedy="if the model is just slow, set score_timeout_s higher",
         )
         faulthandler.dump_traceback()
         try:
             partitions: list[int] = np.unique(call.partitions).tolist()
             await asyncio.wait_for(turn.condemn(partitions), CONDEMN_S_MAX)
         except (GridError, TimeoutError) as error:
-            _log.warning("its partitions could not be marked, the next holder learns by itself: %s", error)
+            _log.warning("partitions not marked, the next holder learns by itself", error=error)
         finally:
             os._exit(HUNG_EXIT)
 
@@ -150,7 +150,7 @@ class Worker:
         try:
             await Listener.on_entries(link, DEPLOYMENTS_MAP, lambda _: self._wake.set(), flags=ANY_CHANGE)
         except GridError as error:
-            _log.warning("changes of deployments are seen only by the turn: %s", error)
+            _log.warning("changes of deployments are seen by the turn only", error=error)
 
     async def _sleep(self) -> None:
         self._wake.clear()
@@ -165,7 +165,7 @@ class Worker:
         try:
             await self._turn(turn)
         except GridError as error:
-            _log.warning("this turn could not be finished, the next one will try again: %s", error)
+            _log.warning("turn not finished, the next one tries again", error=error)
 
     async def _turn(self, turn: Turn) -> None:
         """See who lives, own what is ours, and score all deployments that stand in the grid."""
@@ -211,12 +211,12 @@ class Worker:
                 await turn.deployments.stop()
                 await turn.leases.release(turn.leases.held)
         except GridError as error:
-            _log.warning("the worker could not give its partitions back: %s", error)
+            _log.warning("partitions not given back", error=error)
         await heartbeat.stop()
         try:
             if turn.link.connected:
                 await turn.bury({self.id})
         except GridError as error:
-            _log.warning("the worker could not sign off: %s", error)
+            _log.warning("worker did not sign off", error=error)
         finally:
             await turn.link.close()

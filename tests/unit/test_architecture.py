@@ -20,6 +20,7 @@ LAYERS = (
     ("display",),
     ("config",),
     ("metrics",),
+    ("logs",),
     ("wire",),
     ("records",),
     ("grid",),
