@@ -17,7 +17,7 @@ from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions, Progress
-from grid_inference.flow.proof import Proof
+from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.flow.score import Scorer
@@ -117,7 +117,7 @@ class RunningDeployment:
             if claim.taken_over:
                 self.doubt(partition, "taken over")
             if claim.late_s:
-                self.doubt(partition, "late write", claim.late_s)
+                self.doubt(partition, LATE_WRITE, claim.late_s)
         await self.positions.flush(self._leases.allows)
 
     async def _begins(self, partition: int, known: Progress | None) -> tuple[Position | None, Blobs]:

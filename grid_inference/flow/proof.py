@@ -26,7 +26,7 @@ from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["Proof"]
+__all__ = ["LATE_WRITE", "Proof"]
 
 _log = logger(__name__)
 
@@ -40,7 +40,7 @@ LOOKS = 3
 """A difference that was seen so often, each time behind all that was written before, is none that passes by itself."""
 DIFFERING_MAX = 200_000
 """With more differences than this a partition is behind, and a comparison would tell nothing."""
-UNEXPLAINED = "unexplained"
+UNEXPLAINED, LATE_WRITE = "unexplained", "late write"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,8 @@ class Proof:
         """Until then a difference may be a late write of a former owner."""
         self._rest_until_s = 0.0
         """Until then nothing is compared without a doubt."""
-        self._under_way: set[int] = set()
+        self._under_way: dict[int, str] = {}
+        """Partitions that are compared now, and why."""
         self._proving = False
         """A comparison without a doubt is under way."""
         self._looked_s: dict[int, float] = {}
@@ -97,9 +98,12 @@ class Proof:
             due.append((at_s, cause))
 
     def doubts(self, partition: int) -> bool:
-        """Whether a comparison of the partition is due or under way."""
-        due = any(at_s <= now_s() for at_s, _ in self._doubts.get(partition, ()))
-        return due or partition in self._under_way
+        """Whether a comparison of the partition is due or under way that may bring what nobody has scored yet.
+
+        One for late writes brings only what their writer has scored.
+        """
+        due = any(at_s <= now_s() and cause != LATE_WRITE for at_s, cause in self._doubts.get(partition, ()))
+        return due or self._under_way.get(partition, LATE_WRITE) != LATE_WRITE
 
     def forget(self, partition: int) -> None:
         """The partition is somebody else's now."""
@@ -136,12 +140,12 @@ class Proof:
 
     async def _take(self, feed: Feed, cause: str) -> None:
         begun_s, begun_us = now_s(), time.time_ns() // 1000
-        self._under_way.add(feed.partition)
+        self._under_way[feed.partition] = cause
         self._proving |= cause == UNEXPLAINED
         try:
             done = await self._compared(feed, cause)
         finally:
-            self._under_way.discard(feed.partition)
+            self._under_way.pop(feed.partition, None)
             if cause == UNEXPLAINED:
                 self._proving = False
         if done:
@@ -171,10 +175,10 @@ class Proof:
 
     def _declare(self, feed: Feed, cause: str, count: int) -> None:
         if cause == UNEXPLAINED and self._explained_until_s.get(feed.partition, 0.0) > now_s() - LATE_WRITE_S:
-            cause = "late write"
+            cause = LATE_WRITE
         self.repairs[cause] += count
         level = logging.ERROR if cause == UNEXPLAINED else logging.INFO
-        _log.log(level, "partition %d: %d results are not those of their records (%s)", feed.partition, count, cause)
+        _log.log(level, "results are not those of their records", partition=feed.partition, records=count, cause=cause)
 
     async def _look(self, partition: int) -> _Differing:
         """Everything in a partition that is not as it should be, at a first look."""

@@ -22,6 +22,7 @@ from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.errors import ConnectionLostError, GridError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployments import Deployments
+from grid_inference.flow.proof import LATE_WRITE
 from grid_inference.grid.heartbeat import BEATS_PER_LEASE, CONDEMN_S_MAX, HUNG_EXIT, Heartbeat
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
@@ -185,7 +186,7 @@ class Worker:
             partition: replace(claim, taken_over=False, late_s=0.0) for partition, claim in turn.claims.items()
         }
         deployments.doubt(turn.take_lost(mine), "member lost")
-        deployments.doubt(turn.written_late(workers), "late write")
+        deployments.doubt(turn.written_late(workers), LATE_WRITE)
         await turn.calm_down()
         await turn.bury(set(workers) - living - {self.id})
 
