@@ -23,7 +23,7 @@ from hazelcast.errors import (
 from hazelcast.internal.asyncio_client import HazelcastClient
 from hazelcast.internal.asyncio_proxy.manager import MAP_SERVICE
 from hazelcast.lifecycle import LifecycleState
-from hazelcast.protocol.codec import client_get_distributed_objects_codec
+from hazelcast.protocol.codec import client_create_proxy_codec, client_get_distributed_objects_codec
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError, LeaseExpiredError
@@ -34,7 +34,6 @@ from grid_inference.grid.link_stock import (
     RawListener,
     check_version,
     client_config,
-    invoke,
     reason,
     stock_message,
     take_next_views,
@@ -222,17 +221,15 @@ class Link:
     async def create_map(self, name: str) -> None:
         """Make a map known to the cluster, as every client does before it uses one. Free after the first time."""
         if name not in self._created:
-            try:
-                await self.undisturbed(self.client.get_map(name))
-            except Exception as error:
-                raise translate(error) from error
+            await self.call(client_create_proxy_codec.encode_request(name, MAP_SERVICE).buf)
+            # The stock client makes what it knows known again to a cluster that comes in the place of this one.
+            await self.client._proxy_manager.get_or_create(MAP_SERVICE, name, create_on_remote=False)
             self._created.add(name)
 
     async def map_names(self) -> set[str]:
         """Names of the maps that exist on the cluster."""
-        self.check_loop()
-        request = client_get_distributed_objects_codec.encode_request()
-        found = await invoke(self.client, request, client_get_distributed_objects_codec.decode_response)
+        answer = await self.call(client_get_distributed_objects_codec.encode_request().buf)
+        found = client_get_distributed_objects_codec.decode_response(stock_message(answer))
         return {one.name for one in found if one.service_name == MAP_SERVICE}
 
     @property
