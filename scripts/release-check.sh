@@ -24,7 +24,7 @@ echo "installed into an empty environment: $("$work/env/bin/grid-inference" --ve
 # Somewhere else, so that nothing of the checkout is found by accident.
 mkdir "$work/elsewhere"
 (cd "$work/elsewhere" && "$work/env/bin/grid-inference" demo --records 20000 --json >"$work/demo.json")
-"$work/env/bin/python" - "$work/demo.json" "$root" <<'PYTHON'
+(cd "$work/elsewhere" && "$work/env/bin/python" - "$work/demo.json" "$root")  <<'PYTHON'
 import json, pathlib, sys
 
 import grid_inference

@@ -82,7 +82,8 @@ class Commands(click.Group):
         """Name what may have been meant where a command is not known."""
         import difflib  # noqa: PLC0415 - only for a mistyped command
 
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        unknown = bool(args) and args[0] not in COMMANDS and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:  # as it is while a shell completes
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             meant = f"did you mean `{near[0]}`?" if near else "`grid-inference --help` lists the commands"
             raise Ending(2, f"there is no command {args[0]!r}", meant)

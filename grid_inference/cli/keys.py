@@ -23,7 +23,7 @@ keys_option = click.option(
 
 @click.group("models", epilog=examples("grid-inference models keygen"))
 def models() -> None:
-    """Models, and the key that vouches for those that are deployed from this machine."""
+    """The key that vouches for models that are deployed from this machine."""
 
 
 @models.command("keygen", epilog=examples("grid-inference models keygen > ann.pem"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grid_inference.cli.app import run
+from grid_inference.cli.app import COMMANDS, run
 
 BIN = Path(sys.executable).parent
 
@@ -37,7 +37,7 @@ def candidates(line: str) -> list[str]:
         ("grid-inference deploy --trigger l", ["listener"]),
         ("grid-inference trust ", ["add", "list", "remove"]),
         ("grid-inference dead-letters re", ["replay"]),
-        ("grid-inference nothing-like-it ", []),
+        ("grid-inference nothing-like-it ", list(COMMANDS)),
     ],
 )
 def test_commands_options_and_choices(line: str, expected: list[str]) -> None:

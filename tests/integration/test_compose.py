@@ -246,7 +246,7 @@ class Load(threading.Thread):
         self.failure: BaseException | None = None
 
     def run(self) -> None:
-        features = self._grid.features("payments")
+        features = self._grid.features("orders")
         try:
             while not self.stopping.is_set():
                 features.put_batch(batch(LOAD_ROWS, self.count, self.count), key="key")
@@ -258,7 +258,7 @@ class Load(threading.Thread):
 def test_a_killed_node_costs_nothing_and_more_nodes_score_more(nodes: Nodes, grid: gi.Grid) -> None:
     inputs = np.random.default_rng(3).random((500, len(FEATURES)))
     forest = HistGradientBoostingClassifier(max_iter=20).fit(inputs, inputs.sum(axis=1) > 1.5)  # needs the key's word
-    deployed = grid.deploy("fraud", forest, features="payments", columns=FEATURES)
+    deployed = grid.deploy("orders", forest, features="orders", columns=FEATURES)
     assert deployed.manifest.signed_by
     until(lambda: _owners(grid) == 3, "three workers at work", NODES_UP_WITHIN_S)
     load = Load(grid)
@@ -275,42 +275,30 @@ def test_a_killed_node_costs_nothing_and_more_nodes_score_more(nodes: Nodes, gri
         load.join(NODES_UP_WITHIN_S)
     if load.failure:
         raise load.failure
-    _prove(grid, load.count)
+    _prove(grid, "orders", load.count)
     # The same command brings the killed one back and one more.
     nodes.compose("up", "-d", "--no-build", "--scale", "node=4", "node")
     nodes.wait_until_healthy(4)
     until(lambda: _owners(grid) == 4, "four workers at work", NODES_UP_WITHIN_S)
     more = batch(20_000, 1, load.count)
-    grid.features("payments").put_batch(more, key="key")
-    _prove(grid, load.count + 20_000)
+    grid.features("orders").put_batch(more, key="key")
+    _prove(grid, "orders", load.count + 20_000)
 
 
 def _owners(grid: gi.Grid) -> int:
-    return sum(bool(one["owned"]) for one in grid.worker_counts("fraud").values())
+    return sum(bool(one["owned"]) for one in grid.worker_counts("orders").values())
 
 
-def _prove(grid: gi.Grid, count: int) -> None:
-    verdict = grid.verify("fraud", wait_s=60.0)
+def _prove(grid: gi.Grid, name: str, count: int) -> None:
+    verdict = grid.verify(name, wait_s=60.0)
     assert verdict.complete, str(verdict)
     assert verdict.records == verdict.predictions == count
 
 
 def test_the_loader_shows_them_at_work(nodes: Nodes, grid: gi.Grid) -> None:
     """It makes a key of its own, which the nodes trust by the volume that they share."""
-    said = nodes.compose(
-        "run",
-        "--rm",
-        "-T",
-        "loader",
-        "demo",
-        "--address",
-        "node:5701",
-        "--records",
-        "20000",
-        "--rate",
-        "4000",
-        "--json",
-    )
+    demo = "demo --address node:5701 --records 20000 --rate 4000 --json"
+    said = nodes.compose("run", "--rm", "-T", "loader", *demo.split())
     found = json.loads(said.splitlines()[-1])
     assert found["records"] == found["predictions"] == 20_000
     assert found["missing"] == found["stale"] == found["orphans"] == 0
@@ -333,6 +321,6 @@ def test_workers_beside_hazelcasts_own_image(docker: None, model: Any) -> None:
             grid.wait_for_workers(1)
             grid.deploy("fraud", model, features="payments", columns=FEATURES)
             grid.features("payments").put_batch(batch(1000), key="key")
-            _prove(grid, 1000)
+            _prove(grid, "fraud", 1000)
     finally:
         run("docker", "kill", name)

@@ -61,6 +61,12 @@ class Node:
         """As an operator does: it hands over what it holds."""
         self.process.terminate()
         assert self.process.wait(STOP_S_MAX) == 0
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is read from it."""
+        if self.process.stdout:
+            self.process.stdout.close()
 
 
 @dataclass
@@ -102,8 +108,7 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 node.process.kill()
                 node.process.wait()
-            if node.process.stdout:
-                node.process.stdout.close()
+            node.close()
 
 
 class Writer(threading.Thread):
