@@ -18,6 +18,7 @@ from rich.console import Console
 from bench import compare, report
 from bench.compare import Results, Sizes
 from bench.data import train
+from bench.instrumentation import instrumentation
 from bench.latency import latency
 from bench.measure import machine
 from bench.ours import Ours
@@ -34,6 +35,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "records": records,
     "latency": latency,
     "memory": compare.memory,
+    "instrumentation": instrumentation,
 }
 QUICK: Final = Sizes(
     lr=100_000,
@@ -48,6 +50,7 @@ QUICK: Final = Sizes(
     waiting=(20_000, 200_000),
     latency_s=1.0,
     repeats=1,
+    pairs=1,
 )
 LATEST: Final = Path(__file__).with_name("latest.json")
 

@@ -51,6 +51,8 @@ class Sizes:
     waiting: tuple[int, int] = (200_000, 2_000_000)
     latency_s: float = 4.0
     repeats: int = 3
+    pairs: int = 9
+    """Turns with and without measuring: a few hundredths are looked for, which takes more of them."""
 
     @property
     def journal(self) -> int:
