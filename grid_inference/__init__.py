@@ -29,16 +29,19 @@ if TYPE_CHECKING:
         NoJournalWarning,
         NoWorkersError,
         PredictionTimeoutError,
+        PromotionError,
         RemoteError,
         SignatureError,
         TrustError,
     )
     from grid_inference.grid.member import Member, MemberConfig
+    from grid_inference.model.published import Model, ModelVersion
     from grid_inference.model.registry import Deployed
     from grid_inference.model.signature import Signature
     from grid_inference.observe.proof import PartitionProof
     from grid_inference.observe.status import Status
     from grid_inference.observe.verify import Verdict
+    from grid_inference.promotion import Promotion
     from grid_inference.records import DeadLetter, Prediction, RecordTable
 
 __all__ = [
@@ -62,6 +65,9 @@ __all__ = [
     # Models and deployments
     "Deployed",
     "DeploymentConfig",
+    "Model",
+    "ModelVersion",
+    "Promotion",
     "Signature",
     "TopicConfig",
     # How it is doing
@@ -85,6 +91,7 @@ __all__ = [
     "NoJournalWarning",
     "NoWorkersError",
     "PredictionTimeoutError",
+    "PromotionError",
     "RemoteError",
     "SignatureError",
     "TrustError",
@@ -125,6 +132,7 @@ _HOMES = {
         "NoJournalWarning",
         "NoWorkersError",
         "PredictionTimeoutError",
+        "PromotionError",
         "RemoteError",
         "SignatureError",
         "TrustError",
@@ -133,11 +141,16 @@ _HOMES = {
         "Member",
         "MemberConfig",
     ),
+    "model.published": (
+        "Model",
+        "ModelVersion",
+    ),
     "model.registry": ("Deployed",),
     "model.signature": ("Signature",),
     "observe.proof": ("PartitionProof",),
     "observe.status": ("Status",),
     "observe.verify": ("Verdict",),
+    "promotion": ("Promotion",),
     "records": (
         "DeadLetter",
         "Prediction",

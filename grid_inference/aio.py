@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig, check_model_name
 from grid_inference.dead_letters import DeadLetters
 from grid_inference.display import grid_html
 from grid_inference.errors import DeploymentError, NoWorkersError, SignatureError, warn_forgotten
@@ -25,8 +26,11 @@ from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact, load
 from grid_inference.model.binding import bind, resolve
+from grid_inference.model.catalog import Catalog
 from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.expected import Expected
 from grid_inference.model.keys import Keyring
+from grid_inference.model.published import Model, ModelVersion, Reference
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Mismatch, Sources
@@ -35,6 +39,7 @@ from grid_inference.observe.proof import PartitionProof, proof
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
 from grid_inference.predictions import Predictions
+from grid_inference.promotion import Promotion, promote
 from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
@@ -63,6 +68,7 @@ class Grid:
         self.link = link
         self.config = config
         self._registry = Registry(link)
+        self._catalog = Catalog(link)
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,14 +109,18 @@ class Grid:
         sample: Any = None,
         **settings: Any,
     ) -> Deployed:
-        """Put a fitted scikit-learn estimator, or a joblib or skops file of one, to work on a feature map.
+        """Put a model to work on a feature map: an estimator, a joblib or skops file of one, or `MODEL@ALIAS`.
 
-        Every call makes the next version. The model is signed with this machine's key; where there is none yet, one is
+        A fitted scikit-learn estimator or its file is published first, as the next version of the model that is called
+        like the deployment, and that model's alias `champion` moves to it. Published ones are named by `MODEL@ALIAS` or
+        `MODEL@VERSION`. A deployment follows its alias: `promote` changes its version without a pause, while every
+        deploy has all records scored anew. The model is signed with this machine's key; where there is none yet, one is
         made for a model that can't be loaded without (`GridConfig.keys`). `settings` are the other fields of
         `DeploymentConfig`. Raises SignatureError if the model's inputs can't be found in the records, ArtifactError for
-        a file that is no model, TrustError for a key that can't be used, DeploymentError for a map without a journal;
-        with `trigger="listener"` that is a NoJournalWarning. DeploymentError too for a map whose records go by
-        themselves, unless `accept_expiry=True`; ExpiryWarning if members do not tell.
+        a file that is no model, ModelError for one that was not published, TrustError for a key that can't be used,
+        DeploymentError for a map without a journal; with `trigger="listener"` that is a NoJournalWarning.
+        DeploymentError too for a map whose records go by themselves, unless `accept_expiry=True`; ExpiryWarning if
+        members do not tell.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -118,17 +128,66 @@ class Grid:
             raise DeploymentError("no model is given", remedy="pass a fitted estimator or the path of its file")
         if config.topic.where:
             Where.parse(config.topic.where).check(MESSAGE_FIELDS)
-        artifact, estimator = await asyncio.to_thread(self._artifact, model)
-        signature = Signature.of(estimator, config.columns, sample)
-        SklearnEngine(estimator, signature).check_outputs()
+        reference = _reference(model)
+        if reference is None:
+            await self._check_followers(config.name)
+            made = await self._made(model, config.columns, sample)
+            signature = await self._fits(made.signature, config)
+            version, alias = await self._publish(config.name, made), CHAMPION
+            await self._catalog.move(config.name, alias, version.version)
+        else:
+            version, alias = await self._catalog.version(reference), "" if reference.version else reference.which
+            await self._check_results(config, version)
+            signature = await self._fits(version.signature, config)
+        return await self._registry.deploy(config.replace(model=None), replace(version, signature=signature), alias)
+
+    async def _fits(self, signature: Signature, config: DeploymentConfig) -> Signature:
+        """The signature for a feature map that can be scored."""
         if config.trigger == "journal":
             await ensure_journal(self.link, config.features)
         else:
             await warn_without_journal(self.link, config.features, config.reconcile_s)
         if not config.accept_expiry:
             await check_expiry(self.link, config.features)
-        signature = await self._checked(signature, config)
-        return await self._registry.deploy(config.replace(model=None), signature, artifact)
+        return await self._checked(signature, config)
+
+    async def _check_results(self, config: DeploymentConfig, version: ModelVersion) -> None:
+        """Refuse to have one version stand for two ways of feeding it: nobody could tell its results apart."""
+        if config.columns is not None:
+            raise DeploymentError(
+                f"{version} is published with its columns", remedy="leave columns out, or publish it with others"
+            )
+        before = (await self._registry.ever_deployed()).get(config.name)
+        if before is None or (before.model, before.version) != (version.model, version.version):
+            return
+        if (before.config.inputs, before.config.nan) != (config.inputs, config.nan):
+            raise DeploymentError(
+                f"results of {version} stand already that were made with other `inputs` or `nan`",
+                remedy="publish the model again, so that results of both can be told apart",
+            )
+
+    async def _check_followers(self, name: str) -> None:
+        """Refuse to move an alias under other deployments, which would need a promotion."""
+        every = (await self._registry.deployments()).values()
+        others = [one.config.name for one in every if (one.model, one.alias) == (name, CHAMPION)]
+        if others := [other for other in others if other != name]:
+            raise DeploymentError(
+                f"{name}@{CHAMPION} is followed by other deployments: {', '.join(others)}",
+                remedy="publish the model, and promote its version",
+            )
+
+    async def _made(self, model: Any, columns: Sequence[str] | None, sample: Any) -> _Made:
+        """A model as it is published: its bytes, what it takes and gives, and what it makes of a sample."""
+        artifact, estimator = await asyncio.to_thread(self._artifact, model)
+        signature = Signature.of(estimator, columns, sample)
+        engine = SklearnEngine(estimator, signature)
+        engine.check_outputs()
+        return _Made(artifact, signature, await asyncio.to_thread(Expected.of, engine, sample))
+
+    async def _publish(self, name: str, made: _Made) -> ModelVersion:
+        before = (await self._registry.ever_deployed()).get(name)
+        above = before.version if before and before.model == name else 0
+        return await self._catalog.publish(name, made.signature, made.artifact, made.expected, above=above)
 
     def _artifact(self, model: Any) -> tuple[Artifact, Any]:
         """The model as workers get it, and as it is loaded here."""
@@ -186,6 +245,61 @@ class Grid:
         """One deployment; raises DeploymentError if there is none of that name."""
         return await self._registry.deployment(name)
 
+    # ---- models
+
+    async def publish(
+        self, model: Any, *, name: str, columns: Sequence[str] | None = None, sample: Any = None
+    ) -> ModelVersion:
+        """Store a fitted scikit-learn estimator, or a joblib or skops file of one, as the next version of a model.
+
+        `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
+        kept with the model's results, and every worker checks that it gets the same. Nothing scores by it before
+        `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one that can't be fed,
+        ConfigError for a name that can't be one.
+        """
+        check_model_name(name)
+        return await self._publish(name, await self._made(model, columns, sample))
+
+    async def models(self) -> dict[str, Model]:
+        """All models by name, with their aliases."""
+        return await self._catalog.models()
+
+    async def model_versions(self, name: str) -> list[ModelVersion]:
+        """A model's versions, the newest first; raises ModelError if there is no such model."""
+        return await self._catalog.versions(name)
+
+    async def promote(
+        self, name: str, version: int, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S
+    ) -> Promotion:
+        """Have an alias name another version, and the deployments that follow it score by that, without a pause.
+
+        Every worker loads the version beside the one at work and checks its sample; when all have, they switch, each
+        between two batches. What stands already stays: predictions name the version that made them. Raises
+        PromotionError if a worker can't load it, or has not within `timeout_s` seconds: then nothing has changed;
+        ModelError if there is no such version, SignatureError if its inputs can't be found in a deployment's records.
+        """
+        new = await self._catalog.version(Reference(name, str(version)))
+        model = await self._catalog.model(name)
+        return await self._promoted(new, alias, model.moved(alias, version), timeout_s)
+
+    async def rollback(self, name: str, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S) -> Promotion:
+        """Have an alias name the version that it named before, as `promote` does.
+
+        Raises what `promote` raises, and ModelError if it has named no other.
+        """
+        model = (await self._catalog.model(name)).rolled_back(alias)
+        old = await self._catalog.version(Reference(name, str(model.current(alias))))
+        return await self._promoted(old, alias, model, timeout_s)
+
+    async def _promoted(self, new: ModelVersion, alias: str, model: Model, timeout_s: float) -> Promotion:
+        names = await promote(self.link, new, alias, self._checked, timeout_s)
+        await self._catalog.name(new.model, alias, model.aliases[alias])
+        return Promotion(new.model, alias, new.version, names)
+
+    async def delete_version(self, name: str, version: int) -> None:
+        """Remove a version for good; raises ModelError while an alias names it or a deployment scores by it."""
+        await self._catalog.delete(await self._catalog.version(Reference(name, str(version))))
+
     # ---- how it is doing
 
     async def status(self) -> Status:
@@ -222,6 +336,18 @@ class Grid:
         What else can be done with them: `predictions(name).dead_letters`.
         """
         return await self.predictions(name).dead_letters.newest(limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    artifact: Artifact
+    signature: Signature
+    expected: Expected | None
+
+
+def _reference(model: Any) -> Reference | None:
+    """The published model that is meant; a file of that name goes first."""
+    return Reference.parse(model) if isinstance(model, str) and not Path(model).exists() else None
 
 
 def _deployment_config(

@@ -20,15 +20,17 @@ from grid_inference.blocking.features import Features
 from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.blocking.predictions import Predictions
 from grid_inference.blocking.subscription import Subscription
-from grid_inference.config import DeploymentConfig, GridConfig
+from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
 from grid_inference.errors import warn_forgotten
 from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.model.published import Model, ModelVersion
 from grid_inference.model.registry import Deployed
 from grid_inference.node import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
+from grid_inference.promotion import Promotion
 from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
 
@@ -163,10 +165,12 @@ class Grid:
         sample: Any = None,
         **settings: Any,
     ) -> Deployed:
-        """Put a fitted scikit-learn estimator, or a joblib file of one, to work on a feature map.
+        """Put a model to work on a feature map: an estimator, a joblib or skops file of one, or `MODEL@ALIAS`.
 
-        Every call makes the next version. `settings` are the other fields of `DeploymentConfig`. Raises SignatureError
-        if the model's inputs can't be found in the records, ArtifactError for a file that is no model.
+        An estimator or its file is published first, as the next version of the model that is called like the
+        deployment. Every deploy has all records scored anew; `promote` changes the version without a pause. `settings`
+        are the other fields of `DeploymentConfig`. Raises SignatureError if the model's inputs can't be found in the
+        records, ArtifactError for a file that is no model, ModelError for one that was not published.
         """
         return self._loop.run(
             self._grid.deploy(name, model, features=features, columns=columns, sample=sample, **settings)
@@ -191,6 +195,49 @@ class Grid:
     def deployment(self, name: str) -> Deployed:
         """One deployment; raises DeploymentError if there is none of that name."""
         return self._loop.run(self._grid.deployment(name))
+
+    def publish(
+        self, model: Any, *, name: str, columns: Sequence[str] | None = None, sample: Any = None
+    ) -> ModelVersion:
+        """Store a fitted scikit-learn estimator, or a joblib or skops file of one, as the next version of a model.
+
+        `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
+        kept with the model's results, and every worker checks that it gets the same. Nothing scores by it before
+        `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one that can't be fed,
+        ConfigError for a name that can't be one.
+        """
+        return self._loop.run(self._grid.publish(model, name=name, columns=columns, sample=sample))
+
+    def models(self) -> dict[str, Model]:
+        """All models by name, with their aliases."""
+        return self._loop.run(self._grid.models())
+
+    def model_versions(self, name: str) -> list[ModelVersion]:
+        """A model's versions, the newest first; raises ModelError if there is no such model."""
+        return self._loop.run(self._grid.model_versions(name))
+
+    def promote(
+        self, name: str, version: int, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S
+    ) -> Promotion:
+        """Have an alias name another version, and the deployments that follow it score by that, without a pause.
+
+        Every worker loads the version beside the one at work and checks its sample; when all have, they switch, each
+        between two batches. What stands already stays: predictions name the version that made them. Raises
+        PromotionError if a worker can't load it, or has not within `timeout_s` seconds: then nothing has changed;
+        ModelError if there is no such version, SignatureError if its inputs can't be found in a deployment's records.
+        """
+        return self._loop.run(self._grid.promote(name, version, alias=alias, timeout_s=timeout_s))
+
+    def rollback(self, name: str, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S) -> Promotion:
+        """Have an alias name the version that it named before, as `promote` does.
+
+        Raises what `promote` raises, and ModelError if it has named no other.
+        """
+        return self._loop.run(self._grid.rollback(name, alias=alias, timeout_s=timeout_s))
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Remove a version for good; raises ModelError while an alias names it or a deployment scores by it."""
+        self._loop.run(self._grid.delete_version(name, version))
 
     def status(self) -> Status:
         """Members, workers and deployments as they are now."""

@@ -19,6 +19,8 @@ from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origi
 from grid_inference.errors import ConfigError
 
 __all__ = [
+    "CHAMPION",
+    "PROMOTE_TIMEOUT_S",
     "DeploymentConfig",
     "GridConfig",
     "InputConfig",
@@ -26,6 +28,7 @@ __all__ = [
     "Scalar",
     "TopicConfig",
     "WorkerConfig",
+    "check_model_name",
     "parse_address",
 ]
 
@@ -33,6 +36,10 @@ MEGABYTE = 1 << 20
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 ADDRESS_PATTERN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/]+))(?::(?P<port>\d{1,5}))?")
 INTERNAL_PREFIX = "grid_inference."
+CHAMPION = "champion"
+"""The alias of a model that deployments follow where none is named."""
+PROMOTE_TIMEOUT_S = 120.0
+"""How long workers may take to load a version that is promoted."""
 T = TypeVar("T")
 Scalar = str | int | float | bool
 Cast = Literal["float", "int", "bool", "string", "datetime", "epoch_s", "epoch_ms"]
@@ -121,7 +128,8 @@ class DeploymentConfig:
     topic: TopicConfig = field(default_factory=TopicConfig)
     """Where predictions are published: a table with `name`, `kind` and `where`."""
     model: str | None = None
-    """A joblib file with a fitted scikit-learn estimator; in a deployment file relative to that file's folder."""
+    """A skops or joblib file with a fitted scikit-learn estimator, in a deployment file relative to that file's folder;
+    or a published one, `MODEL@ALIAS` or `MODEL@VERSION`."""
     columns: tuple[str, ...] | None = None
     """The record's fields in the order the model was fitted with. Needed only if the model knows no feature names; the
     name of one array field stands for all of its values."""
@@ -193,7 +201,7 @@ class DeploymentConfig:
             config = cls.from_mapping(mapping)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}", remedy=error.remedy) from None
-        if config.model is None:
+        if config.model is None or ("@" in config.model and not (path.parent / config.model).exists()):
             return config
         return config.replace(model=str(path.parent / config.model))
 
@@ -440,6 +448,15 @@ def _check_positive(config: Any, but: set[str] | frozenset[str] = frozenset()) -
             least = "0 or more" if each.name in but else "more than 0"
             if not 0 <= value < float("inf") or (value == 0 and each.name not in but):
                 raise ConfigError(f"{each.name} = {value!r} must be {least}")
+
+
+def check_model_name(name: str) -> None:
+    """Raise ConfigError for a text that can't name a model."""
+    if not NAME_PATTERN.fullmatch(name) or name.startswith(INTERNAL_PREFIX):
+        raise ConfigError(
+            f"name = {name!r} is not a model's name",
+            remedy="use letters, digits, _, - and . (at most 200, not beginning with grid_inference.)",
+        )
 
 
 def _check_name(key: str, value: str) -> None:

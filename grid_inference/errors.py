@@ -150,6 +150,10 @@ class DeploymentError(GridInferenceError):
     """A deployment can't be made, found or changed."""
 
 
+class PromotionError(DeploymentError):
+    """A version could not be loaded by every worker, so that nothing was changed."""
+
+
 class NoJournalWarning(UserWarning):
     """A deployment with `trigger = "listener"` works on a map without an event journal: what that means, what to do."""
 

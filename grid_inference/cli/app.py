@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "pause": ("deployments", "Stop scoring until `resume`."),
     "resume": ("deployments", "Go on scoring."),
     "deployments": ("deployments", "List the deployments."),
-    "models": ("keys", "The key that vouches for models deployed from here: keygen."),
+    "models": ("models", "Publish, promote and roll back models; the key that signs."),
     "trust": ("keys", "The keys whose models are loaded here: add, list, remove."),
     "put": ("put", "Put a file's rows into a feature map."),
     "get": ("records", "Show one record of a map, or a deployment's prediction."),

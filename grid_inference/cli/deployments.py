@@ -32,12 +32,13 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 @click.command(
     epilog=examples(
         "grid-inference deploy fraud --features payments --model fraud.joblib",
+        "grid-inference deploy fraud --features payments --model fraud@champion",
         "grid-inference deploy models/fraud/deployment.toml",
     )
 )
 @click.argument("name", metavar="NAME|FILE.toml")
 @click.option("--features", metavar="MAP", help="The map that holds the records.")
-@click.option("--model", metavar="PATH", help="A joblib file of a fitted scikit-learn estimator.")
+@click.option("--model", metavar="PATH|MODEL@ALIAS", help="A skops or joblib file, or a published model.")
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
 @click.option(
     "--start", type=click.Choice(["existing", "new"]), help="Score what is there already, or only what comes."
@@ -59,7 +60,7 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     """
     config = _config_of(name, options)
     if config.model is None:
-        raise Ending(USAGE, "no model is given", "add --model PATH, a joblib file of a fitted estimator")
+        raise Ending(USAGE, "no model is given", "add --model with a file of a fitted estimator, or MODEL@ALIAS")
     with connected(address, cluster_name) as grid, warnings.catch_warnings(record=True) as said:
         for kind in (NoJournalWarning, ExpiryWarning):
             warnings.simplefilter("always", kind)

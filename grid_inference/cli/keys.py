@@ -11,7 +11,7 @@ from grid_inference.cli.common import console, examples, json_option, table, wri
 from grid_inference.cli.ending import REFUSED, Ending
 from grid_inference.model.keys import FILE_BYTES_MAX, Keyring, PublicKey
 
-__all__ = ["keys_option", "models", "trust"]
+__all__ = ["keygen", "keys_option", "trust"]
 
 keys_option = click.option(
     "--keys",
@@ -21,12 +21,7 @@ keys_option = click.option(
 )
 
 
-@click.group("models", epilog=examples("grid-inference models keygen"))
-def models() -> None:
-    """The key that vouches for models that are deployed from this machine."""
-
-
-@models.command("keygen", epilog=examples("grid-inference models keygen > ann.pem"))
+@click.command("keygen", epilog=examples("grid-inference models keygen > ann.pem"))
 @keys_option
 @json_option
 def keygen(keys: str | None, as_json: bool) -> None:

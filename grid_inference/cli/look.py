@@ -72,7 +72,7 @@ def _say_status(found: Status) -> None:
         rows.add_row(
             one.name,
             one.state,
-            f"{one.model} {one.version}",
+            f"{one.model}@{one.version} {one.alias}".strip(),
             one.trigger,
             lag,
             str(one.owned),

@@ -24,11 +24,13 @@ from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Sco
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.engines.trial import TRIAL_ROWS_MAX, TrialEngine
 
-__all__ = ["Call", "ModelCalls", "Score", "Scored"]
+__all__ = ["Call", "ModelCalls", "Score", "Scored", "Speed"]
 
 T = TypeVar("T")
 Scored = tuple[Scores, NDArray[np.int64], list[Failure]]
 """Scores of the good rows, their row numbers, a failure for each other row."""
+Speed = tuple[float, float]
+"""Seconds and rows in the model, of which the newest calls count for most."""
 Score = Callable[[Inputs, NanPolicy], Scored]
 
 INLINE_S_MAX = 0.02
@@ -56,7 +58,14 @@ class ModelCalls:
     """Asks one model, for one deployment."""
 
     def __init__(
-        self, model: Any, engine: SklearnEngine, config: WorkerConfig, name: str, observe: Observe = unobserved
+        self,
+        model: Any,
+        engine: SklearnEngine,
+        config: WorkerConfig,
+        name: str,
+        observe: Observe = unobserved,
+        *,
+        speed: Speed | None = None,
     ) -> None:
         self._engine = engine
         self._observe = observe
@@ -70,8 +79,7 @@ class ModelCalls:
         """Partitions of the batch that is scored on the event loop at this moment, which nothing else can do then."""
         self.model_s = 0.0
         """Seconds spent in the model, trials left out."""
-        self._lately = (0.0, 0.0)
-        """Seconds and rows in the model, of which the newest calls count for most."""
+        self._lately = speed or (0.0, 0.0)
         self._small_s = math.inf
         """What the newest call that is small enough for the event loop took in the model."""
 

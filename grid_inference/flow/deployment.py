@@ -9,10 +9,12 @@ import asyncio
 import time
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from grid_inference.config import DeploymentConfig, WorkerConfig
 from grid_inference.errors import DecodeError, GridError
-from grid_inference.flow.calls import Call, ModelCalls
-from grid_inference.flow.encode import PredictionEncoder
+from grid_inference.flow.calls import Call
 from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
@@ -20,13 +22,12 @@ from grid_inference.flow.positions import Position, Positions, Progress
 from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
-from grid_inference.flow.score import Scorer
+from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.logs import logger
 from grid_inference.metrics import Meter, Observe, unobserved
-from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.registry import Deployed
 from grid_inference.wire.blobs import Blobs
 
@@ -43,32 +44,32 @@ COMPARISONS_AT_ONCE = 4
 class RunningDeployment:
     """A deployment's reader, scorer, writer and positions, for the partitions that this worker owns."""
 
-    def __init__(
-        self, link: Link, deployed: Deployed, engine: SklearnEngine, config: WorkerConfig, leases: Leases, model: Any
-    ) -> None:
+    def __init__(self, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, leases: Leases) -> None:
         self.deployed = deployed
         self._meter = Meter(deployed.config.name) if config.metrics else None
-        observe = self._meter.observe if self._meter else unobserved
+        self._observe = observe = self._meter.observe if self._meter else unobserved
         self._link = link
         self._config = config
         self._leases = leases
-        settings, signature = deployed.config, deployed.signature
-        self.calls = ModelCalls(model, engine, config, settings.name, observe)
+        settings = deployed.config
+        self._serving = Serving(link, deployed, loaded, config, observe)
+        self._retiring: dict[Serving, asyncio.Task[None]] = {}
+        self._retired_model_s = 0.0
         self.reconciler = Reconciler(
             link,
             features=settings.features,
             predictions=settings.predictions,
             dead_letters=settings.dead_letters,
-            version=deployed.version,
+            standing=deployed.standing,
             remove_orphans=settings.on_remove == "remove",
             has_journal=settings.trigger == "journal",
         )
         self.reader: Feeds = _reader(link, settings, config, self._scan, observe)
-        self.scorer = Scorer(link, self.calls, signature, inputs=settings.inputs, nan=settings.nan, observe=observe)
-        encoder = PredictionEncoder(settings.name, deployed.model, deployed.version, signature.classes)
-        self.writer = Writer(link, encoder, signature.classes, settings, leases, observe)
+        self.writer = Writer(link, settings, leases, observe)
         self.positions = Positions(link, settings.name)
-        self._pipeline = Pipeline(self.reader, self.scorer, self.writer, self.positions, leases, deployed.version)
+        self._pipeline = Pipeline(
+            self.reader, self._serving.scorer, self.writer, self.positions, leases, deployed.generation
+        )
         # A map that is listened to has no sequences to compare by; and where older records are not to be scored, they
         # would all seem to be missing.
         self._comparable = settings.trigger == "journal" and settings.start == "existing"
@@ -80,11 +81,10 @@ class RunningDeployment:
 
     @classmethod
     async def start(
-        cls, link: Link, deployed: Deployed, config: WorkerConfig, leases: Leases, model: Any
+        cls, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, leases: Leases
     ) -> RunningDeployment:
         """Start scoring by a loaded model."""
-        engine = SklearnEngine(model, deployed.signature)
-        running = cls(link, deployed, engine, config, leases, model)
+        running = cls(link, deployed, loaded, config, leases)
         await running.writer.prepare()
         await running.reader.open()
         running._begin()
@@ -95,12 +95,32 @@ class RunningDeployment:
         self._timers = [asyncio.create_task(self._keep_time())]
         self._timers += [asyncio.create_task(self.proof.run()) for _ in range(COMPARISONS_AT_ONCE)]
 
+    def follow(self, deployed: Deployed) -> None:
+        """Have results of other versions count; of this deployment's generation."""
+        self.deployed = deployed
+        self.reconciler.standing = deployed.standing
+
+    def switch(self, deployed: Deployed, loaded: Loaded) -> None:
+        """Score by another version from the next batch on; what is under way is ended by the one before."""
+        before = self._serving
+        self._serving = Serving(self._link, deployed, loaded, self._config, self._observe)
+        self._pipeline.scorer = self._serving.scorer
+        self.deployed = deployed
+        self.reconciler.standing = deployed.standing
+        self._size_batches()
+        self._retiring[before] = asyncio.create_task(self._retire(before))
+
+    async def _retire(self, before: Serving) -> None:
+        await before.retire()
+        self._retired_model_s += before.calls.model_s
+        del self._retiring[before]
+
     async def own(self, claims: dict[int, Claim]) -> None:
         """Take those of these partitions on that are not fed yet.
 
-        Each goes on from its stored position, or else begins with a reconcile. A position that another version reached
-        counts only where existing records are not to be scored. What was taken over from a holder that is dead is
-        compared as well, at once and again when nothing of that one can arrive any more, by whoever owns it then.
+        Each goes on from its stored position, or else begins with a reconcile. A position of another generation counts
+        only where existing records are not to be scored. What was taken over from a holder that is dead is compared as
+        well, at once and again when nothing of that one can arrive any more, by whoever owns it then.
         """
         new = [partition for partition in claims if partition not in self.reader.feeds]
         listening = self.deployed.config.trigger == "listener"  # there are no positions then
@@ -110,7 +130,7 @@ class RunningDeployment:
             claim = claims[partition]
             if position is not None:
                 known = stored.get(partition)
-                self.positions.advance(partition, position, claim.epoch, self.deployed.version)
+                self.positions.advance(partition, position, claim.epoch, self.deployed.generation)
                 self.positions.proven(partition, known.proven_us if known else 0)
                 self.writer.note_dead_letters(partition, dead)
             self.reader.own(partition, claim.epoch, position, suspect=claim.suspect)
@@ -124,7 +144,7 @@ class RunningDeployment:
         """Where feeding a partition begins, without a position by a scan; and which of its keys are dead letters."""
         only_new = self.deployed.config.start == "new"
         position = known.position if known else None
-        if known and known.version != self.deployed.version and not only_new:
+        if known and known.generation != self.deployed.generation and not only_new:
             position = None
         if position is None and only_new:
             position = await self.reconciler.newest(partition)
@@ -178,13 +198,28 @@ class RunningDeployment:
                 feed.suspect = False
         self._rest()
 
+    @property
+    def version(self) -> int:
+        """The version that scores."""
+        return self._serving.version
+
     def overdue(self, passed_s: float) -> Call | None:
         """The call of the model that hangs, if one does; see `ModelCalls.overdue`."""
-        return self.calls.overdue(passed_s)
+        found = [one.calls.overdue(passed_s) for one in self._at_work()]
+        return next((call for call in found if call), None)
+
+    def held_up(self) -> list[NDArray[np.int32]]:
+        """Partitions of batches that hold up the event loop; for another thread."""
+        batches = [one.calls.held_up for one in self._at_work()]
+        return [batch for batch in batches if batch is not None]
+
+    def _at_work(self) -> list[Serving]:
+        return [self._serving, *list(self._retiring)]
 
     def _rest(self) -> None:
         if not any(feed.suspect for feed in self.reader.feeds.values()):
-            self.calls.rest()
+            for one in self._at_work():
+                one.calls.rest()
 
     async def stop(self) -> None:
         """Finish what is under way, store the positions, end the lanes. Stopping twice is the same as once."""
@@ -194,7 +229,8 @@ class RunningDeployment:
         for timer in self._timers:
             timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
-        self.calls.close()
+        self._serving.calls.close()
+        await asyncio.gather(*self._retiring.values())
         if self._meter:
             self._meter.carry(self.counts())
             self._meter.close()
@@ -215,7 +251,7 @@ class RunningDeployment:
         """What this worker did for the deployment since it started."""
         reader, counts = self.reader, self.writer.counts
         return {
-            "version": self.deployed.version,
+            "version": self.version,
             "owned": len(reader.feeds),
             "scanning": reader.scanning,
             "events": reader.events,
@@ -227,8 +263,8 @@ class RunningDeployment:
             "removals": counts.removals,
             "published": counts.published,
             "unpublished": counts.unpublished,
-            "batches": self.scorer.batches,
-            "model_s": round(self.calls.model_s, 6),
+            "batches": self._pipeline.batches,
+            "model_s": round(self._retired_model_s + sum(one.calls.model_s for one in self._at_work()), 6),
             "failures": dict(self._pipeline.failures),
             "gaps": dict(reader.gaps),
             "repairs": dict(self.reconciler.repairs + self.proof.repairs),
@@ -240,14 +276,14 @@ class RunningDeployment:
         begun_us = time.time_ns() // 1000
         position = await self.reconciler.scan(self.reader, feed, cause, self.writer.note_dead_letters)
         if position is not None:
-            self.positions.advance(feed.partition, position, feed.epoch, self.deployed.version)
+            self.positions.advance(feed.partition, position, feed.epoch, self.deployed.generation)
             self.positions.proven(feed.partition, begun_us)
         return position
 
     def _size_batches(self) -> None:
         """A batch that outlasts its lease would be scored in vain."""
         batch_s = self._config.lease_ttl_s * BATCH_SHARE
-        self.reader.rows_max = self.calls.rows_within(batch_s, self._config.batch_rows_max)
+        self.reader.rows_max = self._serving.calls.rows_within(batch_s, self._config.batch_rows_max)
 
     async def _keep_time(self) -> None:
         """Store positions and look for lag, again and again."""

@@ -1,6 +1,7 @@
 """The deployments that run in one worker, made to match those that stand in the grid.
 
-A model is loaded once for all deployments of the same artifact, and kept through a pause. A deployment that can't start
+A model is loaded once for all deployments of the same artifact, and kept through a pause. Another version of a running
+deployment is loaded beside the one that scores, and takes over between two batches. A deployment that can't start
 here is tried again each turn; one whose error says that this is no use now and then, because what is missing may come:
 an artifact with the other side of a split, a library with an update.
 """
@@ -8,18 +9,21 @@ an artifact with the other side of a split, a library with an update.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from grid_inference.config import WorkerConfig
 from grid_inference.errors import GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
+from grid_inference.flow.serving import Loaded
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
-from grid_inference.model.artifact import check_versions, load
+from grid_inference.model.artifact import Manifest, check_versions, load
 from grid_inference.model.keys import Keyring
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.trust import Trust
@@ -42,9 +46,11 @@ class Deployments:
         self._address = address
         self._running: dict[str, RunningDeployment] = {}
         self._models: dict[str, Any] = {}
+        self._beside: dict[str, _Beside] = {}
+        """The version that each running deployment is to have next."""
         self._failures: dict[str, str] = {}
         self._refused: dict[str, tuple[int, float]] = {}
-        """Version that could not be started, and when it is tried again."""
+        """Generation that could not be started, and when it is tried again."""
         self.states: dict[str, str] = {}
         """State of each deployment as it was followed last."""
 
@@ -55,13 +61,16 @@ class Deployments:
         """Start, stop and replace, until what runs here is what stands in the grid."""
         known = await Registry(self._link).ever_deployed()
         wanted = {name: one for name, one in known.items() if one.state == "running"}
-        kept = {one.manifest.sha256 for one in known.values() if one.state != "undeployed"}
+        kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
         self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
         for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]:
             await self._running.pop(name).stop()
+            self._beside.pop(name, None)
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
-            if name not in self._running and not self._waits(deployed):
+            if running := self._running.get(name):
+                self._go_along(running, deployed)
+            elif not self._waits(deployed):
                 await self._start(deployed)
         self.states = {name: one.state for name, one in known.items()}
 
@@ -99,8 +108,8 @@ class Deployments:
 
     def held_up(self) -> list[int]:
         """Partitions of batches that hold up the event loop; for another thread, which alone can ask then."""
-        batches = [running.calls.held_up for running in self]
-        return sorted({int(partition) for batch in batches if batch is not None for partition in batch})
+        batches = [batch for running in self for batch in running.held_up()]
+        return sorted({int(partition) for batch in batches for partition in batch})
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """What each deployment did here, and why one does not run."""
@@ -114,22 +123,70 @@ class Deployments:
         for running in self:
             running.measure()
 
+    def beside(self) -> dict[str, dict[str, Any]]:
+        """The version that each running deployment has loaded to be next, or why it could not."""
+        done = {name: one for name, one in self._beside.items() if one.task.done()}
+        return {name: {"version": one.version, "failure": one.failure} for name, one in done.items()}
+
     async def stop(self) -> None:
         """Finish what is under way, everywhere."""
+        for one in self._beside.values():
+            one.task.cancel()
         await asyncio.gather(*(running.stop() for running in self))
 
     def _waits(self, deployed: Deployed) -> bool:
-        version, again_s = self._refused.get(deployed.config.name, (0, 0.0))
-        return version == deployed.version and now_s() < again_s
+        generation, again_s = self._refused.get(deployed.config.name, (0, 0.0))
+        return generation == deployed.generation and now_s() < again_s
+
+    def _go_along(self, running: RunningDeployment, deployed: Deployed) -> None:
+        """Load what is next beside what scores, and switch once it is wanted and there."""
+        name = deployed.config.name
+        running.follow(deployed)
+        if deployed.version == running.version:
+            self._failures.pop(name, None)
+            self._load_beside(deployed.candidate and deployed.prepared(deployed.candidate).switched(), deployed)
+            return
+        beside = self._load_beside(deployed, deployed)
+        if beside is None or not beside.task.done():
+            return
+        if beside.loaded is None:
+            self._failures[name] = beside.failure
+            return
+        running.switch(deployed, beside.loaded)
+        self._failures.pop(name, None)
+        del self._beside[name]
+
+    def _load_beside(self, wanted: Deployed | None, deployed: Deployed) -> _Beside | None:
+        """What is loaded, or is being loaded, of the version that is wanted; a failure is tried again after a while."""
+        name = deployed.config.name
+        known = self._beside.get(name)
+        if known and (wanted is None or known.version != wanted.version or known.again_s < now_s()):
+            known.task.cancel()
+            del self._beside[name]
+            known = None
+        if known is None and wanted is not None:
+            known = self._beside[name] = _Beside(wanted.version)
+            known.task = asyncio.create_task(self._fill(known, wanted))
+        return known
+
+    async def _fill(self, beside: _Beside, wanted: Deployed) -> None:
+        try:
+            beside.loaded = await self._loaded(wanted)
+        except GridInferenceError as error:
+            beside.failure = f"{error} {error.remedy}".strip()
+            beside.again_s = now_s() + REFUSED_PAUSE_S
+            _log.error(
+                "version not loaded", deployment=wanted.config.name, version=wanted.version, error=beside.failure
+            )
 
     async def _start(self, deployed: Deployed) -> None:
         name = deployed.config.name
         try:
-            model = await self._model(deployed)
-            running = await RunningDeployment.start(self._link, deployed, self._config, self._leases, model)
+            loaded = await self._loaded(deployed)
+            running = await RunningDeployment.start(self._link, deployed, loaded, self._config, self._leases)
         except GridInferenceError as error:
             if not error.retryable:
-                self._refused[name] = deployed.version, now_s() + REFUSED_PAUSE_S
+                self._refused[name] = deployed.generation, now_s() + REFUSED_PAUSE_S
             said = f"{error} {error.remedy}".strip()
             if said != self._failures.get(name):
                 _log.error("deployment refused", deployment=name, version=deployed.version, error=said)
@@ -138,6 +195,11 @@ class Deployments:
         self._refused.pop(name, None)
         self._failures.pop(name, None)
         self._running[name] = running
+
+    async def _loaded(self, deployed: Deployed) -> Loaded:
+        """The deployment's model, asked for its sample; ModelError if it can't be had, or computes otherwise here."""
+        model, name = await self._model(deployed), f"{deployed.model}@{deployed.version}"
+        return await asyncio.to_thread(Loaded.of, model, deployed.signature, deployed.expected, name)
 
     async def _model(self, deployed: Deployed) -> Any:
         """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
@@ -153,4 +215,21 @@ class Deployments:
 
 
 def _outdated(wanted: Deployed | None, running: RunningDeployment) -> bool:
-    return wanted is None or wanted.version != running.deployed.version
+    return wanted is None or wanted.generation != running.deployed.generation
+
+
+def _manifests(deployed: Deployed) -> list[Manifest]:
+    candidate = deployed.candidate
+    return [deployed.manifest, *([candidate.manifest] if candidate else [])]
+
+
+@dataclass(slots=True, eq=False)
+class _Beside:
+    """A version that is loaded beside the one at work."""
+
+    version: int
+    task: asyncio.Task[None] = field(init=False)
+    loaded: Loaded | None = None
+    failure: str = ""
+    again_s: float = math.inf
+    """When a failure is tried again."""

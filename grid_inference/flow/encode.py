@@ -50,7 +50,7 @@ class PredictionEncoder:
     def __init__(self, deployment: str, model: str, version: int, classes: tuple[str, ...]) -> None:
         self.constants = {"deployment": deployment, "model": model, "version": version}
         """Fields that are the same in every record."""
-        self._classes = classes
+        self.classes = classes
         self._templates: dict[tuple[int, Shape], _Template] = {}
 
     def predictions(self, batch: PredictionBatch) -> Blobs:
@@ -120,8 +120,8 @@ class PredictionEncoder:
         if known is None:
             label, key_bytes, text_bytes = shape
             record: dict[str, Any] = {**self.constants, **dict.fromkeys(_NUMBERS, 0)}
-            record["label"] = self._classes[label] if self._classes else None
-            record["scores"] = [0.0] * len(self._classes) if self._classes else None
+            record["label"] = self.classes[label] if self.classes else None
+            record["scores"] = [0.0] * len(self.classes) if self.classes else None
             if schema is PREDICTION_MESSAGE:
                 record["key"], record["key_data"] = " " * text_bytes, np.zeros(key_bytes, np.int8)
             known = self._templates[schema.schema_id, shape] = _Template(schema, record)

@@ -27,14 +27,15 @@ class Pipeline:
     """Carries one deployment's records from the feature map to the predictions map."""
 
     def __init__(
-        self, reader: Feeds, scorer: Scorer, writer: Writer, positions: Positions, leases: Leases, version: int
+        self, reader: Feeds, scorer: Scorer, writer: Writer, positions: Positions, leases: Leases, generation: int
     ) -> None:
         self.reader = reader
         self.scorer = scorer
         self.writer = writer
         self.positions = positions
         self.leases = leases
-        self.version = version
+        self.generation = generation
+        self.batches = 0
         self.failures: Counter[str] = Counter()
         """Batches that failed and are scored again, by cause."""
         self.failure = ""
@@ -47,6 +48,7 @@ class Pipeline:
         there is never more than one batch under way.
         """
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
+            self.batches += 1
             try:
                 outcome = await self.scorer.score(arrivals, self.epochs)  # predictions, dead letters, removals
                 await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
@@ -78,7 +80,7 @@ class Pipeline:
         """Everything up to these positions is acknowledged, for the partitions whose lease held until now."""
         for feed, position in zip(arrivals.feeds, arrivals.positions, strict=True):
             if self.leases.settle(feed.partition, feed.epoch) and position is not None:
-                self.positions.advance(feed.partition, position, feed.epoch, self.version)
+                self.positions.advance(feed.partition, position, feed.epoch, self.generation)
 
     async def again(self, arrivals: Arrivals, cause: str) -> None:
         """Have a batch scored again; some of it may be written: whoever owns its partitions by now is to know."""

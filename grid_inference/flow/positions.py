@@ -45,7 +45,7 @@ class Progress:
     position: Position
     epoch: int
     """Of the lease under which it got there."""
-    version: int
+    generation: int
     """Of the model that scored it."""
     proven_us: int
     """When it was last compared as a whole, in microseconds since 1970; 0: never."""
@@ -63,10 +63,10 @@ class Positions:
         self._current: dict[int, Progress] = {}
         self._changed: set[int] = set()
 
-    def advance(self, partition: int, position: Position, epoch: int, version: int) -> None:
-        """Note that everything before this position is acknowledged, scored by this model version."""
+    def advance(self, partition: int, position: Position, epoch: int, generation: int) -> None:
+        """Note that everything before this position is acknowledged, scored in this generation of the deployment."""
         known = self._current.get(partition)
-        self._current[partition] = Progress(position, epoch, version, known.proven_us if known else 0)
+        self._current[partition] = Progress(position, epoch, generation, known.proven_us if known else 0)
         self._changed.add(partition)
 
     def proven(self, partition: int, at_us: int) -> None:
@@ -125,7 +125,7 @@ def encode_progress(progress: Progress, stored_us: int) -> bytes:
     position = progress.position
     known = position.witness is not None
     place = (position.sequence, position.witness or 0, known)
-    facts = (progress.epoch, stored_us, progress.version, progress.proven_us)
+    facts = (progress.epoch, stored_us, progress.generation, progress.proven_us)
     return _stored.pack(0, _BYTE_ARRAY, _FIELD_BYTES, *place, *facts)
 
 
@@ -133,7 +133,7 @@ def decode_progress(data: bytes) -> Progress:
     """Progress from the Data of a byte array."""
     if len(data) != _stored.size:
         raise DecodeError(f"a stored position has {len(data)} bytes instead of {_stored.size}")
-    _, kind, _, sequence, witness, known, epoch, stored_us, version, proven_us = _stored.unpack(data)
+    _, kind, _, sequence, witness, known, epoch, stored_us, generation, proven_us = _stored.unpack(data)
     if kind != _BYTE_ARRAY:
         raise DecodeError(f"a stored position has the type {kind} instead of {_BYTE_ARRAY}")
-    return Progress(Position(sequence, witness if known else None), epoch, version, proven_us, stored_us)
+    return Progress(Position(sequence, witness if known else None), epoch, generation, proven_us, stored_us)

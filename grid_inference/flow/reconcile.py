@@ -10,7 +10,7 @@ value's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,14 +89,14 @@ class Known:
         versions = np.concatenate([part[1].versions for part in parts])[order]
         return cls(identities[order], digests, versions, keys.take(order))
 
-    def stands(self, records: Events, version: int) -> NDArray[np.bool_]:
-        """Which records have a result of just their digest by just this version; marks their keys as seen."""
+    def stands(self, records: Events, versions: Collection[int]) -> NDArray[np.bool_]:
+        """Which records have a result of just their digest by one of these versions; marks their keys as seen."""
         if not self.identities.size:
             return np.zeros(len(records), np.bool_)
         at = np.minimum(np.searchsorted(self.identities, records.identities), self.identities.size - 1)
         same_key = self.identities[at] == records.identities
         self.seen[at[same_key]] = True
-        return same_key & (self.digests[at] == records.digests) & (self.versions[at] == version)
+        return same_key & (self.digests[at] == records.digests) & np.isin(self.versions[at], list(versions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,9 @@ class Results:
     predictions: Known
     dead: Known
 
-    def stand(self, records: Events, version: int) -> NDArray[np.bool_]:
+    def stand(self, records: Events, versions: Collection[int]) -> NDArray[np.bool_]:
         """Which records have one or the other."""
-        return self.predictions.stands(records, version) | self.dead.stands(records, version)
+        return self.predictions.stands(records, versions) | self.dead.stands(records, versions)
 
 
 class Reconciler:
@@ -121,7 +121,7 @@ class Reconciler:
         features: str,
         predictions: str,
         dead_letters: str,
-        version: int,
+        standing: Collection[int],
         remove_orphans: bool,
         has_journal: bool,
     ) -> None:
@@ -129,7 +129,8 @@ class Reconciler:
         self._features = GridMap(link, features)
         self._predictions = GridMap(link, predictions)
         self._dead_letters = GridMap(link, dead_letters)
-        self._version = version
+        self.standing = standing
+        """Versions whose results count."""
         self._remove_orphans = remove_orphans
         self._has_journal = has_journal
         self.repairs: Counter[str] = Counter()
@@ -158,11 +159,11 @@ class Reconciler:
         return Results(await self._known(self._predictions, partition), dead)
 
     async def differing(self, partition: int, results: Results) -> AsyncIterator[Events]:
-        """Records of a partition without a result of just their digest, by the version at work; marks the others."""
+        """Records of a partition without a result of just their digest, by a version that counts; marks the others."""
         async for page in self._features.scan(partition):
             records = Events.of(page.keys, page.values)
             self.compared += len(records)
-            stands = results.stand(records, self._version)
+            stands = results.stand(records, self.standing)
             if not bool(stands.all()):
                 yield records.take(~stands)
 
@@ -195,8 +196,8 @@ class Reconciler:
         there = rows >= 0
         digests, stands = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.bool_)
         digests[there] = records.digests[rows[there]]
-        replayed = results.dead.stands(records, WAITING)
-        stands[there] = (results.stand(records, self._version) | replayed)[rows[there]]
+        replayed = results.dead.stands(records, (WAITING,))
+        stands[there] = (results.stand(records, self.standing) | replayed)[rows[there]]
         orphaned = rows_of(keys, self.orphans(results)) >= 0
         return np.where(there, ~stands, orphaned), digests
 

@@ -6,6 +6,7 @@ as an exception that takes its batch mates along. Where the model is asked is no
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from grid_inference.config import InputConfig
 from grid_inference.errors import DecodeError
 from grid_inference.flow.calls import ModelCalls, Score
+from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Arrivals
 from grid_inference.grid.link import Link
@@ -48,6 +50,8 @@ class Outcome:
     removed: Blobs
     """Keys of entries that are gone."""
     removed_partitions: NDArray[np.int32]
+    encoder: PredictionEncoder
+    """Writes the records of the version that has scored."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +74,7 @@ class Scorer:
         link: Link,
         calls: ModelCalls,
         signature: Signature,
+        encoder: PredictionEncoder,
         *,
         inputs: Mapping[str, InputConfig],
         nan: NanPolicy,
@@ -78,17 +83,32 @@ class Scorer:
         self._link = link
         self._calls = calls
         self._signature = signature
+        self._encoder = encoder
         self._declared = inputs
         self._nan: NanPolicy = nan
         self._observe = observe
         self._bindings: dict[_Format, Binding | JsonBinding | Mismatch] = {}
         self._nested: dict[int, Schema] = {}
-        self.batches = 0
-        """Calls of `score`."""
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._under_way = 0
 
     async def score(self, arrivals: Arrivals, epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]]) -> Outcome:
         """Score a batch; never raises for what a record holds."""
-        self.batches += 1
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            return await self._score(arrivals, epoch_of)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no batch is under way."""
+        await self._idle.wait()
+
+    async def _score(self, arrivals: Arrivals, epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]]) -> Outcome:
         rows, partitions = arrivals.rows, arrivals.partitions
         present = rows.values.lengths >= 0
         removed, gone_from = rows.keys.take(~present), partitions[~present]
@@ -97,7 +117,7 @@ class Scorer:
         run = partial(self._calls.run, partitions=partitions, suspect=arrivals.suspect)
         parts = [await self._of_format(rows.values, where, kind, run) for where, kind in _by_format(rows.values)]
         predictions = _predictions(parts, rows, partitions, epoch_of)
-        return Outcome(predictions, _dead_letters(parts, rows, partitions), removed, gone_from)
+        return Outcome(predictions, _dead_letters(parts, rows, partitions), removed, gone_from, self._encoder)
 
     async def _of_format(self, values: Blobs, where: NDArray[np.int64], kind: _Format, run: _Run) -> _Part:
         binding = await self._binding(kind)

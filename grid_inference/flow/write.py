@@ -67,16 +67,12 @@ class Writer:
     def __init__(
         self,
         link: Link,
-        encoder: PredictionEncoder,
-        classes: tuple[str, ...],
         settings: DeploymentConfig,
         leases: Leases,
         observe: Observe = unobserved,
     ) -> None:
         self._link = link
         self._observe = observe
-        self._encoder = encoder
-        self._classes = classes
         self._predictions = settings.predictions
         self._dead_letters = settings.dead_letters
         self._topic = settings.topic
@@ -109,9 +105,9 @@ class Writer:
         begun_s = time.perf_counter()
         requests: list[tuple[int, bytearray]] = []
         if len(good):
-            values = self._encoder.predictions(good)
+            values = outcome.encoder.predictions(good)
             requests += messages.put_all_requests(self._predictions, good.keys, values, good.partitions)
-        requests += self._bury(dead)
+        requests += self._bury(dead, outcome.encoder)
         requests += self._revive(good.keys, good.partitions)
         requests += self._remove(removed, gone_from)
         encoded_s = time.perf_counter()
@@ -123,13 +119,13 @@ class Writer:
         self.counts.dead_letters += len(dead)
         self.counts.refused.update(dead.causes)
         self.counts.removals += len(removed)
-        await self._publish(good)
+        await self._publish(good, outcome.encoder)
 
-    def _bury(self, dead: DeadLetterBatch) -> list[tuple[int, bytearray]]:
+    def _bury(self, dead: DeadLetterBatch, encoder: PredictionEncoder) -> list[tuple[int, bytearray]]:
         """Write dead letters and remove the predictions of their keys."""
         if not len(dead):
             return []
-        values = encode_dead_letters(dead, self._encoder.constants, time.time_ns() // 1000)
+        values = encode_dead_letters(dead, encoder.constants, time.time_ns() // 1000)
         requests = list(messages.put_all_requests(self._dead_letters, dead.keys, values, dead.partitions))
         requests += _deletes(self._predictions, dead.keys, dead.partitions)
         for identity, partition in zip(key_identities(dead.keys).tolist(), dead.partitions.tolist(), strict=True):
@@ -160,17 +156,17 @@ class Writer:
             requests += _deletes(self._predictions, keys, partitions)
         return requests
 
-    async def _publish(self, batch: PredictionBatch) -> None:
+    async def _publish(self, batch: PredictionBatch, encoder: PredictionEncoder) -> None:
         """Send messages of those predictions that pass the filter; behind the map, which is the truth."""
         if self._topic.kind == "none" or not len(batch):
             return
         if self._where:
-            chosen = np.flatnonzero(self._where.mask(self._columns(batch)))
+            chosen = np.flatnonzero(self._where.mask(self._columns(batch, encoder)))
             batch = _rows(batch, chosen)
             if not len(batch):
                 return
         begun_s = time.perf_counter()
-        encoded = self._encoder.messages(batch)
+        encoded = encoder.messages(batch)
         for attempt in range(PUBLISH_TRIES):
             try:
                 await self._send(encoded)
@@ -191,7 +187,7 @@ class Writer:
         else:
             await publish_all_reliable(self._link, self._topic_name, encoded)
 
-    def _columns(self, batch: PredictionBatch) -> dict[str, NDArray[np.generic]]:
+    def _columns(self, batch: PredictionBatch, encoder: PredictionEncoder) -> dict[str, NDArray[np.generic]]:
         count = len(batch)
         columns: dict[str, NDArray[np.generic]] = {
             "score": batch.score,
@@ -200,10 +196,10 @@ class Writer:
             "scored_at_us": np.full(count, batch.scored_at_us),
             "label": np.full(count, None, object),
         }
-        for name, value in self._encoder.constants.items():
+        for name, value in encoder.constants.items():
             columns[name] = np.full(count, value)
         if batch.label_index is not None:
-            columns["label"] = np.array(self._classes, object)[batch.label_index]
+            columns["label"] = np.array(encoder.classes, object)[batch.label_index]
         if batch.scores is not None:
             columns["scores"] = batch.scores
         if self._where and "key" in self._where.fields:

@@ -6,7 +6,7 @@ An artifact's manifest is written behind its pieces, so a partial upload is neve
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
 from grid_inference.model.artifact import CHUNK_BYTES, Artifact, Manifest
+from grid_inference.model.expected import Expected
+from grid_inference.model.published import ModelVersion
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_bytes, decode_json, encode_bytes, encode_json
@@ -45,6 +47,46 @@ class Deployed:
     manifest: Manifest
     state: State
     deployed_at_us: int
+    expected: Expected | None = None
+    """A sample of the model's inputs with its results, which every worker checks after loading."""
+    alias: str = ""
+    """The alias whose version is at work, now and after a promotion; empty if the version is fixed."""
+    generation: int = 0
+    """Counts up with every deploy, which has all records scored anew, and not with a promotion, which has not."""
+    standing: tuple[int, ...] = ()
+    """Versions whose results count: those that have been at work since the deploy, and the candidate."""
+    candidate: ModelVersion | None = None
+    """The version that workers load beside the one at work, so that a promotion needs no pause."""
+
+    @classmethod
+    def of(cls, config: DeploymentConfig, version: ModelVersion, alias: str, generation: int) -> Deployed:
+        """A deployment that begins with a version of a model."""
+        return cls(
+            config=config,
+            model=version.model,
+            version=version.version,
+            signature=version.signature,
+            manifest=version.manifest,
+            state="running",
+            deployed_at_us=time.time_ns() // 1000,
+            expected=version.expected,
+            alias=alias,
+            generation=generation,
+            standing=(version.version,),
+        )
+
+    def prepared(self, candidate: ModelVersion) -> Deployed:
+        """The same, with a candidate that is to be loaded beside."""
+        standing = tuple(sorted({*self.standing, candidate.version}))
+        return replace(self, candidate=candidate, standing=standing)
+
+    def switched(self) -> Deployed:
+        """The same with its candidate at work."""
+        new = self.candidate
+        if new is None:
+            return self
+        changes = {"version": new.version, "signature": new.signature, "manifest": new.manifest}
+        return replace(self, **changes, expected=new.expected, candidate=None)
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -70,12 +112,21 @@ class Deployed:
             "manifest": self.manifest.to_mapping(),
             "state": self.state,
             "deployed_at_us": self.deployed_at_us,
+            "expected": self.expected and self.expected.to_mapping(),
+            "alias": self.alias,
+            "generation": self.generation,
+            "standing": list(self.standing),
+            "candidate": self.candidate and self.candidate.to_mapping(),
         }
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> Deployed:
-        """From what `to_mapping` gave; raise DeploymentError for anything else: whoever writes to the grid may."""
+        """From what `to_mapping` gave; raise DeploymentError for anything else: whoever writes to the grid may.
+
+        What was written before there were promotions has no more than the first seven.
+        """
         try:
+            expected, candidate = mapping.get("expected"), mapping.get("candidate")
             return cls(
                 config=DeploymentConfig.from_mapping(mapping["config"]),
                 model=mapping["model"],
@@ -84,6 +135,11 @@ class Deployed:
                 manifest=Manifest.from_mapping(mapping["manifest"]),
                 state=mapping["state"],
                 deployed_at_us=mapping["deployed_at_us"],
+                expected=Expected.from_mapping(expected) if expected else None,
+                alias=mapping.get("alias", ""),
+                generation=mapping.get("generation", mapping["version"]),
+                standing=tuple(map(int, mapping.get("standing", [mapping["version"]]))),
+                candidate=ModelVersion.from_mapping(candidate) if candidate else None,
             )
         except (GridInferenceError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise DeploymentError(
@@ -139,6 +195,12 @@ class Registry:
             received += len(chunk)
             number += 1
 
+    async def delete_artifact(self, manifest: Manifest) -> None:
+        """Remove an artifact, its manifest first."""
+        await self._artifacts.delete(_key(manifest.sha256))
+        for number in range(-(-manifest.size // CHUNK_BYTES)):
+            await self._artifacts.delete(_key(f"{manifest.sha256}/{number}"))
+
     # ---- deployments
 
     async def deployments(self) -> dict[str, Deployed]:
@@ -166,16 +228,13 @@ class Registry:
             )
         return deployed
 
-    async def deploy(self, config: DeploymentConfig, signature: Signature, artifact: Artifact) -> Deployed:
-        """Store a deployment as its next version, with its artifact."""
-        await self.put_artifact(artifact)
+    async def deploy(self, config: DeploymentConfig, version: ModelVersion, alias: str = "") -> Deployed:
+        """Store a deployment of a version, or its next generation, which scores all records anew by it."""
         key = _key(config.name)
         while True:
             before = await self._deployments.get(key)
-            version = 1 if before is None else Deployed.read(before).version + 1
-            deployed = Deployed(
-                config, config.name, version, signature, artifact.manifest, "running", time.time_ns() // 1000
-            )
+            generation = 1 if before is None else Deployed.read(before).generation + 1
+            deployed = Deployed.of(config, version, alias, generation)
             value = encode_json(deployed.to_mapping())
             if before is None:
                 done = await self._deployments.put_if_absent(key, value) is None
@@ -184,16 +243,21 @@ class Registry:
             if done:
                 return deployed
 
-    async def set_state(self, name: str, state: State) -> Deployed:
-        """Pause, resume or undeploy; an undeployed one stays as an entry, so that its versions count on."""
+    async def change(self, name: str, change: Callable[[Deployed], Deployed]) -> Deployed:
+        """Change a deployment as it stands; raise DeploymentError if there is none of that name."""
         key = _key(name)
         while True:
-            changed = replace(await self.deployment(name), state=state)
+            await self.deployment(name)
             before = await self._deployments.get(key)
-            if before is not None and Deployed.read(before).version == changed.version:
-                value = encode_json(changed.to_mapping())
-                if await self._deployments.replace_if_same(key, before, value):
-                    return changed
+            if before is None:
+                continue
+            changed = change(Deployed.read(before))
+            if await self._deployments.replace_if_same(key, before, encode_json(changed.to_mapping())):
+                return changed
+
+    async def set_state(self, name: str, state: State) -> Deployed:
+        """Pause, resume or undeploy; an undeployed one stays as an entry, so that its generations count on."""
+        return await self.change(name, lambda one: replace(one, state=state))
 
 
 @lru_cache(maxsize=100)

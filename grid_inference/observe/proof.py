@@ -38,7 +38,7 @@ class PartitionProof:
     """When that was stored, in microseconds since 1970; 0: never."""
     proven_at_us: int
     """When the last comparison of all its records with their results began; 0: never."""
-    version: int
+    generation: int
     """Of the model that scored it."""
 
 
@@ -59,7 +59,7 @@ async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
         lag = None if ring is None else max(0, ring[1] + 1 - sequence)
         held = None if ring is None else max(0, ring[1] + 1 - ring[0])
         times = (known.stored_us, known.proven_us)
-        found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, held, *times, known.version))
+        found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, held, *times, known.generation))
     return found
 
 

@@ -60,6 +60,10 @@ class DeploymentStatus:
     proven_age_s: float | None = None
     """Since when every partition was compared as a whole, in seconds; None while one never was."""
     failures: list[str] = field(default_factory=list[str])
+    alias: str = ""
+    """The model's alias whose version is at work; empty if the version is fixed."""
+    candidate: int | None = None
+    """The version that workers load beside, while a promotion is under way."""
 
 
 @dataclass(slots=True)
@@ -102,6 +106,8 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         config.trigger,
         promise_of(config),
         config.accept_expiry,
+        alias=deployed.alias,
+        candidate=deployed.candidate.version if deployed.candidate else None,
     )
     gaps, repairs = Counter[str](), Counter[str]()
     for worker in said:

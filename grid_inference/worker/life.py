@@ -202,6 +202,7 @@ class Worker:
             "said_at_us": time.time_ns() // 1000,
             "deployments": turn.deployments.counts(),
             "states": turn.deployments.states,
+            "beside": turn.deployments.beside(),
             "late": {str(partition): count for partition, count in turn.leases.late.items()},
         }
 

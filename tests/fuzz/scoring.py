@@ -77,6 +77,7 @@ class Subject:
             Answers((self.schema, *self.others)),
             _Here(self.engine),  # type: ignore[arg-type]
             self.signature,
+            PredictionEncoder("d", "m", 1, self.signature.classes),
             inputs={},
             nan=nan,
         )
@@ -242,7 +243,7 @@ def _score(case: Case) -> Written:
     rows = _events(case.items)
     arrivals = Arrivals(rows, np.zeros(len(rows), np.int32), [], [], 0)
     outcome = finished(subject.scorer(nan).score(arrivals, lambda partitions: np.ones(partitions.size, np.int64)))
-    encoder = PredictionEncoder("d", "m", 1, subject.signature.classes)
+    encoder = outcome.encoder
     return Written(
         outcome,
         encoder.predictions(outcome.predictions).tolist(),

@@ -204,6 +204,38 @@ def test_the_type_of_keys(ok, cli, tmp_path):
     assert cli("get", "cli-int-keys", "x", "--key-type", "int")[0] == 2
 
 
+def test_the_life_of_a_model(cli, ok, model, tmp_path):
+    name = "cli-life-of-a-model"
+    assert [ok("models", "publish", name, model, "--columns", "a,b")["version"] for _ in range(2)] == [1, 2]
+    assert ok("models", "promote", name, 1) == {"model": name, "alias": "champion", "version": 1, "deployments": []}
+    deployed = ok("deploy", name, "--features", f"{name}-records", "--model", f"{name}@champion")
+    assert (deployed["model"], deployed["version"], deployed["alias"]) == (name, 1, "champion")
+    try:
+        assert ok("models", "promote", name, 2)["deployments"] == [name]
+        assert next(one for one in ok("models", "list") if one["name"] == name) == {
+            "name": name,
+            "latest": 2,
+            "aliases": {"champion": [1, 2]},
+        }
+        code, out, _ = cli("models", "show", name)
+        assert code == 0
+        assert [line.split()[:2] for line in out.splitlines()[1:]] == [["2", "champion"], ["1", "LogisticRegression"]]
+        ok("put", f"{name}-records", csv(tmp_path / "records.csv", 10), "--key", "id")
+        assert ok("verify", name, "--wait", "20")["complete"]
+        assert ok("get", name, 3)["version"] == 2
+        code, out, _ = cli("models", "rollback", name)
+        assert (code, out) == (0, f"{name}@champion is version 1: {name}\n")
+        code, _, err = cli("models", "delete", name, 1)
+        assert code == 4
+        assert "is in use by alias champion" in err
+        assert cli("models", "delete", name, 2) == (0, f"{name}@2 is deleted\n", "")
+        code, _, err = cli("models", "promote", name, 2)
+        assert code == 4
+        assert f"`grid-inference models show {name}` lists them" in err
+    finally:
+        ok("undeploy", name)
+
+
 def test_a_deployment_file_and_the_life_of_a_deployment(ok, cli, model, tmp_path):
     (tmp_path / "model.joblib").write_bytes(model.read_bytes())
     file = tmp_path / "deployment.toml"

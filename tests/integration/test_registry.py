@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -13,6 +11,7 @@ from grid_inference.config import DeploymentConfig
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.model.artifact import Artifact
+from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import ARTIFACTS_MAP, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.wire.json_values import encode_bytes
@@ -23,9 +22,7 @@ INPUTS = np.arange(18.0).reshape(6, 3)
 
 
 @pytest.mark.parametrize("healed_by", ["the piece", "another deploy"])
-def test_a_model_that_lacks_a_piece(
-    local_grid: gi.Grid, names: Names, healed_by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_lacks_a_piece(local_grid: gi.Grid, names: Names, healed_by: str) -> None:
     model = LogisticRegression(C=len(healed_by)).fit(INPUTS, [0, 0, 0, 1, 1, 1])  # of its own: none is loaded yet
     artifact = Artifact.from_model(model)
     [piece] = encode_keys([f"{artifact.manifest.sha256}/0"]).tolist()
@@ -35,9 +32,9 @@ def test_a_model_that_lacks_a_piece(
         registry = Registry(link)
         await registry.put_artifact(artifact)
         await GridMap(link, ARTIFACTS_MAP).delete(piece)
-        with monkeypatch.context() as patched:
-            patched.setattr(registry, "put_artifact", lambda _: asyncio.sleep(0))
-            await registry.deploy(config, Signature.of(model, FEATURES, None), artifact)
+        signature = Signature.of(model, FEATURES, None)
+        version = ModelVersion(names.deployment, 1, signature, artifact.manifest, None, 0, "nobody")
+        await registry.deploy(config, version)
 
     def failures() -> list[str]:
         return next(one.failures for one in local_grid.status().deployments if one.name == names.deployment)

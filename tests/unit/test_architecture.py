@@ -34,6 +34,7 @@ LAYERS = (
     ("subscriptions",),
     ("dead_letters",),
     ("features", "predictions"),
+    ("promotion",),
     ("aio", "blocking", "client"),
     ("gateway", "connectors"),
     ("health",),

@@ -1,0 +1,168 @@
+"""`models`: what is published in the grid, which version an alias names, and the key that signs."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
+from grid_inference.cli.keys import keygen
+from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from grid_inference.model.published import Model
+    from grid_inference.promotion import Promotion
+
+__all__ = ["models"]
+
+alias_option = click.option("--alias", default=CHAMPION, show_default=True, metavar="NAME", help="Which alias moves.")
+timeout_option = click.option(
+    "--timeout", "timeout_s", type=float, default=PROMOTE_TIMEOUT_S, show_default=True, metavar="SECONDS",
+    help="How long workers may take to load it.",
+)  # fmt: skip
+
+
+@click.group("models", epilog=examples("grid-inference models list", "grid-inference models promote fraud 4"))
+def models() -> None:
+    """Publish, promote and roll back models: what is known of them in the grid."""
+
+
+models.add_command(keygen)
+
+
+@models.command("publish", epilog=examples("grid-inference models publish fraud fraud.skops"))
+@click.argument("name")
+@click.argument("path", type=click.Path())
+@click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
+@json_option
+@grid_options
+def publish(
+    name: str, path: str, columns: str | None, as_json: bool, address: str | None, cluster_name: str | None
+) -> None:
+    """Store a skops or joblib file of a fitted estimator as the next version of NAME; nothing scores by it yet."""
+    order = [column.strip() for column in columns.split(",")] if columns else None
+    with connected(address, cluster_name) as grid:
+        version = grid.publish(path, name=name, columns=order)
+    if as_json:
+        write_json(version.to_mapping())
+        return
+    sys.stdout.write(
+        f"{version}: {version.manifest.class_name}, {version.manifest.size:,} bytes\n"
+        f"  grid-inference models promote {name} {version.version}\n"
+    )
+
+
+@models.command("list", epilog=examples("grid-inference models list"))
+@json_option
+@grid_options
+def list_(as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """List the models, their newest version and what their aliases name."""
+    with connected(address, cluster_name) as grid:
+        found = grid.models()
+    if as_json:
+        write_json([model.to_mapping() for model in found.values()])
+    elif not found:
+        sys.stdout.write("there are no models; `grid-inference models publish --help` shows how to make one\n")
+    else:
+        rows = table("model", "latest", "aliases", right=("latest",))
+        for name, model in found.items():
+            aliases = ", ".join(f"{alias} {history[-1]}" for alias, history in sorted(model.aliases.items()))
+            rows.add_row(name, str(model.latest), aliases)
+        console().print(rows)
+
+
+@models.command("show", epilog=examples("grid-inference models show fraud"))
+@click.argument("name")
+@json_option
+@grid_options
+def show(name: str, as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """Show a model's versions, the newest first: what they take and give, who published them, who signed."""
+    with connected(address, cluster_name) as grid:
+        versions = grid.model_versions(name)
+        model = grid.models()[name]
+    if as_json:
+        write_json(model.to_mapping() | {"versions": [one.to_mapping() for one in versions]})
+        return
+    aliases = _by_version(model)
+    rows = table("version", "aliases", "class", "inputs", "gives", "sample", "published", "by", right=("version",))
+    for one in versions:
+        signature, manifest = one.signature, one.manifest
+        gives = ", ".join(signature.classes) if signature.classes else signature.task
+        sample = f"{len(one.expected.score)} rows" if one.expected else "none"
+        since = datetime.fromtimestamp(one.published_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        facts = manifest.class_name, str(signature.inputs_count), gives, sample, since, one.published_by
+        rows.add_row(str(one.version), ", ".join(aliases[one.version]), *facts)
+    console().print(rows)
+
+
+@models.command("promote", epilog=examples("grid-inference models promote fraud 4"))
+@click.argument("name")
+@click.argument("version", type=int)
+@alias_option
+@timeout_option
+@json_option
+@grid_options
+def promote(
+    name: str,
+    version: int,
+    alias: str,
+    timeout_s: float,
+    as_json: bool,
+    address: str | None,
+    cluster_name: str | None,
+) -> None:
+    """Have an alias name VERSION; deployments that follow it score by that, without a pause.
+
+    Every worker loads the version beside the one at work and checks its sample. If one can't, nothing changes.
+    """
+    with connected(address, cluster_name) as grid:
+        _say(grid.promote(name, version, alias=alias, timeout_s=timeout_s), as_json=as_json)
+
+
+@models.command("rollback", epilog=examples("grid-inference models rollback fraud"))
+@click.argument("name")
+@alias_option
+@timeout_option
+@json_option
+@grid_options
+def rollback(
+    name: str, alias: str, timeout_s: float, as_json: bool, address: str | None, cluster_name: str | None
+) -> None:
+    """Have an alias name the version that it named before, as `promote` does."""
+    with connected(address, cluster_name) as grid:
+        _say(grid.rollback(name, alias=alias, timeout_s=timeout_s), as_json=as_json)
+
+
+@models.command("delete", epilog=examples("grid-inference models delete fraud 2"))
+@click.argument("name")
+@click.argument("version", type=int)
+@json_option
+@grid_options
+def delete(name: str, version: int, as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """Remove a version for good, if no alias names it and no deployment scores by it."""
+    with connected(address, cluster_name) as grid:
+        grid.delete_version(name, version)
+    if as_json:
+        write_json({"model": name, "version": version})
+    else:
+        sys.stdout.write(f"{name}@{version} is deleted\n")
+
+
+def _say(done: Promotion, *, as_json: bool) -> None:
+    if as_json:
+        said: dict[str, Any] = {"model": done.model, "alias": done.alias, "version": done.version}
+        write_json(said | {"deployments": list(done.deployments)})
+        return
+    names = ", ".join(done.deployments) or "no deployment follows it"
+    sys.stdout.write(f"{done.model}@{done.alias} is version {done.version}: {names}\n")
+
+
+def _by_version(model: Model) -> dict[int, list[str]]:
+    found = defaultdict[int, list[str]](list)
+    for alias, history in sorted(model.aliases.items()):
+        found[history[-1]].append(alias)
+    return found

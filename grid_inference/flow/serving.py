@@ -1,0 +1,62 @@
+"""One version of a model: loaded and checked; then at work in a deployment, until another one takes its place.
+
+In: a loaded model with its signature. Out: what asks it (`ModelCalls`) and what scores by it (`Scorer`). It retires
+only when no batch is under way by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from grid_inference.config import WorkerConfig
+from grid_inference.flow.calls import ModelCalls, Speed
+from grid_inference.flow.encode import PredictionEncoder
+from grid_inference.flow.score import Scorer
+from grid_inference.grid.link import Link
+from grid_inference.metrics import Observe
+from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.expected import Expected
+from grid_inference.model.registry import Deployed
+from grid_inference.model.signature import Signature
+
+__all__ = ["Loaded", "Serving"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that has been loaded, asked for its sample, and found to answer as where it was published."""
+
+    model: Any
+    engine: SklearnEngine
+    speed: Speed | None
+    """How long it took for how many rows; None if there was no sample."""
+
+    @classmethod
+    def of(cls, model: Any, signature: Signature, expected: Expected | None, name: str) -> Self:
+        """Check a model; raise ArtifactError if it computes otherwise here, SignatureError if it can't be asked."""
+        engine = SklearnEngine(model, signature)
+        return cls(model, engine, expected.check(engine, name) if expected else None)
+
+
+class Serving:
+    """A version at work in one deployment."""
+
+    def __init__(self, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, observe: Observe) -> None:
+        settings, signature = deployed.config, deployed.signature
+        self.version = deployed.version
+        self.calls = ModelCalls(loaded.model, loaded.engine, config, settings.name, observe, speed=loaded.speed)
+        self.scorer = Scorer(
+            link,
+            self.calls,
+            signature,
+            PredictionEncoder(settings.name, deployed.model, deployed.version, signature.classes),
+            inputs=settings.inputs,
+            nan=settings.nan,
+            observe=observe,
+        )
+
+    async def retire(self) -> None:
+        """End once nothing is scored by it any more."""
+        await self.scorer.idle()
+        self.calls.close()

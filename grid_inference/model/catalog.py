@@ -1,0 +1,148 @@
+"""`Catalog`: the models that are published in the grid, their versions and aliases, changed by compare-and-set.
+
+A version is written behind its artifact, and its number is made known behind that: a partial upload is never seen, and
+two who publish at once get two numbers.
+"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from grid_inference.errors import ModelError
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.model.artifact import Artifact
+from grid_inference.model.expected import Expected
+from grid_inference.model.published import MODELS_MAP, Model, ModelVersion, Reference
+from grid_inference.model.registry import Registry
+from grid_inference.model.signature import Signature
+from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.keys import encode_keys
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """Models of one grid."""
+
+    def __init__(self, link: Link) -> None:
+        self._models = GridMap(link, MODELS_MAP)
+        self._registry = Registry(link)
+
+    async def publish(
+        self, name: str, signature: Signature, artifact: Artifact, expected: Expected | None, *, above: int = 0
+    ) -> ModelVersion:
+        """Store a model's next version, whose number is higher than `above`."""
+        await self._registry.put_artifact(artifact)
+        number = max(above, (await self._known(name)).latest) + 1
+        by = f"{_user()}@{socket.gethostname()}"
+        while True:
+            version = ModelVersion(name, number, signature, artifact.manifest, expected, time.time_ns() // 1000, by)
+            value = encode_json(version.to_mapping())
+            if await self._models.put_if_absent(_key(str(version)), value) is None:
+                break
+            number += 1
+        await self._change(name, lambda model: replace(model, latest=max(model.latest, number)))
+        return version
+
+    async def models(self) -> dict[str, Model]:
+        """All models by name."""
+        found: list[Model] = []
+        for value in await self._models.values():
+            try:
+                found.append(Model.read(value))
+            except ModelError:
+                continue  # a version's entry
+        return {one.name: one for one in sorted(found, key=lambda one: one.name)}
+
+    async def model(self, name: str) -> Model:
+        """One model; raise ModelError if there is none of that name."""
+        model = await self._known(name)
+        if not model.latest:
+            names = ", ".join(await self.models()) or "none"
+            raise ModelError(
+                f"there is no model {name!r}; there are: {names}", remedy="`grid-inference models publish` makes one"
+            )
+        return model
+
+    async def versions(self, name: str) -> list[ModelVersion]:
+        """A model's versions, the newest first, without those that were deleted."""
+        latest = (await self.model(name)).latest
+        values = [await self._models.get(_key(f"{name}@{number}")) for number in range(latest, 0, -1)]
+        return [ModelVersion.read(value) for value in values if value is not None]
+
+    async def version(self, reference: Reference) -> ModelVersion:
+        """The version that a reference names now; raise ModelError if there is none."""
+        model = await self.model(reference.model)
+        number = reference.version or model.current(reference.which)
+        value = await self._models.get(_key(f"{model.name}@{number}")) if number <= model.latest else None
+        if value is None:
+            raise ModelError(
+                f"there is no version {number} of the model {model.name!r}",
+                remedy=f"`grid-inference models show {model.name}` lists them",
+            )
+        return ModelVersion.read(value)
+
+    async def move(self, name: str, alias: str, version: int) -> Model:
+        """Have an alias name a version from now on."""
+        return await self._change(name, lambda model: model.moved(alias, version))
+
+    async def name(self, name: str, alias: str, history: tuple[int, ...]) -> Model:
+        """Have an alias name the last of these versions, and have named the others before."""
+        return await self._change(name, lambda model: replace(model, aliases=model.aliases | {alias: history}))
+
+    async def delete(self, version: ModelVersion) -> None:
+        """Remove a version, and its artifact if no other version has the same; raise ModelError while it is in use."""
+        model = await self.model(version.model)
+        named = sorted(alias for alias, history in model.aliases.items() if history[-1] == version.version)
+        ever = (await self._registry.ever_deployed()).values()
+        using = [one for one in ever if one.state != "undeployed"]
+        uses = [one.config.name for one in using if (one.model, one.version) == (version.model, version.version)]
+        if named or uses:
+            users = ", ".join([f"alias {alias}" for alias in named] + [f"deployment {name}" for name in uses])
+            raise ModelError(f"{version} is in use by {users}", remedy="promote another version first")
+        await self._models.delete(_key(str(version)))
+        await self._change(model.name, lambda now: _forgotten(now, version.version))
+        kept = {one.manifest.sha256 for name in await self.models() for one in await self.versions(name)}
+        kept |= {one.manifest.sha256 for one in using}
+        if version.manifest.sha256 not in kept:
+            await self._registry.delete_artifact(version.manifest)
+
+    async def _known(self, name: str) -> Model:
+        value = await self._models.get(_key(name))
+        return Model(name) if value is None else Model.read(value)
+
+    async def _change(self, name: str, change: Callable[[Model], Model]) -> Model:
+        key = _key(name)
+        while True:
+            before = await self._models.get(key)
+            model = change(Model(name) if before is None else Model.read(before))
+            value = encode_json(model.to_mapping())
+            if before is None:
+                done = await self._models.put_if_absent(key, value) is None
+            else:
+                done = await self._models.replace_if_same(key, before, value)
+            if done:
+                return model
+
+
+def _forgotten(model: Model, version: int) -> Model:
+    """The same without a version in the history of its aliases."""
+    aliases = {alias: tuple(one for one in history if one != version) for alias, history in model.aliases.items()}
+    return replace(model, aliases={alias: history for alias, history in aliases.items() if history})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name for the number, as in a container
+        return "unknown"
+
+
+def _key(text: str) -> bytes:
+    [key] = encode_keys([text]).tolist()
+    return key

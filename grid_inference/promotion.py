@@ -1,0 +1,111 @@
+"""Changing a model's version at work without a pause: prepare everywhere, then switch; or else change nothing.
+
+The version becomes the candidate of each deployment that follows the alias; its workers load it beside the one that
+scores, check its sample, and say so with their beats. When all have said so, the deployments' entries are switched,
+which every worker sees at once. From before the first switch results of both versions count everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from grid_inference.config import DeploymentConfig
+from grid_inference.errors import PromotionError
+from grid_inference.grid.link import Link
+from grid_inference.grid.topology import live_workers
+from grid_inference.model.published import ModelVersion
+from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.signature import Signature
+
+__all__ = ["Promotion", "promote"]
+
+POLL_S = 0.05
+
+Resolve = Callable[[Signature, DeploymentConfig], Awaitable[Signature]]
+"""Holds a signature against a deployment's records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """An alias that names a version now."""
+
+    model: str
+    alias: str
+    version: int
+    deployments: tuple[str, ...]
+    """Those that score by it now, as they follow the alias."""
+
+
+async def promote(link: Link, version: ModelVersion, alias: str, resolve: Resolve, timeout_s: float) -> tuple[str, ...]:
+    """Have all deployments that follow an alias score by a version; their names.
+
+    Raises PromotionError if they can't: then nothing is changed.
+    """
+    registry = Registry(link)
+    every = (await registry.deployments()).values()
+    following = [one for one in every if (one.model, one.alias) == (version.model, alias)]
+    candidates = {
+        one.config.name: replace(version, signature=await resolve(version.signature, one.config)) for one in following
+    }
+    names = tuple(sorted(candidates))
+    try:
+        for name in names:
+            await registry.change(name, lambda now, name=name: now.prepared(candidates[name]))
+        await _prepared_everywhere(link, registry, names, version, timeout_s)
+    except BaseException:
+        for name in names:
+            await registry.change(name, lambda now: _without(now, version))
+        raise
+    for name in names:
+        await registry.change(name, lambda now, name=name: now.prepared(candidates[name]).switched())
+    return names
+
+
+async def _prepared_everywhere(
+    link: Link, registry: Registry, names: tuple[str, ...], version: ModelVersion, timeout_s: float
+) -> None:
+    """Wait until every live worker has the version, for each deployment that runs."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        now = await registry.deployments()
+        running = [name for name in names if name in now and now[name].state == "running"]
+        workers = await live_workers(link)
+        missing = [
+            f"{worker} for {name}"
+            for worker, said in workers.items()
+            for name in running
+            if not _has(worker, name, said, version, now[name])
+        ]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise PromotionError(
+                f"{version} is not loaded after {timeout_s:g} s by {', '.join(missing)}",
+                remedy="nothing has changed; their logs say more, and more time may help",
+            )
+        await asyncio.sleep(POLL_S)
+
+
+def _has(worker: str, name: str, said: dict[str, Any], version: ModelVersion, now: Deployed) -> bool:
+    """Whether a worker can switch at once; raise PromotionError if it says that it never can."""
+    counts = said["deployments"].get(name, {})
+    if now.version == version.version and counts.get("version") == version.version:
+        return True
+    beside = said.get("beside", {}).get(name, {})
+    if beside.get("version") != version.version:
+        return False
+    if beside["failure"]:
+        raise PromotionError(
+            f"{version} can't be loaded by {worker} for {name!r}: {beside['failure']}",
+            remedy=f"nothing has changed: version {now.version} goes on scoring everywhere",
+        )
+    return True
+
+
+def _without(now: Deployed, version: ModelVersion) -> Deployed:
+    same = now.candidate is not None and now.candidate.version == version.version
+    return replace(now, candidate=None) if same else now
