@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from grid_inference import aio
 from grid_inference.cli.common import console, examples, write_json
@@ -24,6 +25,7 @@ from grid_inference.cli.demo_screen import Numbers, Screen, milliseconds, quanti
 from grid_inference.cli.demo_stream import DEPLOYMENT, FEATURES_MAP, deploy, scores_of, stream
 from grid_inference.cli.ending import GRID, INCOMPLETE, Ending
 from grid_inference.config import GridConfig
+from grid_inference.demo.features import feature_matrix
 from grid_inference.demo.training import FraudModel, Quality, quality, train
 from grid_inference.grid.member import MemberConfig
 from grid_inference.nodes import Nodes
@@ -133,6 +135,8 @@ class _Outcome:
     seconds: float
     verdict: dict[str, Any]
     status: DeploymentStatus
+    versions: dict[int, int]
+    """Predictions by the version that made them."""
 
     @property
     def unexplained(self) -> int:
@@ -160,6 +164,7 @@ class _Outcome:
             "throughput_per_s": round(self.numbers.total / self.seconds, 1),
             "latency_ms": {"p50": p50, "p99": p99},
             "auc": self.quality.auc,
+            "versions": self.versions,
             "killed": self.numbers.killed or None,
             "longest_gap_s": round(self.numbers.longest_gap_s, 2),
         }
@@ -200,17 +205,22 @@ async def _deploy_and_stream(
         screen.done(
             "deployed", f"{DEPLOYMENT} version {version}: map {FEATURES_MAP} → map and topic {DEPLOYMENT}.predictions"
         )
+        screen.working("publishing a newer model")
+        newer = (await grid.publish(fraud.newer, name=DEPLOYMENT, sample=_sample(fraud))).version
+        screen.done(
+            "published", f"{DEPLOYMENT} version {newer}: fitted on the later week too; promoted while records come"
+        )
         screen.working("streaming")
         screen.begin_stream()
-        streamed = await stream(grid, fraud, numbers, screen, rate, kill)
+        streamed = await stream(grid, fraud, numbers, screen, rate, newer, kill)
         screen.draw(numbers, last=True)
         screen.working("reading the predictions back, and verifying in another process")
         verdict = await asyncio.to_thread(_verify, config)
-        scores = await scores_of(grid, fraud.stream.transactions.transaction_id)
+        scores, versions = await scores_of(grid, fraud.stream.transactions.transaction_id)
         judged = quality(np.nan_to_num(scores), fraud.stream.transactions.fraud, fraud.threshold)
         status = next(one for one in (await grid.status()).deployments if one.name == DEPLOYMENT)
     screen.stop()
-    return _Outcome(config, numbers, judged, streamed.seconds, verdict, status)
+    return _Outcome(config, numbers, judged, streamed.seconds, verdict, status, versions)
 
 
 def _verify(config: GridConfig) -> dict[str, Any]:
@@ -243,6 +253,7 @@ def _summary(screen: Screen, outcome: _Outcome) -> None:
         "latency": f"p50 {milliseconds(p50)}, p99 {milliseconds(p99)} from the put to its prediction seen here "
         f"[dim]({len(numbers.latencies_s)} sampled payments)[/]",
         "quality": f"AUC {judged.auc:.3f} on the stream; {_alerts(judged)}",
+        "versions": f"{_shares(outcome)} [dim](promoted at {numbers.promoted_at:,} payments, without a pause)[/]",
         "verify": f"{word}: {found['missing']} missing, {found['stale']} stale, {found['orphans']} orphans, "
         f"{found['dead_letters']} refused [dim](found by a separate process)[/]",
         "repairs": f"{outcome.declared} declared, {outcome.unexplained} unexplained",
@@ -256,6 +267,15 @@ def _summary(screen: Screen, outcome: _Outcome) -> None:
     for what, text in lines.items():
         screen.out.print(f"  [bold]{what:<9}[/]{text}")
     screen.out.print()
+
+
+def _shares(outcome: _Outcome) -> str:
+    return ", ".join(f"{DEPLOYMENT}@{version} scored {count:,}" for version, count in outcome.versions.items())
+
+
+def _sample(fraud: FraudModel) -> NDArray[np.float64]:
+    """Some rows, shape (20, k): every worker checks that the model says the same of them."""
+    return feature_matrix({name: column[:20] for name, column in fraud.stream.features.items()})
 
 
 def _alerts(judged: Quality) -> str:

@@ -50,6 +50,10 @@ class Numbers:
     """The node that was killed."""
     killed_at: int = 0
     """How many records were put by then."""
+    promoted: int = 0
+    """The version that was promoted meanwhile."""
+    promoted_at: int = 0
+    """How many records were put when it was at work everywhere."""
     changed_s: float | None = None
     longest_gap_s: float = 0.0
     """The longest time without a new prediction while some were due."""
@@ -156,6 +160,8 @@ def _table(numbers: Numbers) -> RenderableType:
     rows.add_row("alerts", f"[red]{numbers.alerts:,}[/]", f"score >= {numbers.threshold:.2f}")
     if numbers.killed:
         rows.add_row("[red]killed[/]", numbers.killed, f"a node, at {numbers.killed_at:,} payments")
+    if numbers.promoted:
+        rows.add_row("promoted", f"version {numbers.promoted}", f"at {numbers.promoted_at:,} payments, without a pause")
     bar = ProgressBar(total=numbers.total, completed=numbers.predictions, width=BAR_WIDTH)
     return Group(Text(), bar, Text(), rows, Text(), _alerts(numbers))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,9 +72,13 @@ async def stream(
     numbers: Numbers,
     screen: Screen,
     rate: float,
+    newer: int,
     kill: Callable[[], str] | None = None,
 ) -> Streamed:
-    """Put all payments, and wait for the last prediction; at half of them `kill` ends a node and gives its name."""
+    """Put all payments, and wait for the last prediction.
+
+    At a quarter of them the version `newer` is promoted; at half `kill` ends a node and gives its name.
+    """
     predictions = grid.predictions(DEPLOYMENT)
     keys = fraud.stream.transactions.transaction_id
     probes = keys[np.unique(np.linspace(0, len(keys) - 1, min(PROBES, len(keys))).astype(np.int64))]
@@ -93,10 +98,12 @@ async def stream(
         ]
         if kill:
             helpers.append(group.create_task(_kill_at_half(kill, numbers)))
+        promoting = group.create_task(_promote(grid, newer, numbers))
         started = time.perf_counter()
         await _feed(grid.features(FEATURES_MAP), fraud, numbers, put_at, set(probes.tolist()), rate)
         await _all_predicted(predictions, numbers)
         seconds = time.perf_counter() - started
+        await promoting
         await asyncio.sleep(COUNT_EVERY_S)  # the last events are on their way
         for helper in helpers:
             helper.cancel()
@@ -155,6 +162,13 @@ async def _draw(screen: Screen, numbers: Numbers) -> None:
         await asyncio.sleep(DRAW_EVERY_S)
 
 
+async def _promote(grid: aio.Grid, version: int, numbers: Numbers) -> None:
+    while numbers.records < numbers.total // 4:  # noqa: ASYNC110  # what puts them knows nothing of this
+        await asyncio.sleep(TICK_S)
+    await grid.promote(DEPLOYMENT, version)
+    numbers.promoted, numbers.promoted_at = version, numbers.records
+
+
 async def _kill_at_half(kill: Callable[[], str], numbers: Numbers) -> None:
     while numbers.records < numbers.total // 2:  # noqa: ASYNC110  # what puts them knows nothing of this
         await asyncio.sleep(TICK_S)
@@ -168,13 +182,14 @@ async def _count(predictions: aio.Predictions, numbers: Numbers) -> None:
         await asyncio.sleep(COUNT_EVERY_S)
 
 
-async def scores_of(grid: aio.Grid, keys: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The score of each key as it stands in the predictions map; NaN where there is none."""
+async def scores_of(grid: aio.Grid, keys: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[int, int]]:
+    """The score of each key as it stands in the predictions map, NaN where there is none; predictions by version."""
     predictions = grid.predictions(DEPLOYMENT)
-    scores = np.full(len(keys), np.nan)
+    scores, versions = np.full(len(keys), np.nan), Counter[int]()
     for first in range(0, len(keys), ROWS_READ_AT_ONCE):
         mine = keys[first : first + ROWS_READ_AT_ONCE]
         table: Any = await predictions.get_batch(mine)
         there = np.isin(mine, np.array(table.keys, np.int64))
         scores[first : first + len(mine)][there] = table["score"] if len(table) else []
-    return scores
+        versions.update(table["version"].tolist() if len(table) else [])
+    return scores, dict(sorted(versions.items()))

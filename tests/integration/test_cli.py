@@ -542,6 +542,7 @@ def test_the_demo_and_the_grid_that_it_keeps():
     assert found["latency_ms"]["p99"] >= found["latency_ms"]["p50"] > 0
     assert found["throughput_per_s"] > 0
     assert 0.7 < found["auc"] <= 1
+    assert sum(found["versions"].values()) == 2000
 
 
 def test_the_demo_loses_nothing_with_a_node(cli):
