@@ -65,7 +65,7 @@ class Deployments:
         self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
         for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]:
             await self._running.pop(name).stop()
-            self._beside.pop(name, None)
+            self._drop_beside(name)
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
             if running := self._running.get(name):
@@ -161,19 +161,23 @@ class Deployments:
         name = deployed.config.name
         known = self._beside.get(name)
         if known and (wanted is None or known.version != wanted.version or known.again_s < now_s()):
-            known.task.cancel()
-            del self._beside[name]
+            self._drop_beside(name)
             known = None
         if known is None and wanted is not None:
             known = self._beside[name] = _Beside(wanted.version)
             known.task = asyncio.create_task(self._fill(known, wanted))
         return known
 
+    def _drop_beside(self, name: str) -> None:
+        if known := self._beside.pop(name, None):
+            known.task.cancel()
+
     async def _fill(self, beside: _Beside, wanted: Deployed) -> None:
         try:
             beside.loaded = await self._loaded(wanted)
-        except GridInferenceError as error:
-            beside.failure = f"{error} {error.remedy}".strip()
+        except Exception as error:  # whatever it is, the version at work goes on, and whoever waits is told  # noqa: BLE001
+            said = f"{error} {error.remedy}" if isinstance(error, GridInferenceError) else repr(error)
+            beside.failure = said.strip()
             beside.again_s = now_s() + REFUSED_PAUSE_S
             _log.error(
                 "version not loaded", deployment=wanted.config.name, version=wanted.version, error=beside.failure

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -54,9 +54,9 @@ class Expected:
         try:
             inputs = _inputs(self.columns, engine)
             scores = engine.predict(inputs)
+            labels = _labels(scores, engine)
         except Exception as error:
             raise ArtifactError(f"{name} can't score its own sample here: {type(error).__name__}: {error}") from error
-        labels = _labels(scores, engine)
         for row, (mine, theirs) in enumerate(zip(scores.score.tolist(), self.score, strict=True)):
             if not np.isclose(mine, theirs, rtol=TOLERANCE, atol=TOLERANCE) or (
                 labels and self.label and labels[row] != self.label[row]
@@ -77,11 +77,32 @@ class Expected:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave; raise ArtifactError for anything else."""
+        """Read what `to_mapping` gave; raise ArtifactError for anything else: whoever writes to the grid may."""
         try:
-            return cls(**mapping)
+            expected = cls(**mapping)
         except TypeError as error:
             raise ArtifactError(f"a version's sample can't be read: {error}") from None
+        if wrong := _wrong(expected):
+            raise ArtifactError(f"a version's sample can't be read: {wrong}")
+        return expected
+
+
+def _wrong(expected: Expected) -> str:
+    """What in a sample can't be."""
+    columns: Any = expected.columns
+    scores: Any = expected.score
+    labels: Any = expected.label
+    if not isinstance(scores, list) or not 0 < len(cast("list[Any]", scores)) <= ROWS_MAX:
+        return f"it has no list of 1 to {ROWS_MAX} scores"
+    rows = len(expected.score)
+    if not all(isinstance(score, float | int) for score in cast("list[Any]", scores)):
+        return "a score is no number"
+    if not isinstance(columns, dict):
+        return "it has no columns"
+    for values in (*expected.columns.values(), *([] if labels is None else [labels])):
+        if not isinstance(cast("Any", values), list) or len(values) != rows:
+            return f"a column has not {rows} values"
+    return ""
 
 
 def _columns(sample: Any, engine: SklearnEngine) -> dict[str, list[Any]] | None:
