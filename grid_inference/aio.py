@@ -43,6 +43,7 @@ from grid_inference.promotion import Promotion, promote
 from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
+from grid_inference.synchronization import Synchronized, synchronize
 
 __all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
 
@@ -295,6 +296,14 @@ class Grid:
         names = await promote(self.link, new, alias, self._checked, timeout_s)
         await self._catalog.name(new.model, alias, model.aliases[alias])
         return Promotion(new.model, alias, new.version, names)
+
+    async def sync_models(self, folder: str | Path) -> Synchronized:
+        """Have every version in the grid and in a folder: keep new ones there, bring back what the grid has lost.
+
+        Aliases are the grid's where it has the model, else the folder's. What can't be copied is in `failures`: files
+        that are not whole, a version that is another one on the other side, a folder that can't be written.
+        """
+        return await synchronize(self._catalog, Path(folder))
 
     async def delete_version(self, name: str, version: int) -> None:
         """Remove a version for good; raises ModelError while an alias names it or a deployment scores by it."""

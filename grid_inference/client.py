@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +34,7 @@ from grid_inference.observe.verify import Verdict
 from grid_inference.promotion import Promotion
 from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
+from grid_inference.synchronization import Synchronized
 
 __all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
 
@@ -234,6 +236,14 @@ class Grid:
         Raises what `promote` raises, and ModelError if it has named no other.
         """
         return self._loop.run(self._grid.rollback(name, alias=alias, timeout_s=timeout_s))
+
+    def sync_models(self, folder: str | Path) -> Synchronized:
+        """Have every version in the grid and in a folder: keep new ones there, bring back what the grid has lost.
+
+        Aliases are the grid's where it has the model, else the folder's. What can't be copied is in `failures`: files
+        that are not whole, a version that is another one on the other side, a folder that can't be written.
+        """
+        return self._loop.run(self._grid.sync_models(folder))
 
     def delete_version(self, name: str, version: int) -> None:
         """Remove a version for good; raises ModelError while an alias names it or a deployment scores by it."""

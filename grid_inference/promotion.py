@@ -52,16 +52,22 @@ async def promote(link: Link, version: ModelVersion, alias: str, resolve: Resolv
         one.config.name: replace(version, signature=await resolve(version.signature, one.config)) for one in following
     }
     names = tuple(sorted(candidates))
+
+    def prepared(now: Deployed) -> Deployed:
+        """With the candidate, unless somebody has deployed another model there meanwhile."""
+        same = (now.model, now.alias) == (version.model, alias)
+        return now.prepared(candidates[now.config.name]) if same else now
+
     try:
         for name in names:
-            await registry.change(name, lambda now, name=name: now.prepared(candidates[name]))
+            await registry.change(name, prepared)
         await _prepared_everywhere(link, registry, names, version, timeout_s)
     except BaseException:
         for name in names:
             await registry.change(name, lambda now: _without(now, version))
         raise
     for name in names:
-        await registry.change(name, lambda now, name=name: now.prepared(candidates[name]).switched())
+        await registry.change(name, lambda now: prepared(now).switched())
     return names
 
 
@@ -73,6 +79,11 @@ async def _prepared_everywhere(
     while True:
         now = await registry.deployments()
         running = [name for name in names if name in now and now[name].state == "running"]
+        if others := [name for name in running if not _is_candidate(now[name], version)]:
+            raise PromotionError(
+                f"{version} is not the candidate of {', '.join(others)} any more: somebody else deploys or promotes",
+                remedy="see what is at work by `grid-inference deployments`, and promote again",
+            )
         workers = await live_workers(link)
         missing = [
             f"{worker} for {name}"
@@ -106,6 +117,10 @@ def _has(worker: str, name: str, said: dict[str, Any], version: ModelVersion, no
     return True
 
 
+def _is_candidate(now: Deployed, version: ModelVersion) -> bool:
+    there = now.candidate
+    return there is not None and (there.model, there.version) == (version.model, version.version)
+
+
 def _without(now: Deployed, version: ModelVersion) -> Deployed:
-    same = now.candidate is not None and now.candidate.version == version.version
-    return replace(now, candidate=None) if same else now
+    return replace(now, candidate=None) if _is_candidate(now, version) else now

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
+from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.cli.keys import keygen
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S
 
@@ -135,6 +136,31 @@ def rollback(
     """Have an alias name the version that it named before, as `promote` does."""
     with connected(address, cluster_name) as grid:
         _say(grid.rollback(name, alias=alias, timeout_s=timeout_s), as_json=as_json)
+
+
+@models.command("sync", epilog=examples("grid-inference models sync models"))
+@click.argument("folder", type=click.Path(file_okay=False))
+@json_option
+@grid_options
+def sync(folder: str, as_json: bool, address: str | None, cluster_name: str | None) -> int:
+    """Have every version in the grid and in FOLDER: keep new ones, bring back what a restarted grid has lost.
+
+    Exit code 1 if a version could not be copied.
+    """
+    with connected(address, cluster_name) as grid:
+        done = grid.sync_models(folder)
+    if as_json:
+        write_json({"to_folder": done.to_folder, "to_grid": done.to_grid, "failures": done.failures})
+        return INCOMPLETE if done.failures else 0
+    for name in done.to_folder:
+        sys.stdout.write(f"{name} → {folder}\n")
+    for name in done.to_grid:
+        sys.stdout.write(f"{name} → grid\n")
+    for name, reason in done.failures.items():
+        click.echo(f"{name} is not copied: {reason}", err=True)
+    if not (done.to_folder or done.to_grid or done.failures):
+        sys.stdout.write("both have the same versions\n")
+    return INCOMPLETE if done.failures else 0
 
 
 @models.command("delete", epilog=examples("grid-inference models delete fraud 2"))

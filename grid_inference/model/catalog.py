@@ -49,6 +49,23 @@ class Catalog:
         await self._change(name, lambda model: replace(model, latest=max(model.latest, number)))
         return version
 
+    async def restore(self, version: ModelVersion, artifact: Artifact) -> None:
+        """Store a version under the number that it has; raise ModelError if another one has it here."""
+        await self._registry.put_artifact(artifact)
+        value = encode_json(version.to_mapping())
+        there = await self._models.put_if_absent(_key(str(version)), value)
+        if there is not None and ModelVersion.read(there).manifest.sha256 != version.manifest.sha256:
+            raise ModelError(
+                f"{version} in the grid is another model than the one that was kept",
+                remedy="publish the kept one anew, from its file",
+            )
+        number = version.version
+        await self._change(version.model, lambda model: replace(model, latest=max(model.latest, number)))
+
+    async def artifact(self, version: ModelVersion) -> Artifact:
+        """A version's artifact, whole; raise ArtifactError if it is not."""
+        return await self._registry.artifact(version.manifest)
+
     async def models(self) -> dict[str, Model]:
         """All models by name."""
         found: list[Model] = []
@@ -72,20 +89,20 @@ class Catalog:
     async def versions(self, name: str) -> list[ModelVersion]:
         """A model's versions, the newest first, without those that were deleted."""
         latest = (await self.model(name)).latest
-        values = [await self._models.get(_key(f"{name}@{number}")) for number in range(latest, 0, -1)]
-        return [ModelVersion.read(value) for value in values if value is not None]
+        found = [await self._found(name, number) for number in range(latest, 0, -1)]
+        return [version for version in found if version is not None]
 
     async def version(self, reference: Reference) -> ModelVersion:
         """The version that a reference names now; raise ModelError if there is none."""
         model = await self.model(reference.model)
         number = reference.version or model.current(reference.which)
-        value = await self._models.get(_key(f"{model.name}@{number}")) if number <= model.latest else None
-        if value is None:
+        version = await self._found(model.name, number) if number <= model.latest else None
+        if version is None:
             raise ModelError(
                 f"there is no version {number} of the model {model.name!r}",
                 remedy=f"`grid-inference models show {model.name}` lists them",
             )
-        return ModelVersion.read(value)
+        return version
 
     async def move(self, name: str, alias: str, version: int) -> Model:
         """Have an alias name a version from now on."""
@@ -111,6 +128,13 @@ class Catalog:
         kept |= {one.manifest.sha256 for one in using}
         if version.manifest.sha256 not in kept:
             await self._registry.delete_artifact(version.manifest)
+
+    async def _found(self, name: str, number: int) -> ModelVersion | None:
+        value = await self._models.get(_key(f"{name}@{number}"))
+        version = None if value is None else ModelVersion.read(value)
+        if version is not None and (version.model, version.version) != (name, number):
+            raise ModelError(f"the entry of {name}@{number} is that of {version}", remedy="publish the model again")
+        return version
 
     async def _known(self, name: str) -> Model:
         value = await self._models.get(_key(name))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
+from grid_inference.config import check_model_name
 from grid_inference.errors import ArtifactError, DecodeError, GridInferenceError, ModelError
 from grid_inference.model.artifact import Manifest
 from grid_inference.model.expected import Expected
@@ -80,8 +81,8 @@ class ModelVersion:
         """Read what `to_mapping` gave; raise ModelError for anything else: whoever writes to the grid may."""
         try:
             return cls(
-                model=mapping["model"],
-                version=mapping["version"],
+                model=_named(mapping["model"]),
+                version=_numbered(mapping["version"]),
                 signature=Signature.from_mapping(mapping["signature"]),
                 manifest=Manifest.from_mapping(mapping["manifest"]),
                 expected=Expected.from_mapping(mapping["expected"]) if mapping["expected"] else None,
@@ -144,12 +145,28 @@ class Model:
     @classmethod
     def read(cls, value: bytes) -> Self:
         """The model in an entry's bytes; raise ModelError if they are none."""
-        mapping = _mapping(value)
+        return cls.from_mapping(_mapping(value))
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Read what `to_mapping` gave; raise ModelError for anything else: whoever writes to the grid may."""
         try:
             aliases = {str(alias): tuple(map(int, versions)) for alias, versions in mapping["aliases"].items()}
-            return cls(str(mapping["name"]), int(mapping["latest"]), aliases)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return cls(_named(mapping["name"]), _numbered(mapping["latest"]), aliases)
+        except (GridInferenceError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"an entry of {MODELS_MAP} is no model: {type(error).__name__}: {error}") from error
+
+
+def _named(name: Any) -> str:
+    """A model's name, which may become that of a folder."""
+    check_model_name(str(name))
+    return str(name)
+
+
+def _numbered(version: Any) -> int:
+    if type(version) is not int or version < 1:
+        raise ValueError(f"{version!r} is no version")
+    return version
 
 
 def _mapping(value: bytes) -> dict[str, Any]:

@@ -151,6 +151,29 @@ def test_twenty_changes_under_load(
     sys.stdout.write(f"{len(keys)} records, {CHANGES} changes; at most {silent_s:.3f} s between two batches\n")
 
 
+def test_of_two_promotions_at_once_one_wins(
+    local_grid: gi.Grid, names: Names, name: str, published: list[LogisticRegression]
+) -> None:
+    done, refused = list[int](), list[int]()
+
+    def promote(version: int) -> None:
+        try:
+            done.append(local_grid.promote(name, version).version)
+        except gi.PromotionError:
+            refused.append(version)
+
+    both = [threading.Thread(target=promote, args=[version]) for version in (2, 3)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert sorted(done + refused) == [2, 3]
+    assert done
+    assert local_grid.deployment(names.deployment).version == local_grid.models()[name].current("champion") == done[-1]
+    put(local_grid, names, 10, 0)
+    until(lambda: state(local_grid, names).candidate is None, "the end of both")
+
+
 def test_a_version_that_computes_otherwise_leaves_the_old_one_serving(
     local_grid: gi.Grid, names: Names, name: str, published: list[LogisticRegression]
 ) -> None:
