@@ -247,7 +247,7 @@ class DeadLetters:
         """Give dead letters up: they get the cause `DROPPED` and are listed only by it.
 
         Removing them would leave their records without a result, and the next comparison would have them scored, and
-        refused, again. A new value of the record is scored as ever; a new version tries all of them again. To be rid of
+        refused, again. A new value of the record is scored as ever; a deploy has all of them tried again. To be rid of
         a record for good remove it, which takes the dead letter along. Raises ConfigError if nothing says which;
         `every` is all.
         """

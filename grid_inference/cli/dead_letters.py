@@ -244,7 +244,7 @@ def drop(
     """Give dead letters up.
 
     They get the cause DROPPED and are listed only with `--cause DROPPED`. They stay as their records' result, so that
-    `verify` stays complete and nobody tries these values again before the next version. To be rid of a record for good
+    `verify` stays complete and nobody tries these values again before the next deploy. To be rid of a record for good
     remove the record itself: its dead letter goes with it.
 
     Exit code 1 if a named key has no dead letter.
