@@ -8,17 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-if TYPE_CHECKING:
-    from types import FrameType
+from grid_inference.cli.interrupts import end_at_once
 
 __all__ = ["main"]
 
 
 def main() -> NoReturn:
     """Run one command and end the process with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_at_once()
     try:
         # Loaded here and not above: from the first line on, Ctrl-C must end us without a traceback.
         from grid_inference.cli.app import run  # noqa: PLC0415
@@ -37,8 +36,3 @@ def main() -> NoReturn:
     # the making of a dataclass is, though it was caught; the next exec makes it forget.
     exec("")  # noqa: S102
     sys.exit(code)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends a command as Ctrl-C does: in order."""
-    raise KeyboardInterrupt

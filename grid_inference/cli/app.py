@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from grid_inference.cli.ending import Ending, ending_of
+from grid_inference.cli.interrupts import end_in_order
 
 __all__ = ["run"]
 
@@ -73,6 +74,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"grid_inference.cli.{COMMANDS[cmd_name][0]}")
+        end_in_order()
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 

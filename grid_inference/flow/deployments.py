@@ -68,10 +68,13 @@ class Deployments:
             self._drop_beside(name)
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
-            if running := self._running.get(name):
-                self._go_along(running, deployed)
-            elif not self._waits(deployed):
-                await self._start(deployed)
+            try:
+                if running := self._running.get(name):
+                    self._go_along(running, deployed)
+                elif not self._waits(deployed):
+                    await self._start(deployed)
+            except Exception as error:  # an entry or a model may be anything: the others go on  # noqa: BLE001
+                self._refuse(deployed, error)
         self.states = {name: one.state for name, one in known.items()}
 
     async def own(self, claims: dict[int, Claim]) -> None:
@@ -176,8 +179,7 @@ class Deployments:
         try:
             beside.loaded = await self._loaded(wanted)
         except Exception as error:  # whatever it is, the version at work goes on, and whoever waits is told  # noqa: BLE001
-            said = f"{error} {error.remedy}" if isinstance(error, GridInferenceError) else repr(error)
-            beside.failure = said.strip()
+            beside.failure = _said(error)
             beside.again_s = now_s() + REFUSED_PAUSE_S
             _log.error(
                 "version not loaded", deployment=wanted.config.name, version=wanted.version, error=beside.failure
@@ -185,20 +187,19 @@ class Deployments:
 
     async def _start(self, deployed: Deployed) -> None:
         name = deployed.config.name
-        try:
-            loaded = await self._loaded(deployed)
-            running = await RunningDeployment.start(self._link, deployed, loaded, self._config, self._leases)
-        except GridInferenceError as error:
-            if not error.retryable:
-                self._refused[name] = deployed.generation, now_s() + REFUSED_PAUSE_S
-            said = f"{error} {error.remedy}".strip()
-            if said != self._failures.get(name):
-                _log.error("deployment refused", deployment=name, version=deployed.version, error=said)
-            self._failures[name] = said
-            return
+        loaded = await self._loaded(deployed)
+        self._running[name] = await RunningDeployment.start(self._link, deployed, loaded, self._config, self._leases)
         self._refused.pop(name, None)
         self._failures.pop(name, None)
-        self._running[name] = running
+
+    def _refuse(self, deployed: Deployed, error: Exception) -> None:
+        """Say why it does not run, and when it is tried again, if that is not the next turn."""
+        name, said = deployed.config.name, _said(error)
+        if not getattr(error, "retryable", False):
+            self._refused[name] = deployed.generation, now_s() + REFUSED_PAUSE_S
+        if said != self._failures.get(name):
+            _log.error("deployment refused", deployment=name, version=deployed.version, error=said)
+        self._failures[name] = said
 
     async def _loaded(self, deployed: Deployed) -> Loaded:
         """The deployment's model, asked for its sample; ModelError if it can't be had, or computes otherwise here."""
@@ -220,6 +221,13 @@ class Deployments:
 
 def _outdated(wanted: Deployed | None, running: RunningDeployment) -> bool:
     return wanted is None or wanted.generation != running.deployed.generation
+
+
+def _said(error: Exception) -> str:
+    """Why, for people: of an error that is not ours its class alone, as its text may hold values of records."""
+    if isinstance(error, GridInferenceError):
+        return f"{error} {error.remedy}".strip()
+    return f"its model can't be used here: {type(error).__name__}"
 
 
 def _manifests(deployed: Deployed) -> list[Manifest]:

@@ -10,14 +10,16 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
+from grid_inference.logs import logger
 from grid_inference.wire.json_values import decode_json
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "now_s",
     "read_workers",
 ]
+
+_log = logger(__name__)
 
 WORKERS_MAP = "grid_inference.workers"
 NO_MEMBER = ""
@@ -134,9 +138,29 @@ def is_gone(said: Mapping[str, Any]) -> bool:
 
 
 async def read_workers(link: Link) -> dict[str, dict[str, Any]]:
-    """What the workers say of themselves, by worker id."""
-    said = [decode_json(value) for value in await GridMap(link, WORKERS_MAP).values()]
-    return {one["id"]: one for one in said}
+    """What the workers say of themselves, by worker id; entries that are no worker's are left out, and told of once."""
+    found: dict[str, dict[str, Any]] = {}
+    for value in await GridMap(link, WORKERS_MAP).values():
+        try:
+            found |= _worker(decode_json(value))
+        except (DecodeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            _tell_once(f"{type(error).__name__}: {error}")
+    return found
+
+
+def _worker(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A worker's entry by its id; raise one of many errors unless it holds what is read here and in a turn."""
+    late = {str(int(partition)): int(count) for partition, count in said.get("late", {}).items()}
+    facts = {name: int(said[name]) for name in ("beat", "pid", "said_at_us")}
+    tables = {
+        name: {key: dict(value) for key, value in said.get(name, {}).items()} for name in ("deployments", "beside")
+    }
+    return {str(said["id"]): {**said, **facts, **tables, "late": late}}
+
+
+@lru_cache(maxsize=100)
+def _tell_once(said: str) -> None:
+    _log.error("entry left out, it is no worker", error=said)
 
 
 async def live_workers(link: Link) -> dict[str, dict[str, Any]]:

@@ -197,7 +197,7 @@ def _wrong(manifest: Manifest) -> str:
     if not isinstance(libraries, dict):
         return "libraries are no table of versions"
     pairs = cast("dict[Any, Any]", libraries)
-    if not all(isinstance(text, str) for pair in pairs.items() for text in pair):
+    if not all(isinstance(text, str) and text for pair in pairs.items() for text in pair):
         return "libraries are no table of versions"
     return ""
 

@@ -7,6 +7,7 @@ reading.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -117,5 +118,6 @@ def _write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where even its folder can't be
+            beside.unlink()
         raise ModelError(f"{path}: can't be written: {error.strerror or error}") from None

@@ -9,9 +9,12 @@ being pickled, which skops does not follow. Whatever goes wrong in foreign code 
 from __future__ import annotations
 
 import io
+import json
+import threading
 import warnings
 import zipfile
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import joblib
 from sklearn.exceptions import InconsistentVersionWarning
@@ -29,8 +32,18 @@ REMEDIES = {
     JOBLIB: "write the model with joblib.dump(model, path)",
 }
 UNPACKED_SHARE_MAX = 1.1
-"""An archive's members are stored as they are: nothing in it grows when it is read."""
+"""An archive's members are stored as they are: nothing in it grows when it is read,"""
+UNPACKED_BYTES_MAX = 64 << 20
+"""but for sparse matrices, which skops compresses: by so many bytes in all."""
+SCHEMA = "schema.json"
+SPARSE = ".npz"
+READ_FILES = frozenset(
+    f"sklearn.feature_extraction.text.{name}" for name in ("CountVectorizer", "HashingVectorizer", "TfidfVectorizer")
+)
+"""Types that skops trusts, and whose `input="filename"` opens files that a record names."""
 ENTRIES_MAX = 1_000_000
+_one_at_a_time = threading.Lock()
+"""What warns is caught for the process as a whole, so models are read one behind the other."""
 
 
 def dump(model: Any) -> tuple[str, bytes]:
@@ -53,7 +66,7 @@ def _skops_dump(model: Any) -> bytes | None:
     """The model as a skops archive, if skops can write it and reads it again."""
     skops = _skops_io()
     try:
-        with warnings.catch_warnings():
+        with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content: bytes = skops.dumps(model)
             types = skops.get_untrusted_types(data=content)
@@ -71,9 +84,11 @@ def format_of(content: bytes) -> str:
 
 
 def types_to_trust(content: bytes, name: str) -> list[str]:
-    """The types in a skops archive of which it is not known that reading them runs no code."""
-    _check_archive(content, name)
-    return sorted(_guarded(lambda: _skops_io().get_untrusted_types(data=content), SKOPS, name))
+    """The types in a skops archive of which it is not known that reading them, and scoring by them, runs no code."""
+    nodes = _check_archive(content, name)
+    named = {f"{node.get('__module__')}.{node.get('__class__')}" for node in nodes}
+    types = _guarded(lambda: _skops_io().get_untrusted_types(data=content), SKOPS, name)
+    return sorted({*types, *(named & READ_FILES)})
 
 
 def read(form: str, content: bytes, name: str) -> Any:
@@ -91,31 +106,72 @@ def _skops_io() -> Any:
     return skops.io
 
 
-def _check_archive(content: bytes, name: str) -> None:
-    """Refuse a zip that would unpack to much more than it is, or names files outside of itself."""
+def _check_archive(content: bytes, name: str) -> list[dict[str, Any]]:
+    """Refuse a zip that would unpack to much more than it is, or names files outside of itself; give its nodes."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
-        raise ArtifactError(f"{name}: is no model that skops can load: {said(error)}", remedy=REMEDIES[SKOPS]) from None
-    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-    size = sum(entry.file_size for entry in entries)
-    if not stored or size > len(content) * UNPACKED_SHARE_MAX or len(entries) > ENTRIES_MAX:
-        raise ArtifactError(
-            f"{name}: is a compressed archive of {len(entries)} entries and {size} bytes unpacked, in {len(content)}",
-            remedy="write it without compression: skops.io.dump(model, path)",
-        )
+            _check_stored(entries, len(content), name)
+            nodes = list(_nodes(json.loads(archive.read(SCHEMA))))
+            _check_growth(archive, nodes, len(content), name)
+    except ArtifactError:
+        raise
+    except Exception as error:
+        what = f"{name}: is no model that skops can load: {said(error)}"
+        raise ArtifactError(what, remedy=REMEDIES[SKOPS]) from error
     for entry in entries:
         parts = entry.filename.replace("\\", "/").split("/")
         if entry.filename.startswith(("/", "\\")) or ".." in parts or ":" in entry.filename:
             raise ArtifactError(
                 f"{name}: its entry {entry.filename!r} leads out of the archive", remedy=REMEDIES[SKOPS]
             )
+    return nodes
+
+
+def _check_stored(entries: list[zipfile.ZipInfo], packed: int, name: str) -> None:
+    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    size = sum(entry.file_size for entry in entries)
+    if not stored or size > packed * UNPACKED_SHARE_MAX or len(entries) > ENTRIES_MAX:
+        raise ArtifactError(
+            f"{name}: is a compressed archive of {len(entries)} entries and {size} bytes unpacked, in {packed}",
+            remedy="write it without compression: skops.io.dump(model, path)",
+        )
+
+
+def _check_growth(archive: zipfile.ZipFile, nodes: list[dict[str, Any]], packed: int, name: str) -> None:
+    """Refuse an archive whose nodes would read an entry again and again, or that holds a bomb in a bomb."""
+    read = {(node["file"], node.get("__id__")) for node in nodes if isinstance(node.get("file"), str)}
+    unpacked = sum(_unpacked(archive, file) for file, _ in read)
+    if unpacked > packed * UNPACKED_SHARE_MAX + UNPACKED_BYTES_MAX:
+        raise ArtifactError(
+            f"{name}: would read {unpacked} bytes out of an archive of {packed}",
+            remedy="write it by joblib, and sign it: `grid-inference models keygen`",
+        )
+
+
+def _unpacked(archive: zipfile.ZipFile, file: str) -> int:
+    if not file.endswith(SPARSE):
+        return archive.getinfo(file).file_size
+    with archive.open(file) as inner, zipfile.ZipFile(inner) as arrays:
+        return sum(entry.file_size for entry in arrays.infolist())
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """All JSON objects in a schema, however deep."""
+    waiting = [schema]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            node = cast("dict[str, Any]", one)
+            yield node
+            waiting += node.values()
+        elif isinstance(one, list):
+            waiting += cast("list[Any]", one)
 
 
 def _guarded(load: Any, form: str, name: str) -> Any:
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             loaded = load()
     except ModuleNotFoundError as error:
@@ -123,7 +179,7 @@ def _guarded(load: Any, form: str, name: str) -> Any:
             f"{name}: the model needs the module {error.name!r}, which is not installed here",
             remedy=f"install {error.name} here and in the workers",
         ) from error
-    except (KeyboardInterrupt, MemoryError):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise ArtifactError(

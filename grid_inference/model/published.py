@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from grid_inference.config import check_model_name
-from grid_inference.errors import ArtifactError, DecodeError, GridInferenceError, ModelError
+from grid_inference.errors import ArtifactError, DecodeError, ModelError
 from grid_inference.model.artifact import Manifest
 from grid_inference.model.expected import Expected
 from grid_inference.model.signature import Signature
@@ -86,10 +86,10 @@ class ModelVersion:
                 signature=Signature.from_mapping(mapping["signature"]),
                 manifest=Manifest.from_mapping(mapping["manifest"]),
                 expected=Expected.from_mapping(mapping["expected"]) if mapping["expected"] else None,
-                published_us=mapping["published_us"],
-                published_by=mapping["published_by"],
+                published_us=int(mapping["published_us"]),
+                published_by=str(mapping["published_by"]),
             )
-        except (GridInferenceError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:
             raise ModelError(
                 f"an entry of {MODELS_MAP} is no version of a model: {type(error).__name__}: {error}",
                 remedy="publish the model again",
@@ -153,7 +153,7 @@ class Model:
         try:
             aliases = {str(alias): tuple(map(int, versions)) for alias, versions in mapping["aliases"].items()}
             return cls(_named(mapping["name"]), _numbered(mapping["latest"]), aliases)
-        except (GridInferenceError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:
             raise ModelError(f"an entry of {MODELS_MAP} is no model: {type(error).__name__}: {error}") from error
 
 

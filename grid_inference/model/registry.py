@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.display import facts_html
-from grid_inference.errors import ArtifactError, DecodeError, DeploymentError, GridInferenceError
+from grid_inference.errors import ArtifactError, DecodeError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
@@ -33,6 +33,7 @@ DEPLOYMENTS_MAP = "grid_inference.deployments"
 ARTIFACTS_MAP = "grid_inference.artifacts"
 
 State = Literal["running", "paused", "undeployed"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +130,19 @@ class Deployed:
             expected, candidate = mapping.get("expected"), mapping.get("candidate")
             return cls(
                 config=DeploymentConfig.from_mapping(mapping["config"]),
-                model=mapping["model"],
-                version=mapping["version"],
+                model=str(mapping["model"]),
+                version=int(mapping["version"]),
                 signature=Signature.from_mapping(mapping["signature"]),
                 manifest=Manifest.from_mapping(mapping["manifest"]),
-                state=mapping["state"],
-                deployed_at_us=mapping["deployed_at_us"],
+                state=_state(mapping["state"]),
+                deployed_at_us=int(mapping["deployed_at_us"]),
                 expected=Expected.from_mapping(expected) if expected else None,
-                alias=mapping.get("alias", ""),
-                generation=mapping.get("generation", mapping["version"]),
+                alias=str(mapping.get("alias", "")),
+                generation=int(mapping.get("generation", mapping["version"])),
                 standing=tuple(map(int, mapping.get("standing", [mapping["version"]]))),
                 candidate=ModelVersion.from_mapping(candidate) if candidate else None,
             )
-        except (GridInferenceError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:
             raise DeploymentError(
                 f"an entry of {DEPLOYMENTS_MAP} is no deployment: {type(error).__name__}: {error}",
                 remedy="deploy it again",
@@ -258,6 +259,12 @@ class Registry:
     async def set_state(self, name: str, state: State) -> Deployed:
         """Pause, resume or undeploy; an undeployed one stays as an entry, so that its generations count on."""
         return await self.change(name, lambda one: replace(one, state=state))
+
+
+def _state(text: Any) -> State:
+    if text not in STATES:
+        raise ValueError(f"{text!r} is no state")
+    return text
 
 
 @lru_cache(maxsize=100)

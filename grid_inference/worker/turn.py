@@ -61,11 +61,11 @@ class Turn:
 
         Each late write is told once to every owner that the partition has: also to one that takes it on later.
         """
-        found = set[int]()
+        found, held = set[int](), set(self.leases.held)
         for worker, said in workers.items():
             for partition, count in said.get("late", {}).items():
                 place = (worker, int(partition))
-                if self.leases.epochs[place[1]] and count > self.late.get(place, 0):
+                if place[1] in held and count > self.late.get(place, 0):
                     found.add(place[1])
                     self.late[place] = count
         return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -25,6 +28,7 @@ import grid_inference as gi
 from grid_inference.config import DeploymentConfig
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
+from grid_inference.grid.topology import WORKERS_MAP
 from grid_inference.model.artifact import Artifact
 from grid_inference.model.keys import Keyring, SigningKey
 from grid_inference.model.registry import ARTIFACTS_MAP, DEPLOYMENTS_MAP, Deployed
@@ -95,6 +99,23 @@ def grows(loot: Loot) -> Artifact:
     return loot.forged(archive({"schema.json": bytes(50_000_000)}, zipfile.ZIP_DEFLATED), "skops")
 
 
+def reads_again_and_again(loot: Loot) -> Artifact:
+    nodes = [{"__class__": "ndarray", "__loader__": "NdArrayNode", "file": "a.npy", "__id__": n} for n in range(200)]
+    schema = json.dumps({"content": nodes}).encode()
+    return loot.forged(archive({"schema.json": schema, "a.npy": bytes(1_000_000)}), "skops")
+
+
+def bomb_in_a_bomb(loot: Loot) -> Artifact:
+    inner = archive({"data.npy": bytes(100_000_000)}, zipfile.ZIP_DEFLATED)
+    schema = json.dumps({"content": {"__loader__": "SparseMatrixNode", "file": "a.npz", "__id__": 1}}).encode()
+    return loot.forged(archive({"schema.json": schema, "a.npz": inner}), "skops")
+
+
+def reads_files(loot: Loot) -> Artifact:
+    words = CountVectorizer(vocabulary=["root"], input="filename")
+    return loot.forged(skops.io.dumps(make_pipeline(words, LINEAR)), "skops")
+
+
 def forest_of_a_stranger(loot: Loot) -> Artifact:
     del loot
     return Artifact.from_model(RandomForestClassifier(3).fit(INPUTS, LABELS)).signed(SigningKey.generate())
@@ -123,6 +144,13 @@ ATTACKS: dict[str, tuple[Callable[[Loot], Artifact], str]] = {
     "an archive that calls the shell": (calls_the_shell, "posix.system"),
     "zip-slip": (leads_out, "leads out of the archive"),
     "a zip bomb": (grows, "is a compressed archive"),
+    "an array read again and again": (reads_again_and_again, "would read 200000000 bytes"),
+    "a bomb in a bomb": (bomb_in_a_bomb, "would read 100000"),
+    "a model that opens files": (reads_files, "CountVectorizer"),
+    "a signature of other letters": (
+        lambda loot: Artifact(replace(loot.signed.manifest, signature="ä"), loot.signed.content),
+        "the signature is another model's",
+    ),
 }
 
 
@@ -196,6 +224,10 @@ def test_an_attack_is_refused_and_nothing_runs(
         ({"manifest": {"size": 1 << 50}}, "size"),
         ({"manifest": {"sha256": "../../../../etc/passwd"}}, "64 hexadecimal digits"),
         ({"manifest": {"libraries": {"numpy": ["1"]}}}, "libraries"),
+        ({"manifest": {"libraries": {"": "1"}}}, "libraries"),
+        ({"standing": [1e999]}, "OverflowError"),
+        ({"state": "stolen"}, "is no state"),
+        ({"candidate": {"version": 1e999}}, "no version of a model"),
         ({"config": {"name": "../up"}}, "not a deployment's name"),
         ({"config": {"features": "grid_inference.leases"}}, "not the name of a feature map"),
         ({"signature": {"inputs": 5}}, "signature"),
@@ -208,7 +240,7 @@ def test_an_entry_that_is_no_deployment_is_left_out(
 ) -> None:
     mapping = entry(names, loot.signed)
     for part, values in change.items():
-        mapping[part] = {**mapping[part], **values} if isinstance(values, dict) else values
+        mapping[part] = {**(mapping[part] or {}), **values} if isinstance(values, dict) else values
     sha = loot.signed.manifest.sha256
     on_a_link(local_grid, lambda link: plant(link, names.deployment, mapping, sha, {}, loot.signed.content))
     try:
@@ -220,6 +252,30 @@ def test_an_entry_that_is_no_deployment_is_left_out(
         until(lambda: honest.get(key) is not None, "the honest model's prediction")
     finally:
         pull_up(local_grid, names.deployment)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"id": 5, "beat": "soon"},
+        ["no worker"],
+        {"id": "x", "beat": 1e999, "pid": 1, "said_at_us": 1},
+        {"id": "x", "beat": 1, "pid": 1, "said_at_us": 1 << 60, "late": {"-7": 1, "99999": 1}, "deployments": {}},
+    ],
+    ids=str,
+)
+def test_an_entry_that_is_no_worker_ends_none(local_grid: gi.Grid, honest: gi.Predictions, said: Any) -> None:
+    workers = {one["id"] for one in local_grid.status().workers}
+    planted = encode_keys(["planted"])[0]
+    on_a_link(local_grid, lambda link: GridMap(link, WORKERS_MAP).set(planted, encode_json(said)))
+    try:
+        time.sleep(2.0)  # several turns
+        key = int(np.random.default_rng().integers(1 << 40))
+        local_grid.features("honest-records").put(key, dict.fromkeys(FEATURES, 0.5))
+        until(lambda: honest.get(key) is not None, "the honest model's prediction")
+        assert workers <= {one["id"] for one in local_grid.status().workers}
+    finally:
+        on_a_link(local_grid, lambda link: GridMap(link, WORKERS_MAP).delete(planted))
 
 
 def test_a_key_that_is_trusted_later_lets_the_model_in(

@@ -487,7 +487,7 @@ def test_put_ends_by_ctrl_c(tmp_path):
     process = started("put", "cli-interrupted", path, "--key", "id")
     time.sleep(2.5)
     code, _, _, seconds = ended(process)
-    assert code in {0, 130}  # 0 on a machine that has put a million by now
+    assert code in {0, 130, -signal.SIGINT}  # 0 on a machine that has put a million by now
     assert seconds < 5
 
 
@@ -555,11 +555,11 @@ def test_the_demo_loses_nothing_with_a_node(cli):
     assert cli("demo", "--kill")[0] == 2
 
 
-@pytest.mark.parametrize("after_s", [1.0, 4.0])  # earlier, Python itself is still starting
+@pytest.mark.parametrize("after_s", [0.3, 1.0, 1.7, 4.0])
 def test_the_demo_ends_by_ctrl_c_at_any_moment(after_s):
     process = started("demo")
     time.sleep(after_s)
     code, _, err, seconds = ended(process)
-    # Interrupted within some library's exec(), CPython ends itself by the signal; a shell calls that 130 too.
+    # While modules are loaded the system ends the process by the signal; a shell calls that 130 too.
     assert code in {130, -signal.SIGINT}, err
     assert seconds < 15
