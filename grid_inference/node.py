@@ -66,8 +66,9 @@ class Workers:
     count: int
     node_address: str | None = None
     """Address of this node's own member, whose partitions its workers prefer."""
-    allow_pickle: bool = False
-    """Let them load models that nobody vouches for, on loopback; raises TrustError elsewhere."""
+    allow_pickle: bool | None = None
+    """Let them load models that nobody vouches for, on loopback; raises TrustError elsewhere. None is what the
+    environment says."""
     keys: str | None = None
     """The folder of keys that they trust; None is what the environment says, or the user's own."""
     threads: int | None = None
@@ -167,8 +168,8 @@ class Workers:
         ]
         if self.node_address:
             command += ["--node-address", self.node_address]
-        if self.allow_pickle:
-            command.append("--allow-pickle")
+        if self.allow_pickle is not None:
+            command.append("--allow-pickle" if self.allow_pickle else "--no-allow-pickle")
         if self.keys:
             command += ["--keys", self.keys]
         try:

@@ -120,7 +120,8 @@ def node(**options: Any) -> int:
                 member.cluster_name,
                 count,
                 node_address=member.address,
-                allow_pickle=options["allow_pickle"],
+                # With --public not by the environment either: an address that clients are told may be any.
+                allow_pickle=False if options["public"] else options["allow_pickle"] or None,
                 keys=options["keys"],
             )
             ring_events = max(1, options["journal_capacity"] // options["partitions"])
@@ -213,7 +214,7 @@ def worker(address: str | None, cluster_name: str | None, cluster: str | None, *
     with connected(address, cluster_name or cluster) as grid:
         where = grid.address, grid.cluster_name
     try:
-        helpers = Workers(*where, count, allow_pickle=options["allow_pickle"], keys=options["keys"])
+        helpers = Workers(*where, count, allow_pickle=options["allow_pickle"] or None, keys=options["keys"])
         health = _health(helpers, options)
         with health, helpers:
             if options["as_json"]:

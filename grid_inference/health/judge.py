@@ -53,10 +53,13 @@ def not_ready(known: Known) -> list[str]:
         return [*reasons, f"the grid has not answered for {known.now_s - sample.at_s:.0f} s"]
     if known.member and known.member not in sample.status.cluster_members.values():
         reasons.append("the member is not in its cluster")
-    if known.workers_wanted and known.pids and not sample.own:
+    own = {worker for worker, pid in sample.own.items() if pid in known.pids}  # none that has ended since
+    if known.workers_wanted and known.pids and not own:
         reasons.append("no worker of ours has signed on, or all are silent")
+    loaded = {name for worker in sample.status.workers if worker["id"] in own for name in worker["deployments"]}
     for one in sample.status.deployments:
-        if one.state == "running":
-            own = [said for said in one.failures if said.partition(": ")[0] in sample.own]
-            reasons += [f"deployment {one.name}: {said}" for said in own]
+        if one.state == "running" and own:
+            failures = [said for said in one.failures if said.partition(": ")[0] in own]
+            why = failures or ([] if one.name in loaded else ["its model is not loaded yet"])
+            reasons += [f"deployment {one.name}: {said}" for said in why]
     return reasons

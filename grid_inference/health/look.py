@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from grid_inference import aio
 from grid_inference.config import GridConfig
-from grid_inference.errors import GridError, GridInferenceError
+from grid_inference.errors import GridInferenceError
 from grid_inference.health.lag import LagClock
 from grid_inference.logs import logger
 from grid_inference.metrics import SECONDS
@@ -43,8 +43,8 @@ class Sample:
     proofs: dict[str, list[PartitionProof]]
     lag_s: dict[str, float | None]
     """How long the oldest change of each deployment waits."""
-    own: set[str]
-    """Ids of our own workers that speak."""
+    own: dict[str, int]
+    """Our own workers that spoke: id → process id."""
 
 
 class Look:
@@ -94,6 +94,10 @@ class Look:
             except GridInferenceError as error:
                 self.problem = f"the grid does not answer: {error}"
                 await self._pause(RETRY_S)
+            except Exception as error:  # without this thread nothing would be known of the node  # noqa: BLE001
+                self.problem = f"the grid can't be asked: {type(error).__name__}"
+                _log.exception("look failed", error=error)
+                await self._pause(RETRY_S)
 
     async def _look_over(self, grid: aio.Grid) -> None:
         """Look again and again as long as this connection is there."""
@@ -118,7 +122,7 @@ class Look:
         at_s, here, pids = time.monotonic(), socket.gethostname(), set(self._workers.pids)
         self._clocks = {name: self._clocks.get(name, LagClock()) for name in deployed}
         lag_s = {name: self._clocks[name].age_s(at_s, proof) for name, proof in proofs.items()}
-        own = {one["id"] for one in status.workers if one["host"] == here and one["pid"] in pids}
+        own = {one["id"]: one["pid"] for one in status.workers if one["host"] == here and one["pid"] in pids}
         return Sample(at_s, status, deployed, proofs, lag_s, own)
 
     async def _pause(self, seconds: float) -> None:
@@ -149,6 +153,6 @@ class Look:
                     self._latency.labels(config.name).observe(time.perf_counter() - begun_s)
                     return
                 await asyncio.sleep(PROBE_POLL_S)
-        except GridError as error:
+        except GridInferenceError as error:
             _log.warning("probe failed", deployment=config.name, error=error)
         self._unseen.labels(config.name).inc()

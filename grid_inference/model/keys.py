@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import hashlib
 import os
@@ -208,7 +209,7 @@ class Keyring:
         """Write a whole file or none; returns whether it was written, which without `replace` the first one is."""
         part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make(file.parent)
             try:
                 with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as out:
                     out.write(content)
@@ -227,6 +228,14 @@ class Keyring:
                 remedy="name a folder that can be written: GRID_INFERENCE_KEYS, or --keys",
             ) from None
         return True
+
+
+def _make(folder: Path) -> None:
+    """Make a folder for its owner only; NotADirectoryError if a file is in its place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def _checked(name: str) -> str:

@@ -84,8 +84,14 @@ async def status(link: Link) -> Status:
     """Ask the grid how it is doing."""
     said = list((await live_workers(link)).values())
     deployments = [await _of(link, one, said) for one in (await Registry(link).deployments()).values()]
-    workers = [{key: one.get(key) for key in ("id", "host", "pid", "member", "started_at_us")} for one in said]
-    return Status(link.members(), link.partition_count, workers, deployments)
+    return Status(link.members(), link.partition_count, [_worker(one) for one in said], deployments)
+
+
+def _worker(said: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a worker; `deployments` are those whose model it has loaded."""
+    loaded = sorted(name for name, counts in said["deployments"].items() if "failure" not in counts)
+    facts = {key: said.get(key) for key in ("id", "host", "pid", "member", "started_at_us")}
+    return facts | {"deployments": loaded}
 
 
 def promise_of(config: DeploymentConfig) -> str:

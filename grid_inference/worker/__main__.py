@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--address", required=True)
     parser.add_argument("--cluster", required=True)
     parser.add_argument("--node-address")
-    parser.add_argument("--allow-pickle", action="store_true")
+    parser.add_argument("--allow-pickle", action=argparse.BooleanOptionalAction)
     parser.add_argument("--keys")
     options = parser.parse_args()
     # Ctrl-C reaches the whole terminal group; the parent decides when we stop.
@@ -73,7 +73,7 @@ def main() -> None:
     # And its pings of a member that is gone fail where nobody waits for them, each with a traceback.
     logging.getLogger("asyncio").addFilter(lambda said: not at_a_lost_connection(said))
     grid = GridConfig.load(flags={"address": options.address, "cluster_name": options.cluster})
-    config = WorkerConfig.load(flags={"allow_pickle": options.allow_pickle or None, "keys": options.keys})
+    config = WorkerConfig.load(flags={"allow_pickle": options.allow_pickle, "keys": options.keys})
     try:
         _run_loop(_main(grid, config, options.node_address))
     except GridInferenceError as error:

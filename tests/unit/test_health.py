@@ -34,8 +34,15 @@ def deployment(name: str = "fraud", state: str = "running", failures: tuple[str,
     return DeploymentStatus(name, name, 3, state, "payments", "journal", "", failures=list(failures), lag=7)
 
 
-def sample(*deployments: DeploymentStatus, own: tuple[str, ...] = ("w1",), member: str = MEMBER) -> Sample:
-    return Sample(NOW_S, Status({"m1": member}, 31, [], list(deployments)), {}, {}, {"fraud": 1.5}, set(own))
+def sample(
+    *deployments: DeploymentStatus,
+    own: dict[str, int] | None = None,
+    member: str = MEMBER,
+    loaded: tuple[str, ...] = ("fraud",),
+) -> Sample:
+    workers = [{"id": "w1", "deployments": list(loaded)}, {"id": "w9", "deployments": ["fraud"]}]
+    status = Status({"m1": member}, 31, workers, list(deployments))
+    return Sample(NOW_S, status, {}, {}, {"fraud": 1.5}, {"w1": 11} if own is None else own)
 
 
 HEALTHY = Known(
@@ -60,7 +67,9 @@ def test_all_is_well() -> None:
         ({"member_runs": False}, "the member has ended", False),
         ({"pids": []}, "no worker runs", False),
         ({"heard_s": NOW_S - SILENT_S_MAX}, "no worker has said anything", False),
-        ({"sample": sample(own=())}, "no worker of ours has signed on", True),
+        ({"sample": sample(own={})}, "no worker of ours has signed on", True),
+        ({"sample": sample(own={"w1": 10})}, "no worker of ours has signed on", True),
+        ({"sample": sample(deployment(), loaded=())}, "deployment fraud: its model is not loaded yet", True),
         ({"sample": None, "problem": "the grid was not asked yet"}, "was not asked yet", True),
         ({"problem": "the grid does not answer: gone"}, "does not answer: gone", True),
         ({"now_s": NOW_S + STALE_S + 1}, "has not answered for 16 s", True),
@@ -79,7 +88,7 @@ def test_what_is_wrong_is_said(change, reason, alive) -> None:
     "change",
     [
         {"member": None, "member_runs": False},
-        {"workers_wanted": 0, "pids": [], "sample": sample(own=())},
+        {"workers_wanted": 0, "pids": [], "sample": sample(own={})},
         {"sample": sample(deployment(failures=("w9: elsewhere",)), deployment(state="paused", failures=("w1: old",)))},
         {"pids": [11]},
     ],
