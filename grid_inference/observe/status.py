@@ -89,7 +89,7 @@ async def status(link: Link) -> Status:
 
 def _worker(said: dict[str, Any]) -> dict[str, Any]:
     """What is shown of a worker; `deployments` are those whose model it has loaded."""
-    loaded = sorted(name for name, counts in said["deployments"].items() if "failure" not in counts)
+    loaded = sorted(name for name, counts in said["deployments"].items() if not counts.get("failure"))
     facts = {key: said.get(key) for key in ("id", "host", "pid", "member", "started_at_us")}
     return facts | {"deployments": loaded}
 
