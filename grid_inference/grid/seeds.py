@@ -66,7 +66,7 @@ def seeds(
         time.sleep(LOOK_S)
         found = set[Address]().union(*(resolve(*name) for name in names)) | written
         others = (found - mine) or others
-    return tuple(f"{host}:{port}" for host, port in sorted(others))
+    return tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in sorted(others))
 
 
 def _settled(names: list[Address], resolve: Callable[[str, int], set[Address]]) -> set[Address]:
@@ -120,4 +120,5 @@ def _is_address(host: str) -> bool:
 
 
 def _number(place: Address) -> tuple[int, int]:
-    return int(ipaddress.ip_address(place[0])), place[1]
+    host = "127.0.0.1" if place[0].lower() == "localhost" else place[0]
+    return int(ipaddress.ip_address(host)), place[1]

@@ -3,16 +3,20 @@
 import io
 import json
 import os
+import threading
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 from sklearn.svm import SVC
 
 from grid_inference.errors import ArtifactError
@@ -31,6 +35,7 @@ ARCHIVE = skops.io.dumps(PLAIN)
         (GaussianNB(), []),
         (SVC(), []),
         (make_pipeline(StandardScaler(), FunctionTransformer(np.tanh), LogisticRegression()), []),
+        (make_pipeline(MaxAbsScaler(), SVC()), []),
         (RandomForestClassifier(3), ["sklearn.tree._tree.Tree"]),
         (
             HistGradientBoostingClassifier(max_iter=3),
@@ -125,3 +130,27 @@ def test_foreign_libraries_are_named():
     with pytest.raises(ArtifactError, match="'no_such_library'") as caught:
         formats.read(formats.JOBLIB, content, "it")
     assert "install no_such_library" in caught.value.remedy
+
+
+def test_a_model_that_holds_sparse_matrices_goes_through():
+    """skops compresses them, and them alone."""
+    texts = ["a cheap thing", "an expensive thing", "a cheap one", "an expensive one"] * 20
+    model = make_pipeline(TfidfVectorizer(), KNeighborsClassifier(3)).fit(texts, LABELS)
+    form, content = formats.dump(model)
+    assert form == formats.SKOPS
+    assert "sklearn.feature_extraction.text.TfidfVectorizer" in formats.types_to_trust(content, "texts")
+    assert formats.read(form, content, "texts").predict(texts).tolist() == model.predict(texts).tolist()
+
+
+def test_models_are_read_by_several_threads_at_once():
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(formats.read(formats.SKOPS, ARCHIVE, "m"))) for _ in range(8)
+    ]
+    before = list(warnings.filters)
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(found) == 8
+    assert warnings.filters == before

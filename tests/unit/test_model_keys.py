@@ -123,3 +123,11 @@ def test_a_folder_that_can_not_be_written(tmp_path):
     with pytest.raises(TrustError, match="can't be written") as caught:
         ring.generate()
     assert "GRID_INFERENCE_KEYS" in caught.value.remedy
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrustError, match="can't be written: Not a directory"):
+        Keyring(tmp_path / "file" / "keys").generate()
+    with pytest.raises(TrustError, match="can't be written"):
+        Keyring(tmp_path / "file").trust("ann", SigningKey.generate().public)

@@ -95,3 +95,12 @@ def test_another_member_of_this_machine_is_another_one(monkeypatch):
         "10.0.0.2:5701",
         "10.0.0.3:5701",
     )
+
+
+def test_a_name_beside_localhost_and_ipv6(monkeypatch):
+    world = World(monkeypatch, (0.0, A), (0.0, B))
+    assert world.seeds(A, "node:5701", "localhost:5702", "[::1]:5703") == (
+        "10.0.0.3:5701",
+        "[::1]:5703",
+        "localhost:5702",
+    )

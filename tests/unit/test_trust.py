@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 
+from grid_inference.cli.app import run
+from grid_inference.config import WorkerConfig
 from grid_inference.errors import TrustError
 from grid_inference.model.artifact import Artifact, Manifest
 from grid_inference.model.keys import SigningKey
@@ -94,3 +96,12 @@ def test_allow_pickle_is_for_loopback_only():
     check_pickle_allowed("127.0.0.1:5701")
     with pytest.raises(TrustError, match="loopback only"):
         check_pickle_allowed("10.0.0.1:5701")
+
+
+def test_what_a_node_says_goes_before_the_environment(monkeypatch):
+    """A node with --public says no."""
+    monkeypatch.setenv("GRID_INFERENCE_ALLOW_PICKLE", "true")
+    for said, expected in ((False, False), (None, True)):
+        assert WorkerConfig.load(flags={"allow_pickle": said}).allow_pickle is expected
+    options = ["node", "--public", "--allow-pickle", "--port", "0"]
+    assert run(options) == 2
