@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 SCORE_TOLERANCE = 1e-12
-GAP_READINGS = 20
-"""A gap that shows within so many readings, some ten seconds, explains why a position went back."""
+GAP_TOLD_S = 40.0
+"""A gap that shows within this time explains why a position went back: so long a gap may take to be declared."""
 EXAMPLES_MAX = 12
 """So many findings of a sort are told one by one."""
 
@@ -167,22 +167,24 @@ class PositionSeen:
     epoch: int
     sequence: int
     gaps: int
-    """Gaps that had been declared anywhere by then."""
+    """Gaps of the deployment that had been declared by then."""
+    at_s: float
 
 
 def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
     """Positions that went back under one owner though no gap was declared: work would be done twice, or worse.
 
-    A gap may show some readings later, as workers tell of it with their beat, or earlier, as reconciling takes time.
+    When a member dies its backup may be behind what could be read a moment before, and the loss is declared once the
+    table of partitions is whole. So a gap may show later, or earlier, as reconciling takes time.
     """
     places: dict[str, list[PositionSeen]] = {}
     for one in seen:
         places.setdefault(one.place, []).append(one)
     found: list[tuple[PositionSeen, PositionSeen]] = []
     for some in places.values():
-        for i, (before, one) in enumerate(pairwise(some)):
-            back = one.epoch == before.epoch and one.sequence < before.sequence
-            around = some[max(0, i - GAP_READINGS) : i + GAP_READINGS]
-            if back and around[0].gaps == around[-1].gaps:
-                found.append((before, one))
+        for before, one in pairwise(some):
+            if one.epoch == before.epoch and one.sequence < before.sequence:
+                around = [each.gaps for each in some if abs(each.at_s - one.at_s) <= GAP_TOLD_S]
+                if min(around) == max(around):
+                    found.append((before, one))
     return found

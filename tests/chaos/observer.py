@@ -103,7 +103,8 @@ class Observer:
                 with self._lock:
                     watch.acquit(key, digest)
 
-    def _take_counters(self, workers: list[dict[str, Any]]) -> int:
+    def _take_counters(self, workers: list[dict[str, Any]]) -> Counter[str]:
+        """Note what workers say; the gaps that have been declared so far, by deployment."""
         self._owners = [
             one["pid"] for one in workers if any(said.get("owned") for said in one.get("deployments", {}).values())
         ]
@@ -117,12 +118,17 @@ class Observer:
                     kept[total] = max(kept.get(total, 0), said.get(total, 0))
                 if said.get("failure"):
                     kept["failure"] = said["failure"]
-        return sum(sum(kept["gaps"].values()) for kept in self.counters.values())
+        gaps = Counter[str]()
+        for (_, name), kept in self.counters.items():
+            gaps[name] += sum(kept["gaps"].values())
+        return gaps
 
-    def _take_positions(self, gaps: int) -> None:
-        for place, stored in self._client.get_map("grid_inference.positions").entry_set().result():
+    def _take_positions(self, gaps: Counter[str]) -> None:
+        positions, at_s = self._client.get_map("grid_inference.positions").entry_set().result(), time.monotonic()
+        for place, stored in positions:
             sequence, _, _, epoch = _position.unpack_from(stored)
-            self._seen.append(PositionSeen(place, epoch, sequence, gaps))
+            deployment, _, _ = place.rpartition("/")
+            self._seen.append(PositionSeen(place, epoch, sequence, gaps[deployment], at_s))
 
     def owners(self) -> dict[str, Any]:
         """Process ids of the workers that said, when they were last asked, that they own partitions."""

@@ -25,8 +25,6 @@ SETTLE_S = 40.0
 """After the last write everything must stand right within this time: the longest bound, and the judge's own time."""
 FLOW_S_MAX = 30.0
 POLL_S = 0.5
-REST_S = 1.0
-"""Between two faults: what one has left may not be taken for the next one's."""
 PLAIN_SETTINGS = {"GRID_INFERENCE_LOG_LEVEL": "INFO"}
 
 
@@ -102,7 +100,7 @@ def torment(stage: Stage, options: Options) -> None:
             stage.trouble.append(f"{name}: {type(error).__name__}: {error}")
             say(traceback.format_exc())
             return
-        time.sleep(REST_S)
+        stage.settle()
 
 
 def judge(stage: Stage, options: Options) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from tests.chaos.workload import CONNECT_TIMEOUT_S, DEPLOYMENTS, FEATURES, RECOR
 KEYS_OF_A_WRITER = 1_000_000
 """The writers' ranges of keys begin so far apart."""
 PROBES_FIRST = 9_000_000
+SETTLED_S = 2.0
+"""Records flow as they do undisturbed when each partition's next prediction stands within this time."""
+SETTLE_S_MAX = 60.0
 RECOVERY_S_MAX = 90.0
 """Longer than this nobody waits for records to flow again: then they never do."""
 READY_S_MAX = 180.0
@@ -127,14 +130,25 @@ class Stage:
         """Ask a writer or witness."""
         return self.children[name].ask(command, **values)
 
+    def settle(self) -> None:
+        """Wait until what a fault has left is worked off: its backlog may not be taken for the next fault's doing."""
+        limit_s = time.monotonic() + SETTLE_S_MAX
+        while time.monotonic() < limit_s:
+            said = self._flow_since(time.monotonic(), SETTLED_S)
+            if not said["missing"] and said["recovery_s"] <= SETTLED_S:
+                return
+        self.trouble.append(f"{self.fault}: the flow did not settle within {SETTLE_S_MAX:g} s: {said['slowest']}")
+
+    def _flow_since(self, at_s: float, wait_s: float) -> dict[str, Any]:
+        """What the probes say of values written since a moment: all of them, or what there is when the time is over."""
+        limit_s = time.monotonic() + wait_s
+        while (said := self.tell("probes", "since", at_s=at_s))["missing"] and time.monotonic() < limit_s:
+            time.sleep(LOOK_S)
+        return said
+
     def recover(self, at_s: float, bound_s: float | None = None) -> None:
         """Wait until each partition has the prediction of a value written since a moment; note how long that took."""
-        limit_s, said = time.monotonic() + RECOVERY_S_MAX, dict[str, Any]()
-        while time.monotonic() < limit_s:
-            said = self.tell("probes", "since", at_s=at_s)
-            if not said["missing"]:
-                break
-            time.sleep(LOOK_S)
+        said = self._flow_since(at_s, RECOVERY_S_MAX)
         seconds = float("inf") if said["missing"] else said["recovery_s"]
         one = Recovery(self.fault, seconds, self.bound_s if bound_s is None else bound_s)
         self.recoveries.append(one)

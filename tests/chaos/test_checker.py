@@ -147,12 +147,13 @@ def test_duplicates_on_a_topic() -> None:
 
 
 def test_a_position_that_went_back() -> None:
-    seen = [PositionSeen("d/1", 1, 10, 0), PositionSeen("d/2", 1, 5, 0), PositionSeen("d/1", 1, 8, 0)]
+    seen = [PositionSeen("d/1", 1, 10, 0, 50.0), PositionSeen("d/2", 1, 5, 0, 50.0), PositionSeen("d/1", 1, 8, 0, 50.5)]
     assert regressions(seen) == [(seen[0], seen[2])]
     assert not regressions([*seen[:2], replace(seen[2], gaps=1)])
     assert not regressions([*seen[:2], replace(seen[2], epoch=2)])
-    assert not regressions([*seen, PositionSeen("d/1", 1, 9, 1)]), "the gap was told of a beat later"
-    assert not regressions([replace(seen[0], sequence=9, gaps=-1), *seen]), "it took a while to reconcile"
+    assert not regressions([*seen, PositionSeen("d/1", 1, 9, 1, 85.0)]), "the loss of a member was told later"
+    assert regressions([*seen, PositionSeen("d/1", 1, 9, 1, 95.0)]), "another gap, long after"
+    assert not regressions([replace(seen[0], gaps=-1, at_s=20.0), *seen]), "it took a while to reconcile"
 
 
 def test_a_late_write_stands_until_it_is_repaired() -> None:
