@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,17 +24,15 @@ from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.topology import live_workers
-from grid_inference.model.artifact import Artifact, load
+from grid_inference.model.artifact import Artifact
 from grid_inference.model.binding import bind, resolve
 from grid_inference.model.catalog import Catalog
-from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.expected import Expected
 from grid_inference.model.keys import Keyring
+from grid_inference.model.making import Made, make
 from grid_inference.model.published import Model, ModelVersion, Reference
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Mismatch, Sources
-from grid_inference.model.trust import Trust
 from grid_inference.observe.proof import PartitionProof, proof
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
@@ -132,7 +130,7 @@ class Grid:
         reference = _reference(model)
         if reference is None:
             await self._check_followers(config.name)
-            made = await self._made(model, config.columns, sample)
+            made = await self._made(model, config.columns, sample, config.classes)
             signature = await self._fits(made.signature, config)
             version, alias = await self._publish(config.name, made), CHAMPION
             await self._catalog.move(config.name, alias, version.version)
@@ -154,9 +152,10 @@ class Grid:
 
     async def _check_results(self, config: DeploymentConfig, version: ModelVersion) -> None:
         """Refuse to have one version stand for two ways of feeding it: nobody could tell its results apart."""
-        if config.columns is not None:
+        if config.columns is not None or config.classes is not None:
             raise DeploymentError(
-                f"{version} is published with its columns", remedy="leave columns out, or publish it with others"
+                f"{version} is published with its columns and classes",
+                remedy="leave columns and classes out, or publish it with others",
             )
         before = (await self._registry.ever_deployed()).get(config.name)
         if before is None or (before.model, before.version) != (version.model, version.version):
@@ -177,29 +176,25 @@ class Grid:
                 remedy="publish the model, and promote its version",
             )
 
-    async def _made(self, model: Any, columns: Sequence[str] | None, sample: Any) -> _Made:
-        """A model as it is published: its bytes, what it takes and gives, and what it makes of a sample."""
-        artifact, estimator = await asyncio.to_thread(self._artifact, model)
-        signature = Signature.of(estimator, columns, sample)
-        engine = SklearnEngine(estimator, signature)
-        engine.check_outputs()
-        return _Made(artifact, signature, await asyncio.to_thread(Expected.of, engine, sample))
+    async def _made(
+        self, model: Any, columns: Sequence[str] | None, sample: Any, classes: Sequence[str] | None
+    ) -> Made:
+        """A model as it is published, signed with this machine's key."""
+        made = await asyncio.to_thread(make, model, columns, sample, classes)
+        return replace(made, artifact=await asyncio.to_thread(self._signed, made.artifact))
 
-    async def _publish(self, name: str, made: _Made) -> ModelVersion:
+    async def _publish(self, name: str, made: Made) -> ModelVersion:
         before = (await self._registry.ever_deployed()).get(name)
         above = before.version if before and before.model == name else 0
         return await self._catalog.publish(name, made.signature, made.artifact, made.expected, above=above)
 
-    def _artifact(self, model: Any) -> tuple[Artifact, Any]:
-        """The model as workers get it, and as it is loaded here."""
-        artifact = Artifact.from_file(model) if isinstance(model, str | Path) else Artifact.from_model(model)
+    def _signed(self, artifact: Artifact) -> Artifact:
+        """Vouch for it, with a new key if there is none and it can't be loaded without."""
         keyring = Keyring(self.config.keys)
         key = keyring.signing_key()
         if key is None and not artifact.harmless:
             key = keyring.generate()
-        # We have just made these bytes ourselves: reading them runs nothing that has not run here before.
-        loaded = load(artifact, Trust(allow_pickle=True, loopback=True)) if isinstance(model, str | Path) else model
-        return artifact if key is None else artifact.signed(key), loaded
+        return artifact if key is None else artifact.signed(key)
 
     async def _checked(self, signature: Signature, config: DeploymentConfig) -> Signature:
         """Hold the signature against the records that are there already."""
@@ -249,9 +244,20 @@ class Grid:
     # ---- models
 
     async def publish(
-        self, model: Any, *, name: str, columns: Sequence[str] | None = None, sample: Any = None
+        self,
+        model: Any,
+        *,
+        name: str,
+        columns: Sequence[str] | None = None,
+        sample: Any = None,
+        classes: Sequence[str] | None = None,
     ) -> ModelVersion:
-        """Store a fitted scikit-learn estimator, or a joblib or skops file of one, as the next version of a model.
+        """Store a model as the next version of the one of this name.
+
+        `model` is a fitted scikit-learn estimator, an estimator or Booster of XGBoost or LightGBM, an ONNX
+        `ModelProto`, the path of a file of one (joblib, skops, `.ubj`, LightGBM's text, `.onnx`) or of an MLflow
+        folder, or the name of a Python function, `module:function`. `classes` are those of a classifier that does not
+        say them itself, in the order of its probabilities.
 
         `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
         kept with the model's results, and every worker checks that it gets the same. Nothing scores by it before
@@ -259,7 +265,7 @@ class Grid:
         ConfigError for a name that can't be one.
         """
         check_model_name(name)
-        return await self._publish(name, await self._made(model, columns, sample))
+        return await self._publish(name, await self._made(model, columns, sample, classes))
 
     async def models(self) -> dict[str, Model]:
         """All models by name, with their aliases."""
@@ -345,13 +351,6 @@ class Grid:
         What else can be done with them: `predictions(name).dead_letters`.
         """
         return await self.predictions(name).dead_letters.newest(limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    artifact: Artifact
-    signature: Signature
-    expected: Expected | None
 
 
 def _reference(model: Any) -> Reference | None:

@@ -199,16 +199,27 @@ class Grid:
         return self._loop.run(self._grid.deployment(name))
 
     def publish(
-        self, model: Any, *, name: str, columns: Sequence[str] | None = None, sample: Any = None
+        self,
+        model: Any,
+        *,
+        name: str,
+        columns: Sequence[str] | None = None,
+        sample: Any = None,
+        classes: Sequence[str] | None = None,
     ) -> ModelVersion:
-        """Store a fitted scikit-learn estimator, or a joblib or skops file of one, as the next version of a model.
+        """Store a model as the next version of the one of this name.
+
+        `model` is a fitted scikit-learn estimator, an estimator or Booster of XGBoost or LightGBM, an ONNX
+        `ModelProto`, the path of a file of one (joblib, skops, `.ubj`, LightGBM's text, `.onnx`) or of an MLflow
+        folder, or the name of a Python function, `module:function`. `classes` are those of a classifier that does not
+        say them itself, in the order of its probabilities.
 
         `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
         kept with the model's results, and every worker checks that it gets the same. Nothing scores by it before
         `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one that can't be fed,
         ConfigError for a name that can't be one.
         """
-        return self._loop.run(self._grid.publish(model, name=name, columns=columns, sample=sample))
+        return self._loop.run(self._grid.publish(model, name=name, columns=columns, sample=sample, classes=classes))
 
     def models(self) -> dict[str, Model]:
         """All models by name, with their aliases."""

@@ -20,6 +20,7 @@ from grid_inference.errors import ConfigError
 
 __all__ = [
     "CHAMPION",
+    "FUNCTION_NAME",
     "PROMOTE_TIMEOUT_S",
     "DeploymentConfig",
     "GridConfig",
@@ -34,6 +35,8 @@ __all__ = [
 
 MEGABYTE = 1 << 20
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+FUNCTION_NAME = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
+"""How a Python function is named that is a model."""
 ADDRESS_PATTERN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/]+))(?::(?P<port>\d{1,5}))?")
 INTERNAL_PREFIX = "grid_inference."
 CHAMPION = "champion"
@@ -128,11 +131,15 @@ class DeploymentConfig:
     topic: TopicConfig = field(default_factory=TopicConfig)
     """Where predictions are published: a table with `name`, `kind` and `where`."""
     model: str | None = None
-    """A skops or joblib file with a fitted scikit-learn estimator, in a deployment file relative to that file's folder;
-    or a published one, `MODEL@ALIAS` or `MODEL@VERSION`."""
+    """The file of a fitted model (skops, joblib, XGBoost, LightGBM, ONNX) or its MLflow folder, in a deployment file
+    relative to that file's folder; a Python function, `module:function`; or a published model, `MODEL@ALIAS` or
+    `MODEL@VERSION`."""
     columns: tuple[str, ...] | None = None
     """The record's fields in the order the model was fitted with. Needed only if the model knows no feature names; the
     name of one array field stands for all of its values."""
+    classes: tuple[str, ...] | None = None
+    """A classifier's classes in the order of its probabilities. Needed only if it does not know them: an XGBoost model
+    with classes other than numbers, an ONNX network, an MLflow model, a Python function."""
     inputs: Mapping[str, InputConfig] = field(default_factory=dict[str, InputConfig])
     """For inputs that do not stand in the field of their name, each by its name: tables with `field`, `constant`,
     `cast`, `default`, `one_of`, `equals`."""
@@ -191,6 +198,11 @@ class DeploymentConfig:
                 f"columns = {list(self.columns)!r} is empty or names a field twice",
                 remedy="list each field once, in the order the model was fitted with",
             )
+        if self.classes is not None and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
+            raise ConfigError(
+                f"classes = {list(self.classes)!r} are no two different ones",
+                remedy="list each class once, in the order of the model's probabilities",
+            )
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
@@ -201,7 +213,7 @@ class DeploymentConfig:
             config = cls.from_mapping(mapping)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}", remedy=error.remedy) from None
-        if config.model is None or ("@" in config.model and not (path.parent / config.model).exists()):
+        if config.model is None or (_names_no_file(config.model) and not (path.parent / config.model).exists()):
             return config
         return config.replace(model=str(path.parent / config.model))
 
@@ -222,20 +234,26 @@ class DeploymentConfig:
                 if key not in given:
                     raise ConfigError(f"probe.{key} is missing", remedy="a probe needs at least key and record")
             values["probe"] = ProbeConfig(**given)
-        columns = values.get("columns")
-        if isinstance(columns, list):
-            values["columns"] = tuple(cast("list[Any]", columns))
+        for name in ("columns", "classes"):
+            if isinstance(listed := values.get(name), list):
+                values[name] = tuple(cast("list[Any]", listed))
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
         mapping = dataclasses.asdict(self)
-        mapping["columns"] = None if self.columns is None else list(self.columns)
+        for name in ("columns", "classes"):
+            mapping[name] = mapping[name] and list(mapping[name])
         return mapping
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked again."""
         return dataclasses.replace(self, **changes)
+
+
+def _names_no_file(model: str) -> bool:
+    """Whether a model's name is that of a published one or of a function."""
+    return "@" in model or FUNCTION_NAME.fullmatch(model) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,14 @@ class Prediction:
     """The record's key."""
     deployment: str
     score: float
-    """P(classes_[1]) if binary, P(label) if multi-class, the value of a regressor."""
+    """P(classes_[1]) if binary, P(label) if multi-class, P of the likeliest of several labels; the value of a
+    regressor, the first of several; `decision_function` of an outlier detector, below 0 for an outlier; P of the
+    record's cluster, or the distance to its centre, or 0 from a model that says neither."""
     label: str | None
-    """The class as text; None for a regressor."""
+    """The class or cluster as text, several labels joined by ", ", `inlier` or `outlier`; None for a regressor."""
     scores: tuple[float, ...] | None
-    """Probability per class in the signature's order; None for a regressor."""
+    """Probability per class or label, value per output, probability or distance per cluster, in the signature's order;
+    None for a regressor of one output and for an outlier detector."""
     model: str
     version: int
     input_digest: int
@@ -205,9 +208,9 @@ class PredictionBatch:
     score: NDArray[np.float64]
     """Shape (n,)."""
     label_index: NDArray[np.int32] | None
-    """Index into the signature's classes, shape (n,); None for a regressor."""
+    """What `Signature.label` takes, shape (n,); None for a regressor."""
     scores: NDArray[np.float64] | None
-    """Shape (n, classes); None for a regressor."""
+    """Shape (n, `Signature.scores_count`); None if that is 0."""
     epochs: NDArray[np.int64]
     scored_at_us: int
 

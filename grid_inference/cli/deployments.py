@@ -38,8 +38,9 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 )
 @click.argument("name", metavar="NAME|FILE.toml")
 @click.option("--features", metavar="MAP", help="The map that holds the records.")
-@click.option("--model", metavar="PATH|MODEL@ALIAS", help="A skops or joblib file, or a published model.")
+@click.option("--model", metavar="PATH|MODEL@ALIAS", help="A model's file, module:function, or a published model.")
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
+@click.option("--classes", metavar="A,B", help="A classifier's classes in order, if it doesn't know them.")
 @click.option(
     "--start", type=click.Choice(["existing", "new"]), help="Score what is there already, or only what comes."
 )
@@ -87,11 +88,12 @@ def _config_of(name: str, options: dict[str, Any]) -> DeploymentConfig:
     }
     topic = {key: value for key, value in topic.items() if value is not None}
     given = {key: value for key, value in options.items() if value is not None}
-    if "columns" in given:
-        given["columns"] = [column.strip() for column in given["columns"].split(",") if column.strip()]
+    for option in ("columns", "classes"):
+        if option in given:
+            given[option] = [name.strip() for name in given[option].split(",") if name.strip()]
     if name.endswith(".toml") or Path(name).is_file():
         config = DeploymentConfig.from_toml(name)
-        plain = {key: tuple(value) if key == "columns" else value for key, value in given.items()}
+        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
         if topic:
             plain["topic"] = dataclasses.replace(config.topic, **topic)
         return config.replace(**plain)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
-from grid_inference.cli.ending import INCOMPLETE
+from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.keys import keygen
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S
 
@@ -37,17 +38,30 @@ models.add_command(keygen)
 
 @models.command("publish", epilog=examples("grid-inference models publish fraud fraud.skops"))
 @click.argument("name")
-@click.argument("path", type=click.Path())
+@click.argument("path", metavar="PATH|MODULE:FUNCTION")
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
+@click.option("--classes", metavar="A,B", help="A classifier's classes in order, if it doesn't know them.")
+@click.option("--sample", type=click.Path(dir_okay=False), help="A CSV, Parquet or JSON lines file of its inputs.")
 @json_option
 @grid_options
 def publish(
-    name: str, path: str, columns: str | None, as_json: bool, address: str | None, cluster_name: str | None
+    name: str,
+    path: str,
+    columns: str | None,
+    classes: str | None,
+    sample: str | None,
+    as_json: bool,
+    address: str | None,
+    cluster_name: str | None,
 ) -> None:
-    """Store a skops or joblib file of a fitted estimator as the next version of NAME; nothing scores by it yet."""
-    order = [column.strip() for column in columns.split(",")] if columns else None
+    """Store a model's file as the next version of NAME; nothing scores by it yet.
+
+    Files of skops, joblib, XGBoost, LightGBM and ONNX, folders of MLflow, and Python functions by their name.
+    """
     with connected(address, cluster_name) as grid:
-        version = grid.publish(path, name=name, columns=order)
+        version = grid.publish(
+            path, name=name, columns=_split(columns), sample=sample and _rows(sample), classes=_split(classes)
+        )
     if as_json:
         write_json(version.to_mapping())
         return
@@ -176,6 +190,27 @@ def delete(name: str, version: int, as_json: bool, address: str | None, cluster_
         write_json({"model": name, "version": version})
     else:
         sys.stdout.write(f"{name}@{version} is deleted\n")
+
+
+def _split(names: str | None) -> list[str] | None:
+    return [name.strip() for name in names.split(",") if name.strip()] if names else None
+
+
+def _rows(path: str) -> dict[str, Any]:
+    """A file's rows as columns; raise Ending for what can't be read."""
+    import pyarrow as pa  # noqa: PLC0415  # takes a while, which other commands need not wait for
+    from pyarrow import csv, json, parquet  # noqa: PLC0415
+
+    file = Path(path)
+    try:
+        found: Any
+        if file.suffix == ".parquet":
+            found = parquet.read_table(file)
+        else:
+            found = json.read_json(file) if file.suffix in {".json", ".jsonl"} else csv.read_csv(file)
+    except (OSError, pa.ArrowException) as error:
+        raise Ending(REFUSED, f"{path}: can't be read: {error}", "give a CSV, Parquet or JSON lines file") from None
+    return {name: found[name].to_numpy(zero_copy_only=False) for name in found.column_names}
 
 
 def _say(done: Promotion, *, as_json: bool) -> None:

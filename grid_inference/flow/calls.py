@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from grid_inference.config import WorkerConfig
 from grid_inference.metrics import Observe, unobserved
+from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
-from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.engines.trial import TRIAL_ROWS_MAX, TrialEngine
 
 __all__ = ["Call", "ModelCalls", "Score", "Scored", "Speed"]
@@ -60,7 +60,7 @@ class ModelCalls:
     def __init__(
         self,
         model: Any,
-        engine: SklearnEngine,
+        engine: Engine,
         config: WorkerConfig,
         name: str,
         observe: Observe = unobserved,

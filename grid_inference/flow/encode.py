@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.model.signature import Signature
 from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetterBatch, PredictionBatch
 from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.compact import encode_record
@@ -47,10 +48,10 @@ class _Template:
 class PredictionEncoder:
     """Writes the records of one deployment, model and version."""
 
-    def __init__(self, deployment: str, model: str, version: int, classes: tuple[str, ...]) -> None:
+    def __init__(self, deployment: str, model: str, version: int, signature: Signature) -> None:
         self.constants = {"deployment": deployment, "model": model, "version": version}
         """Fields that are the same in every record."""
-        self.classes = classes
+        self.signature = signature
         self._templates: dict[tuple[int, Shape], _Template] = {}
 
     def predictions(self, batch: PredictionBatch) -> Blobs:
@@ -120,8 +121,8 @@ class PredictionEncoder:
         if known is None:
             label, key_bytes, text_bytes = shape
             record: dict[str, Any] = {**self.constants, **dict.fromkeys(_NUMBERS, 0)}
-            record["label"] = self.classes[label] if self.classes else None
-            record["scores"] = [0.0] * len(self.classes) if self.classes else None
+            record["label"], count = self.signature.label(label), self.signature.scores_count
+            record["scores"] = [0.0] * count if count else None
             if schema is PREDICTION_MESSAGE:
                 record["key"], record["key_data"] = " " * text_bytes, np.zeros(key_bytes, np.int8)
             known = self._templates[schema.schema_id, shape] = _Template(schema, record)

@@ -15,8 +15,9 @@ from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.score import Scorer
 from grid_inference.grid.link import Link
 from grid_inference.metrics import Observe
-from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.engines.engine import Engine
 from grid_inference.model.expected import Expected
+from grid_inference.model.native import engine_of
 from grid_inference.model.registry import Deployed
 from grid_inference.model.signature import Signature
 
@@ -28,14 +29,14 @@ class Loaded:
     """A model that has been loaded, asked for its sample, and found to answer as where it was published."""
 
     model: Any
-    engine: SklearnEngine
+    engine: Engine
     speed: Speed | None
     """How long it took for how many rows; None if there was no sample."""
 
     @classmethod
     def of(cls, model: Any, signature: Signature, expected: Expected | None, name: str) -> Self:
         """Check a model; raise ArtifactError if it computes otherwise here, SignatureError if it can't be asked."""
-        engine = SklearnEngine(model, signature)
+        engine = engine_of(model, signature)
         return cls(model, engine, expected.check(engine, name) if expected else None)
 
 
@@ -50,7 +51,7 @@ class Serving:
             link,
             self.calls,
             signature,
-            PredictionEncoder(settings.name, deployed.model, deployed.version, signature.classes),
+            PredictionEncoder(settings.name, deployed.model, deployed.version, signature),
             inputs=settings.inputs,
             nan=settings.nan,
             observe=observe,

@@ -199,7 +199,8 @@ class Writer:
         for name, value in encoder.constants.items():
             columns[name] = np.full(count, value)
         if batch.label_index is not None:
-            columns["label"] = np.array(encoder.classes, object)[batch.label_index]
+            labels, where = np.unique(batch.label_index, return_inverse=True)
+            columns["label"] = np.array([encoder.signature.label(label) for label in labels.tolist()], object)[where]
         if batch.scores is not None:
             columns["scores"] = batch.scores
         if self._where and "key" in self._where.fields:

@@ -21,9 +21,11 @@ from typing import Any, Self, cast
 from grid_inference.errors import ArtifactError
 from grid_inference.model import formats
 from grid_inference.model.keys import SigningKey
+from grid_inference.model.native import LIBRARIES as LIBRARIES_BY_FORMAT
+from grid_inference.model.native import library_in, library_of
 from grid_inference.model.trust import Trust
 
-__all__ = ["Artifact", "Manifest", "check_versions", "load"]
+__all__ = ["Artifact", "Manifest", "check_versions", "load", "read_file"]
 
 CHUNK_BYTES = 1 << 20
 ARTIFACT_BYTES_MAX = 4 << 30
@@ -52,7 +54,7 @@ class Manifest:
     created_us: int = 0
     """When the artifact was made, microseconds since 1970."""
     format: str = formats.SKOPS
-    """How the bytes are read: `skops` or `joblib`."""
+    """How the bytes are read: `skops`, `joblib`, or one of `native.LIBRARIES`."""
     signed_by: str = ""
     """Fingerprint of the Ed25519 key that vouches for all of this, if one does."""
     signature: str = ""
@@ -88,14 +90,19 @@ class Artifact:
 
     @classmethod
     def from_model(cls, model: Any) -> Self:
-        """Write a fitted model down: as a skops archive, or by joblib what skops can't write."""
-        form, content = formats.dump(model)
+        """Write a model down: as its own library does, as a skops archive, or by joblib what skops can't write."""
+        library = library_of(model)
+        if library is None:
+            form, content = formats.dump(model)
+            versions = {name: metadata.version(name) for name in (*LIBRARIES, FORMAT_LIBRARY[form])}
+        else:
+            form, content, versions = library.format, library.write(model), library.versions()
         manifest = Manifest(
             sha256=hashlib.sha256(content).hexdigest(),
             size=len(content),
             python=platform.python_version(),
-            libraries={name: metadata.version(name) for name in (*LIBRARIES, FORMAT_LIBRARY[form])},
-            class_name=type(model).__name__,
+            libraries=versions,
+            class_name=library.name_of(model) if library else type(model).__name__,
             created_us=time.time_ns() // 1000,
             format=form,
         )
@@ -103,12 +110,9 @@ class Artifact:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """Take the model in a joblib or skops file, after loading it here: whoever deploys a file vouches for it."""
-        path = Path(path)
-        content = _read(path)
-        model = formats.read(formats.format_of(content), content, str(path))
+        """Take the model in a file, after loading it here: whoever deploys a file vouches for it."""
         # Written anew, so that what workers read does not hang on the file's compression or an older library.
-        return cls.from_model(model)
+        return cls.from_model(read_file(path))
 
     @property
     def harmless(self) -> bool:
@@ -143,9 +147,13 @@ class Artifact:
 
 def check_versions(manifest: Manifest) -> None:
     """Refuse an artifact that another minor version of Python or of a library wrote, naming which."""
-    here = {"python": platform.python_version()} | {name: _version(name) for name in manifest.libraries}
-    for name, theirs in ({"python": manifest.python} | manifest.libraries).items():
-        mine = here[name]
+    library = LIBRARIES_BY_FORMAT.get(manifest.format)
+    here = library.versions() if library else {name: _version(name) for name in manifest.libraries}
+    wanted = dict(manifest.libraries)
+    if library is None or library.runs_code:
+        here, wanted = here | {"python": platform.python_version()}, {"python": manifest.python} | wanted
+    for name, theirs in wanted.items():
+        mine = here.get(name, "")
         if _minor(mine) != _minor(theirs):
             raise ArtifactError(
                 f"the model {manifest.class_name} was made with {name} {theirs}, this worker has {mine or 'none'}",
@@ -156,14 +164,34 @@ def check_versions(manifest: Manifest) -> None:
 def load(artifact: Artifact, trust: Trust) -> Any:
     """Load the model, if its versions fit, and if `trust` allows it or reading it runs no code."""
     manifest, name = artifact.manifest, f"the artifact of {artifact.manifest.class_name}"
-    if manifest.format not in formats.FORMATS:
+    library = LIBRARIES_BY_FORMAT.get(manifest.format)
+    if library is None and manifest.format not in formats.FORMATS:
         raise ArtifactError(f"an artifact of format {manifest.format!r} can't be loaded by this version")
     if not trust.vouched(manifest):
         types = formats.types_to_trust(artifact.content, name) if manifest.format == formats.SKOPS else []
-        if types or manifest.format == formats.JOBLIB:
+        if types or manifest.format != formats.SKOPS:
             trust.check(manifest, types)
+    if library is None:
+        check_versions(manifest)
+        return formats.read(manifest.format, artifact.content, name)
+    library.check_installed(name)
     check_versions(manifest)
-    return formats.read(manifest.format, artifact.content, name)
+    return library.load(artifact.content, name)
+
+
+def read_file(path: str | Path) -> Any:
+    """The model in a file or folder, whichever library wrote it; raise ArtifactError if there is none."""
+    path = Path(path)
+    library = library_in(path)
+    if library is None:
+        content = _read(path)
+        return formats.read(formats.format_of(content), content, str(path))
+    library.check_installed(str(path))
+    try:
+        content = library.content(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: can't be read: {error.strerror or error}") from None
+    return library.load(content, str(path))
 
 
 def _read(path: Path) -> bytes:
@@ -175,7 +203,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise ArtifactError(
             f"{path}: can't be read: {error.strerror or error}",
-            remedy="give the path of a file written by joblib or skops",
+            remedy="give the path of a model's file, or of an MLflow folder",
         ) from None
     if not content:
         raise ArtifactError(f"{path}: is empty", remedy="write the model with joblib.dump(model, path)")

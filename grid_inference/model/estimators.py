@@ -1,38 +1,46 @@
 """What a fitted scikit-learn object tells about itself without being run.
 
-In: any object a user hands over. Out: its feature names, number of inputs, task, classes, and whether it picks columns
-by name. Nothing here calls `predict`, and nothing changes the object.
+In: any object a user hands over. Out: `Described`: its feature names, number of inputs, task, classes, and whether it
+picks columns by name. Nothing here calls `predict`, and nothing changes the object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
+from sklearn.mixture._base import BaseMixture
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from grid_inference.errors import SignatureError
+from grid_inference.model.described import Described, Input, Task
 
 __all__ = [
     "batch_independent_float32",
     "check_fitted",
     "classes_of",
+    "describe",
     "feature_names",
     "inputs_count",
+    "last_step",
     "may_overwrite",
+    "measures_of",
     "outer_chain",
     "picks_by_name",
     "task_of",
     "unsearched",
 ]
 
-Task = Literal["classifier", "regressor"]
+LABELS_MAX = 20
+"""Which of several labels apply is kept as bits."""
+DETECTED = ("inlier", "outlier")
 
 SCALERS = frozenset({"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "SimpleImputer", "Binarizer"})
 """Steps that turn each value on its own, so that the size of a batch can't change a result."""
@@ -44,13 +52,29 @@ TREES = frozenset(
 """Models that only compare inputs with thresholds: float32 in gives the same bits whatever the batch."""
 
 
+def describe(model: Any) -> Described:
+    """What a fitted model says of itself; raise SignatureError for what is none."""
+    check_fitted(model)
+    task = task_of(model)
+    classes, names = classes_of(model, task), feature_names(model)
+    return Described(
+        task=task,
+        classes=classes,
+        inputs=None if names is None else tuple(map(Input, names)),
+        count=inputs_count(model),
+        outputs=measures_of(model, classes) if task == "clusterer" else 0,
+        frame=picks_by_name(model),
+        float_dtype="float32" if batch_independent_float32(model) else "float64",
+    )
+
+
 def check_fitted(model: Any) -> None:
-    """Refuse what is no fitted scikit-learn classifier or regressor, saying what it is instead."""
+    """Refuse what is no fitted scikit-learn model that predicts, saying what it is instead."""
     kind = type(model).__name__
     if isinstance(model, type) or not callable(getattr(model, "predict", None)):
         raise SignatureError(
             f"{kind if not isinstance(model, type) else model.__name__} is not a model: it has no predict method",
-            remedy="hand over a fitted scikit-learn classifier, regressor or Pipeline that ends in one",
+            remedy="hand over a fitted scikit-learn estimator that predicts, or a Pipeline that ends in one",
         )
     task_of(model)
     try:
@@ -61,15 +85,44 @@ def check_fitted(model: Any) -> None:
 
 
 def task_of(model: Any) -> Task:
-    """Tell classifier from regressor; anything else is refused."""
+    """What a model does, by what it says of itself; one that says nothing is refused."""
     if is_classifier(model):
-        return "classifier"
+        return "multilabel" if _gives_several_labels(last_step(model)) else "classifier"
     if is_regressor(model):
         return "regressor"
+    if is_outlier_detector(model):
+        return "outlier_detector"
+    if is_clusterer(model) or isinstance(last_step(model), BaseMixture):
+        return "clusterer"
     raise SignatureError(
-        f"{type(model).__name__} is neither a classifier nor a regressor",
-        remedy="clusterers, outlier detectors and transformers give no label or value per record: wrap or replace it",
+        f"{type(model).__name__} is no classifier, regressor, outlier detector or clusterer",
+        remedy="transformers give no label or value per record: wrap or replace it",
     )
+
+
+def last_step(model: Any) -> Any:
+    """What predicts in the end: a Pipeline's last step, a search's best, and so on."""
+    while True:
+        inner = unsearched(model)
+        inner = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner
+        if inner is model:
+            return model
+        model = inner
+
+
+def _gives_several_labels(last: Any) -> bool:
+    """Whether a fitted classifier gives a record several labels: each class its own yes or no."""
+    if getattr(last, "multilabel_", False):
+        return True
+    classes = getattr(last, "classes_", None)
+    if classes is not None and _are_several(classes):
+        return True
+    binarizer: Any = getattr(last, "_label_binarizer", None)  # a network says it nowhere else
+    return str(getattr(binarizer, "y_type_", "")).startswith("multilabel")
+
+
+def _are_several(classes: Any) -> bool:
+    return any(isinstance(each, list) or getattr(each, "ndim", 0) for each in classes)
 
 
 def outer_chain(model: Any) -> Iterator[Any]:
@@ -110,15 +163,57 @@ def inputs_count(model: Any) -> int | None:
     return None
 
 
-def classes_of(model: Any) -> tuple[str, ...]:
-    """The classes as readable text, in the order of `classes_`."""
-    classes = getattr(model, "classes_", None)
-    if classes is None or any(isinstance(each, list) or getattr(each, "ndim", 0) for each in classes):
+def classes_of(model: Any, task: Task) -> tuple[str, ...]:
+    """The classes, labels or clusters as readable text, in the order of `classes_`; a regressor has none."""
+    last = last_step(model)
+    if task == "regressor":
+        return ()
+    if task == "outlier_detector":
+        return DETECTED
+    if task == "clusterer":
+        return _clusters(last)
+    classes: Any = getattr(last if task == "multilabel" else model, "classes_", None)
+    if classes is None:
         raise SignatureError(
-            f"{type(model).__name__} predicts several outputs at once, or does not say its classes",
-            remedy="deploy one model per output",
+            f"{type(model).__name__} does not say its classes", remedy="fit it, or wrap it in what says them"
+        )
+    if task == "multilabel" and _are_several(classes):
+        classes = _labels(model, classes)
+    if task == "multilabel" and len(classes) > LABELS_MAX:
+        raise SignatureError(
+            f"{type(model).__name__} gives {len(classes)} labels at once, more than {LABELS_MAX}",
+            remedy="deploy several models, of some labels each",
         )
     return tuple(str(each) for each in classes)
+
+
+def _labels(model: Any, classes: Any) -> range:
+    """The labels of a model that has several outputs, each of them yes or no; they have no names but their numbers."""
+    if not all({*np.asarray(each).tolist()} <= {0, 1} for each in classes):
+        raise SignatureError(
+            f"{type(model).__name__} predicts several outputs of several classes each",
+            remedy="deploy one model per output; several outputs at once are 0 or 1 each",
+        )
+    return range(len(classes))
+
+
+def _clusters(last: Any) -> tuple[str, ...]:
+    count = getattr(last, "n_components", None)
+    if count is None and hasattr(last, "cluster_centers_"):
+        count = len(last.cluster_centers_)
+    return tuple(map(str, range(count) if count is not None else np.unique(last.labels_).tolist()))
+
+
+def measures_of(model: Any, classes: tuple[str, ...]) -> int:
+    """How many values a clusterer gives beside the cluster: one for each of these clusters, or none.
+
+    They are probabilities where it has them, else the distances of `transform`.
+    """
+    last = last_step(model)
+    if hasattr(last, "predict_proba"):
+        return len(classes)
+    named = hasattr(last, "transform") and hasattr(last, "get_feature_names_out")
+    return len(classes) if named and len(last.get_feature_names_out()) == len(classes) else 0
 
 
 def picks_by_name(model: Any) -> bool:

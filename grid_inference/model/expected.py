@@ -14,8 +14,8 @@ from typing import Any, Self, cast
 import numpy as np
 
 from grid_inference.errors import ArtifactError
+from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.frame import Frame
 
 __all__ = ["Expected"]
@@ -38,7 +38,7 @@ class Expected:
     """None for a regressor."""
 
     @classmethod
-    def of(cls, engine: SklearnEngine, sample: Any) -> Self | None:
+    def of(cls, engine: Engine, sample: Any) -> Self | None:
         """Ask a model for a sample's first whole rows; None if there are none, or if JSON can't hold their values."""
         columns = _columns(sample, engine)
         if columns is None:
@@ -46,7 +46,7 @@ class Expected:
         scores = engine.predict(_inputs(columns, engine))
         return cls(columns, scores.score.tolist(), _labels(scores, engine))
 
-    def check(self, engine: SklearnEngine, name: str) -> tuple[float, int]:
+    def check(self, engine: Engine, name: str) -> tuple[float, int]:
         """Ask a loaded model the same; raise ArtifactError that names the first row of another result.
 
         Returns the seconds that a call with so many rows took, after the first.
@@ -106,7 +106,7 @@ def _wrong(expected: Expected) -> str:
     return ""
 
 
-def _columns(sample: Any, engine: SklearnEngine) -> dict[str, list[Any]] | None:
+def _columns(sample: Any, engine: Engine) -> dict[str, list[Any]] | None:
     signature = engine.signature
     names = signature.names
     if sample is None or not names or signature.array_field is not None:
@@ -131,7 +131,7 @@ def _plain(value: Any) -> bool:
     return isinstance(value, bool | int | str)
 
 
-def _inputs(columns: Mapping[str, list[Any]], engine: SklearnEngine) -> Inputs:
+def _inputs(columns: Mapping[str, list[Any]], engine: Engine) -> Inputs:
     signature = engine.signature
     if not signature.frame:
         return np.array([columns[name] for name in signature.names], np.float64).T.copy()
@@ -147,7 +147,7 @@ def _inputs(columns: Mapping[str, list[Any]], engine: SklearnEngine) -> Inputs:
     return Frame(values)
 
 
-def _labels(scores: Scores, engine: SklearnEngine) -> list[str] | None:
+def _labels(scores: Scores, engine: Engine) -> list[str] | None:
     if scores.label_index is None:
         return None
-    return [engine.signature.classes[index] for index in scores.label_index.tolist()]
+    return [str(engine.signature.label(index)) for index in scores.label_index.tolist()]

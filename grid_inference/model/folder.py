@@ -18,6 +18,7 @@ from typing import Any
 from grid_inference.config import check_model_name
 from grid_inference.errors import ConfigError, ModelError
 from grid_inference.model.artifact import ARTIFACT_BYTES_MAX, Artifact
+from grid_inference.model.native import LIBRARIES
 from grid_inference.model.published import Model, ModelVersion
 
 __all__ = ["Folder"]
@@ -81,7 +82,8 @@ def _can_name(text: str) -> bool:
 
 
 def _artifact_name(version: ModelVersion) -> str:
-    return f"model.{'skops' if version.manifest.format == 'skops' else 'joblib'}"
+    library = LIBRARIES.get(version.manifest.format)
+    return f"model.{library.suffix if library else version.manifest.format}"
 
 
 def _json(mapping: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,8 @@
 """`Signature`: what a model takes and gives, in the words of the records that feed it.
 
-In: a fitted estimator, and what the user says about order. Out: the record's fields in the model's order, the task, the
-classes. A signature is plain data that travels as JSON; binding it to a record schema is `binding`'s work.
+In: a fitted estimator, or what another model says of itself, and what the user says about order. Out: the record's
+fields in the model's order, the task, the classes. A signature is plain data that travels as JSON; binding it to a
+record schema is `binding`'s work.
 """
 
 from __future__ import annotations
@@ -14,22 +15,9 @@ import numpy as np
 
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
+from grid_inference.model.described import Described, FloatType, Input, Task
 
 __all__ = ["Input", "Signature"]
-
-FloatType = Literal["float32", "float64"]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One column of the model's inputs."""
-
-    name: str
-    """The record's field, or `field[3]` for a value of the array field."""
-    dtype: str = "float64"
-    """The sample's type: numpy's name, or `string`; float64 where no sample was given. It informs, and binds nobody."""
-    nullable: bool = False
-    """Whether the sample had missing values here: then NaN and null are scored, whatever the policy for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +26,16 @@ class Signature:
 
     inputs: tuple[Input, ...]
     """The model's columns in its own order; empty while their names are not known (`needs_order`)."""
-    task: estimators.Task
-    """`classifier` or `regressor`."""
+    task: Task
+    """`classifier`, `multilabel`, `regressor`, `outlier_detector` or `clusterer`."""
     classes: tuple[str, ...] = ()
-    """A classifier's classes as readable text, in the order of `classes_`; a regressor has none."""
+    """The classes, labels or clusters as readable text, in the order of `classes_`; a regressor has none."""
     array_field: str | None = None
     """The one array field whose values are all the inputs, if the records hold them so."""
     inputs_count: int = 0
     """How many columns the model takes; known before their names are."""
+    outputs: int = 0
+    """How many values a regressor of several gives for a record, or a clusterer beside the cluster; else 0."""
     frame: bool = False
     """Whether the model picks columns by name, so that it must get a DataFrame."""
     frame_type: Literal["pandas", "polars"] = "pandas"
@@ -61,35 +51,52 @@ class Signature:
 
         `columns=["x"]` for a model of several inputs says that the records hold them in the one array field `x`.
         """
-        estimators.check_fitted(model)
-        task = estimators.task_of(model)
-        classes = estimators.classes_of(model) if task == "classifier" else ()
-        known = estimators.feature_names(model)
+        return cls.described(estimators.describe(model), columns, sample)
+
+    @classmethod
+    def described(cls, model: Described, columns: Sequence[str] | None = None, sample: Any = None) -> Self:
+        """The same for a model of any library that is described already."""
         sampled = _sample_inputs(sample)
-        count = estimators.inputs_count(model)
-        names, array_field = _order(known, columns, tuple(sampled) if sampled else None, count)
-        count = count or len(names or ())
+        known = None if model.inputs is None else tuple(each.name for each in model.inputs)
+        names, array_field = _order(known, columns, tuple(sampled) or None, model.count)
+        count = model.count or len(names or ())
         if array_field is not None:
             names = tuple(f"{array_field}[{index}]" for index in range(count))
-        inputs = tuple(sampled.get(name, Input(name)) for name in names or ())
-        frame = estimators.picks_by_name(model)
-        if not frame:
+        dtypes = [each.dtype for each in model.inputs or ()] or ["float64"] * count
+        inputs = tuple(
+            sampled.get(name) or Input(name, dtype) for name, dtype in zip(names or (), dtypes, strict=bool(names))
+        )
+        if not model.frame:
             _check_numbers(inputs)
         return cls(
             inputs=inputs,
-            task=task,
-            classes=classes,
+            task=model.task,
+            classes=model.classes,
             array_field=array_field,
             inputs_count=count,
-            frame=frame,
-            frame_type="polars" if frame and _is_polars(sample) else "pandas",
-            float_dtype="float32" if estimators.batch_independent_float32(model) else "float64",
+            outputs=model.outputs,
+            frame=model.frame,
+            frame_type="polars" if model.frame and _is_polars(sample) else "pandas",
+            float_dtype=model.float_dtype,
         )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The record's fields in the model's order."""
         return tuple(each.name for each in self.inputs)
+
+    @property
+    def scores_count(self) -> int:
+        """How many values stand in a prediction's `scores`; 0: it has none."""
+        return len(self.classes) if self.task in {"classifier", "multilabel"} else self.outputs
+
+    def label(self, index: int) -> str | None:
+        """The label of a `label_index`; None for a regressor. Of several labels the index has a bit for each."""
+        if self.task == "regressor":
+            return None
+        if self.task == "multilabel":
+            return ", ".join(name for bit, name in enumerate(self.classes) if index >> bit & 1)
+        return self.classes[index]
 
     @property
     def needs_order(self) -> bool:

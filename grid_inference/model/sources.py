@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from grid_inference.config import InputConfig, Scalar
 from grid_inference.errors import SignatureError
 from grid_inference.model.casts import CASTS, Refuse, as_numbers, kind_of, unheard, value_of
+from grid_inference.model.described import Input
 from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.frame import Frame
-from grid_inference.model.signature import Input, Signature
+from grid_inference.model.signature import Signature
 from grid_inference.wire.compact import Column, join_columns
 
 __all__ = ["Misfits", "Mismatch", "Sources"]

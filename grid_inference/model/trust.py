@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Trust", "check_pickle_allowed", "is_loopback"]
 
 TYPES_NAMED_MAX = 5
+READERS = {"joblib": "is a pickle, which is code", "function": "names code that is installed here"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,8 @@ class Trust:
             return
         more = len(types) - TYPES_NAMED_MAX
         named = ", ".join(types[:TYPES_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
-        what = (
-            f"holds types that could run code while it is loaded ({named})" if types else "is a pickle, which is code"
-        )
+        other = READERS.get(manifest.format, f"is of format {manifest.format}, whose reader trusts what it reads")
+        what = f"holds types that could run code while it is loaded ({named})" if types else other
         if manifest.signed_by:
             raise TrustError(
                 f"{_said(manifest)} {what}; it is signed by key {manifest.signed_by}, which is not trusted here",

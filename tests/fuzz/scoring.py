@@ -77,7 +77,7 @@ class Subject:
             Answers((self.schema, *self.others)),
             _Here(self.engine),  # type: ignore[arg-type]
             self.signature,
-            PredictionEncoder("d", "m", 1, self.signature.classes),
+            PredictionEncoder("d", "m", 1, self.signature),
             inputs={},
             nan=nan,
         )

@@ -122,8 +122,8 @@ def test_other_versions_are_refused_by_name(change, said):
 def test_patch_releases_and_unknown_formats():
     patched = {name: f"{'.'.join(version.split('.')[:2])}.999" for name, version in ARTIFACT.manifest.libraries.items()}
     check_versions(dataclasses.replace(ARTIFACT.manifest, libraries=patched))
-    with pytest.raises(ArtifactError, match="'onnx'"):
-        load(Artifact(dataclasses.replace(ARTIFACT.manifest, format="onnx"), b""), HERE)
+    with pytest.raises(ArtifactError, match="'pmml'"):
+        load(Artifact(dataclasses.replace(ARTIFACT.manifest, format="pmml"), b""), HERE)
     with pytest.raises(ArtifactError, match="manifest"):
         Manifest.from_mapping({"size": 3})
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from grid_inference.flow.encode import PredictionEncoder, encode_dead_letters
+from grid_inference.model.signature import Signature
 from grid_inference.records import PREDICTION_MESSAGE, DeadLetter, DeadLetterBatch, PredictionBatch
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_record
@@ -30,7 +31,7 @@ def test_each_message_holds_its_own_key(size: int) -> None:
         epochs=np.zeros(batch, np.int64),
         scored_at_us=1,
     )
-    matrices = PredictionEncoder("d", "m", 1, ("no", "yes")).messages(predictions)
+    matrices = PredictionEncoder("d", "m", 1, Signature((), "classifier", ("no", "yes"))).messages(predictions)
     found = [decode_record(PREDICTION_MESSAGE, row.tobytes()) for matrix in matrices for row in matrix]
     texts = {text: row for row, text in enumerate(key_text(keys))}
     assert len(found) == len(texts) == batch

@@ -17,14 +17,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
-from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
 from grid_inference.model.engines.isolate import plainly_finite
 from grid_inference.model.engines.sklearn import SklearnEngine
@@ -294,17 +292,6 @@ def test_values_beyond_float32_are_refused_as_by_the_bare_model():
     assert len(good) == ROWS - 1
     linear = _fitted(LogisticRegression(), BINARY)
     assert not _engine(linear).score(matrix)[2]
-
-
-def test_a_model_of_several_outputs_is_refused_at_deploy():
-    several = _fitted(Ridge(), np.stack([VALUE, VALUE], axis=1))
-    with pytest.raises(SignatureError, match="several outputs"):
-        _engine(several).check_outputs()
-    labels = np.stack([BINARY == "yes", VALUE > 1], axis=1).astype(int)
-    network = _fitted(MLPClassifier(max_iter=2), labels)
-    with pytest.raises(SignatureError):
-        _engine(network).check_outputs()
-    _engine(_fitted(SVC(), BINARY)).check_outputs()
 
 
 def test_no_rows():

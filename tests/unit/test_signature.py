@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.cluster import KMeans
+from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -16,8 +16,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from grid_inference.errors import SignatureError
 from grid_inference.model.binding import Binding, Mismatch, bind, resolve
+from grid_inference.model.described import Input
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.signature import Input, Signature
+from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 
@@ -102,6 +103,15 @@ def test_samples_that_do_not_fit():
             Signature.of(model, sample=FRAME.assign(hour=column))
 
 
+class _Oracle(BaseEstimator):
+    """It predicts, and does not say what."""
+
+    def fit(self, *_):
+        self.fitted_ = True
+
+    predict = fit
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [
@@ -110,10 +120,10 @@ def test_samples_that_do_not_fit():
         (LogisticRegression, "LogisticRegression is not a model"),
         (StandardScaler().fit(MATRIX), "StandardScaler is not a model"),
         (make_pipeline(StandardScaler()).fit(MATRIX), "Pipeline is not a model"),
-        (KMeans(2, n_init=1, random_state=0).fit(MATRIX), "neither a classifier nor a regressor"),
+        (_Oracle(), "_Oracle is no classifier, regressor, outlier detector or clusterer"),
         ({"a": 1}, "dict is not a model"),
         (None, "NoneType is not a model"),
-        (MultiOutputClassifier(LogisticRegression()).fit(MATRIX, np.stack([BINARY, BINARY], 1)), "several outputs"),
+        (MultiOutputClassifier(LogisticRegression()).fit(MATRIX, np.stack([BINARY, BINARY], 1) + 1), "several outputs"),
     ],
 )
 def test_what_is_no_usable_model(model, said):

@@ -42,11 +42,14 @@ class Scores:
     """What a model said of n records."""
 
     score: NDArray[np.float64]
-    """P(classes_[1]) if binary, P(label) if multi-class, the value of a regressor; shape (n,)."""
+    """P(classes_[1]) if binary, P(label) if multi-class, P of the likeliest of several labels; the value of a
+    regressor, the first of several; `decision_function` of an outlier detector; P or distance of the cluster; shape
+    (n,)."""
     label_index: NDArray[np.int32] | None
-    """Which class is predicted, an index into the signature's classes; None for a regressor."""
+    """Which class is predicted, an index into the signature's classes; a bit for each of several labels; None for a
+    regressor."""
     scores: NDArray[np.float64] | None
-    """Per class, shape (n, classes), in the signature's order; None for a regressor."""
+    """Per class, label, output or cluster in the signature's order, shape (n, k); None where there are none."""
 
     def take(self, rows: NDArray[Any]) -> Scores:
         """The scores at an index array or boolean mask."""

@@ -1,14 +1,15 @@
 """`SklearnEngine`: a fitted scikit-learn model asked once where that is enough, with its per-call overhead cut.
 
-In: a float matrix in the signature's order, or a frame for a model that picks columns by name. Out: `Scores`; labels
-are those of `model.predict`, scores those of its `predict_proba`. Classifiers without `predict_proba` get 1.0 for the
-predicted class and 0.0 for the others. Keys, records and events are not known here.
+Labels are those of `model.predict`, scores those of its `predict_proba`. Classifiers without `predict_proba` get 1.0
+for the predicted class and 0.0 for the others. Outlier detectors' scores are those of `decision_function`; clusterers'
+those of `predict_proba`, or the distances of `transform`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,23 +20,16 @@ from sklearn.pipeline import Pipeline
 
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
+from grid_inference.model.engines import outputs
 from grid_inference.model.engines.columns import ColumnPath
 from grid_inference.model.engines.direct import DirectPath
-from grid_inference.model.engines.isolate import (
-    BadOutputError,
-    Failure,
-    Inputs,
-    NanPolicy,
-    Predicts,
-    Scores,
-    isolate,
-    plainly_finite,
-)
+from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores, plainly_finite
 from grid_inference.model.engines.threads import OpenMPThreads
 from grid_inference.model.frame import Frame
 from grid_inference.model.signature import Signature
 
-__all__ = ["SklearnEngine"]
+__all__ = ["SklearnEngine", "settled"]
 
 ARGMAX_EXACTLY = frozenset(
     {"DecisionTreeClassifier", "ExtraTreeClassifier", "RandomForestClassifier", "ExtraTreesClassifier"}
@@ -49,23 +43,25 @@ ARGMAX_BUT_FOR_TIES = frozenset(
     | {"GaussianNB", "MultinomialNB", "BernoulliNB", "CategoricalNB", "ComplementNB"}
 )
 """Their `predict` is the argmax of values that grow with the probabilities: rounding matters only between near ties."""
+SIGN_OF_DECISION = frozenset({"IsolationForest"})
+"""Their `predict` says outlier where their `decision_function` is below zero, as their source says."""
 TIE = {"f": 1e-5, "d": 1e-9}
 """Closer than this, by the probabilities' type, the model itself decides."""
 
 
-class SklearnEngine:
+class SklearnEngine(Engine):
     """Calls one fitted model; safe to use from several threads, as the model is not changed."""
 
     def __init__(self, model: Any, signature: Signature) -> None:
-        self.signature = signature
+        super().__init__(signature)
         self._task = signature.task
+        by_task = {"regressor": self._value, "classifier": self._class, "multilabel": self._labels}
+        self._by_task = {**by_task, "outlier_detector": self._outlier, "clusterer": self._cluster}[signature.task]
         if signature.frame and find_spec(signature.frame_type) is None:
             raise SignatureError(
                 f"the model takes a DataFrame of {signature.frame_type}, which is not installed here",
                 remedy=f"pip install 'grid-inference[{signature.frame_type}]'",
             )
-        self._names = signature.names
-        self._nullable = np.array([each.nullable for each in signature.inputs] or [False], np.bool_)
         self._frame_names = estimators.feature_names(model) if signature.frame else None
         # Some transformers may be told to work in place (copy=False): they must not change what is scored again.
         self._overwrites = estimators.may_overwrite(model)
@@ -74,7 +70,10 @@ class SklearnEngine:
         self._argmax = kind in ARGMAX_EXACTLY
         self._argmax_but_ties = kind in ARGMAX_BUT_FOR_TIES
         self._has_proba = hasattr(self._last, "predict_proba")
+        self._by_sign = kind in SIGN_OF_DECISION
         self._classes = np.asarray(self._last.classes_) if self._task == "classifier" else np.empty(0)
+        if self._task == "clusterer":
+            self._classes = np.array(signature.classes, np.int64)
         self._sorter = np.argsort(self._classes, kind="stable")
         self._threads = OpenMPThreads()
         self._columns = (
@@ -85,22 +84,7 @@ class SklearnEngine:
         behind = self._transforms[1:] if self._columns else self._transforms
         self._direct = DirectPath.of(behind, self._last) if self._columns or not signature.frame else None
 
-    def score(
-        self, inputs: Inputs, nan: NanPolicy = "dead-letter", *, by: Predicts | None = None
-    ) -> tuple[Scores, NDArray[np.int64], list[Failure]]:
-        """Score what can be scored: scores of the good rows, their row numbers, a failure for each other row.
-
-        `by` asks the model in our place: under a watch, or in a process of its own.
-        """
-        if not inputs.shape[0]:
-            return self._empty(), np.empty(0, np.int64), []
-        scores, good, failures = isolate(by or self, inputs, nan, self._names, self._nullable)
-        return (scores if good.size else self._empty()), good, failures
-
-    def predict(self, inputs: Inputs, *, finite: bool | None = None) -> Scores:
-        """Score all rows, or raise what the model raises. `finite` says that all values are known to be finite."""
-        if not inputs.shape[0]:
-            return self._empty()
+    def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
         finite = plainly_finite(inputs) if finite is None else finite
         if not (isinstance(inputs, Frame) or self._columns) and finite and (scores := self._directly(inputs)):
             return scores
@@ -125,19 +109,13 @@ class SklearnEngine:
         if self._task == "regressor":
             return Scores(values, None, None)
         # The labels come from the model itself wherever rounding could matter.
-        return None if self._near_ties(values) else self._scored(values, _argmax(values))
+        return None if self._near_ties(values) else outputs.of_classes(values, outputs.argmax(values))
 
-    def check_outputs(self) -> None:
-        """Refuse a model that gives several outputs per record, by a trial on one row of zeros."""
-        inputs = self._handed(np.zeros((1, max(self.signature.inputs_count, 1))))
-        try:
-            for transform in self._transforms:
-                inputs = transform.transform(inputs)
-            _one_column(self._last.predict(inputs))
-        except BadOutputError as error:
-            raise SignatureError(str(error), remedy="deploy one model per output") from None
-        except Exception:  # noqa: BLE001  # zeros may be no possible record; real ones will tell
-            return
+    def raw(self, inputs: Any) -> Any:
+        """What the model's own `predict` gives."""
+        for transform in self._transforms:
+            inputs = transform.transform(inputs)
+        return self._last.predict(inputs)
 
     def _handed(self, inputs: Inputs) -> Any:
         """The inputs as the model's first step wants them."""
@@ -154,18 +132,42 @@ class SklearnEngine:
     def _ask(self, inputs: Any, transforms: Sequence[Any]) -> Scores:
         for transform in transforms:
             inputs = transform.transform(inputs)
-        if self._task == "regressor":
-            return Scores(_one_column(self._last.predict(inputs)).astype(np.float64, copy=False), None, None)
+        return self._by_task(inputs)
+
+    def _value(self, inputs: Any) -> Scores:
+        return outputs.values(self._last.predict(inputs), self.signature.outputs)
+
+    def _class(self, inputs: Any) -> Scores:
         if not self._has_proba:
             index = self._index_of(self._last.predict(inputs))
-            return self._scored((index[:, None] == np.arange(self._classes.size)).astype(np.float64), index)
-        found = self._last.predict_proba(inputs)
-        proba = np.asarray(found)
-        if isinstance(found, list) or proba.ndim != 2 or proba.shape[1] != self._classes.size:
+            return outputs.of_classes((index[:, None] == np.arange(self._classes.size)).astype(np.float64), index)
+        proba = np.asarray(self._last.predict_proba(inputs))
+        if proba.ndim != 2 or proba.shape[1] != self._classes.size:
             raise BadOutputError(f"predict_proba gave shape {proba.shape} for {self._classes.size} classes")
         if self._argmax or (self._argmax_but_ties and not self._near_ties(proba)):
-            return self._scored(proba, _argmax(proba))
-        return self._scored(proba, self._index_of(self._last.predict(inputs)))
+            return outputs.of_classes(proba, outputs.argmax(proba))
+        return outputs.of_classes(proba, self._index_of(self._last.predict(inputs)))
+
+    def _labels(self, inputs: Any) -> Scores:
+        """Of several labels a record each one's probability, or 1 and 0 where the model gives none."""
+        on = self._last.predict(inputs)
+        found = self._last.predict_proba(inputs) if self._has_proba else on
+        if isinstance(found, list):  # one matrix a label
+            pairs = zip(found, self._last.classes_, strict=True)
+            found = np.stack([_of_one(np.asarray(proba), classes) for proba, classes in pairs], axis=1)
+        return outputs.labelled(found, on, len(self.signature.classes))
+
+    def _outlier(self, inputs: Any) -> Scores:
+        decision = self._last.decision_function(inputs)
+        outlier = decision < 0 if self._by_sign else self._last.predict(inputs) == -1
+        return outputs.detected(decision, outlier)
+
+    def _cluster(self, inputs: Any) -> Scores:
+        index = self._index_of(self._last.predict(inputs))
+        if not self.signature.outputs:
+            return outputs.grouped(index, None)
+        measure = self._last.predict_proba if self._has_proba else self._last.transform
+        return outputs.grouped(index, measure(inputs))
 
     def _near_ties(self, proba: NDArray[Any]) -> bool:
         """Whether any row's two best classes are so close that rounding could change the label."""
@@ -177,25 +179,32 @@ class SklearnEngine:
         best = np.partition(proba, -2, axis=1)[:, -2:]
         return not bool((best[:, 1] - best[:, 0] > tie).all())
 
-    def _scored(self, proba: NDArray[Any], index: NDArray[np.int32]) -> Scores:
-        proba = proba.astype(np.float64, copy=False)
-        if proba.shape[1] == 2:
-            score = np.ascontiguousarray(proba[:, 1])
-        else:
-            score = proba[np.arange(proba.shape[0]), np.maximum(index, 0)]
-        return Scores(score, index, proba)
-
     def _index_of(self, labels: Any) -> NDArray[np.int32]:
         """Labels as indexes into the classes; -1 where a label is none of them."""
-        labels = _one_column(labels)
+        labels = outputs.one_column(labels)
         place = np.searchsorted(self._classes, labels, sorter=self._sorter)
         index = self._sorter[np.minimum(place, self._classes.size - 1)].astype(np.int32)
         return np.where(self._classes[index] == labels, index, np.int32(-1)).astype(np.int32, copy=False)
 
-    def _empty(self) -> Scores:
-        if self._task == "regressor":
-            return Scores(np.empty(0), None, None)
-        return Scores(np.empty(0), np.empty(0, np.int32), np.empty((0, self._classes.size)))
+
+def settled(model: Any, signature: Signature, sample: Any = None) -> Signature:
+    """The signature with what only the model's answer tells: how many values a regressor gives for a record.
+
+    It is asked for one row of the sample, or of zeros; a model that raises for it is taken to give one value.
+    """
+    if signature.task != "regressor":
+        return signature
+    engine = SklearnEngine(model, signature)
+    try:
+        row = _first_row(sample) if signature.frame else np.zeros((1, max(signature.inputs_count, 1)))
+        found = np.asarray(engine.raw(row))
+    except Exception:  # noqa: BLE001  # zeros may be no possible record; real ones will tell
+        return signature
+    return replace(signature, outputs=found.shape[1]) if found.ndim == 2 and found.shape[1] > 1 else signature
+
+
+def _first_row(sample: Any) -> Any:
+    return sample[:1] if type(sample).__module__.startswith("polars") else sample.iloc[:1]
 
 
 def _opened(model: Any, *, keep_names: bool) -> tuple[Sequence[Any], Any]:
@@ -209,6 +218,11 @@ def _opened(model: Any, *, keep_names: bool) -> tuple[Sequence[Any], Any]:
     return steps[:-1], steps[-1]
 
 
+def _of_one(proba: NDArray[Any], classes: Any) -> NDArray[Any]:
+    """How likely it is that one of several labels applies: of two classes the second, of one all or nothing."""
+    return proba[:, 1] if proba.shape[1] == 2 else np.full(proba.shape[0], float(classes[0]))
+
+
 def _nameless(step: Any) -> Any:
     """The step as if fitted on a plain matrix: it would warn of missing names at every call otherwise."""
     if "feature_names_in_" not in vars(step):
@@ -216,19 +230,3 @@ def _nameless(step: Any) -> Any:
     twin = copy.copy(step)
     del twin.feature_names_in_
     return twin
-
-
-def _argmax(proba: NDArray[Any]) -> NDArray[np.int32]:
-    if proba.shape[1] == 2:
-        return (proba[:, 1] > proba[:, 0]).astype(np.int32)
-    return proba.argmax(axis=1).astype(np.int32)
-
-
-def _one_column(values: Any) -> NDArray[Any]:
-    """What `predict` gave as a vector; a single column counts as one."""
-    values = np.asarray(values)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise BadOutputError(f"predict gave shape {values.shape}: several outputs per record")
-    return values

@@ -20,8 +20,9 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
 from grid_inference.errors import ModelCrashedError, ModelTimeoutError, TrialStartError
+from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
-from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.native import engine_of
 from grid_inference.model.signature import Signature
 
 __all__ = ["TRIAL_ROWS_MAX", "TrialEngine"]
@@ -159,7 +160,7 @@ def _serve(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, ConnectionError):
         pipe.send("imported")
         model, signature = pipe.recv()
-        engine = SklearnEngine(model, signature)
+        engine = engine_of(model, signature)
         pipe.send("loaded")
         # The model has not computed yet, so no thread of it is lost by forking.
         while FORKS and (forked := os.fork()):
@@ -170,7 +171,7 @@ def _serve(pipe: Connection) -> None:
         _answer_all(pipe, engine)
 
 
-def _answer_all(pipe: Connection, engine: SklearnEngine) -> None:
+def _answer_all(pipe: Connection, engine: Engine) -> None:
     """Answer one request after the other, and end with the pipe."""
     try:
         while True:
@@ -183,7 +184,7 @@ def _answer_all(pipe: Connection, engine: SklearnEngine) -> None:
         os._exit(PIPE_ENDED)
 
 
-def _answer(engine: SklearnEngine, inputs: Inputs, *, finite: bool | None) -> Scores | _Raised:
+def _answer(engine: Engine, inputs: Inputs, *, finite: bool | None) -> Scores | _Raised:
     try:
         return engine.predict(inputs, finite=finite)
     except Exception as error:  # noqa: BLE001  # whatever it is, the parent judges it

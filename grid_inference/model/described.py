@@ -1,0 +1,43 @@
+"""`Described`: what a model says of itself, whichever library made it.
+
+In: nothing but plain values. Out: the same; `Signature` makes of it what the records need to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Described", "FloatType", "Input", "Task"]
+
+Task = Literal["classifier", "multilabel", "regressor", "outlier_detector", "clusterer"]
+"""`multilabel`: a classifier that may give a record several labels, or none."""
+FloatType = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One column of the model's inputs."""
+
+    name: str
+    """The record's field, or `field[3]` for a value of the array field."""
+    dtype: str = "float64"
+    """The type of the sample, or the one that the model names: numpy's name, or `string`; float64 where nobody says. It
+    informs, and binds nobody."""
+    nullable: bool = False
+    """Whether the sample had missing values here: then NaN and null are scored, whatever the policy for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a model takes and gives, as far as it knows; the fields are those of `Signature`."""
+
+    task: Task
+    classes: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] | None = None
+    """In its own order; None where it does not know their names."""
+    count: int | None = None
+    """How many there are, if it says so."""
+    outputs: int = 0
+    frame: bool = False
+    float_dtype: FloatType = "float64"

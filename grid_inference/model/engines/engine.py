@@ -1,0 +1,47 @@
+"""`Engine`: a loaded model that is asked for batches; what all libraries' engines share.
+
+In: a float matrix in the signature's order, or a frame for a model that takes columns by name. Out: `Scores`. Keys,
+records and events are not known here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.model.engines import outputs
+from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Predicts, Scores, isolate
+from grid_inference.model.signature import Signature
+
+__all__ = ["Engine"]
+
+
+class Engine(ABC):
+    """Calls one model; safe to use from several threads, as the model is not changed."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self._names = signature.names
+        self._nullable = np.array([each.nullable for each in signature.inputs] or [False], np.bool_)
+
+    def score(
+        self, inputs: Inputs, nan: NanPolicy = "dead-letter", *, by: Predicts | None = None
+    ) -> tuple[Scores, NDArray[np.int64], list[Failure]]:
+        """Score what can be scored: scores of the good rows, their row numbers, a failure for each other row.
+
+        `by` asks the model in our place: under a watch, or in a process of its own.
+        """
+        if not inputs.shape[0]:
+            return outputs.empty(self.signature), np.empty(0, np.int64), []
+        scores, good, failures = isolate(by or self, inputs, nan, self._names, self._nullable)
+        return (scores if good.size else outputs.empty(self.signature)), good, failures
+
+    def predict(self, inputs: Inputs, *, finite: bool | None = None) -> Scores:
+        """Score all rows, or raise what the model raises. `finite` says that all values are known to be finite."""
+        return self._predict(inputs, finite=finite) if inputs.shape[0] else outputs.empty(self.signature)
+
+    @abstractmethod
+    def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
+        """Score at least one row."""

@@ -1,0 +1,134 @@
+"""A Python function named `module:function`, which gives an array for a matrix or a DataFrame.
+
+The name travels, the code does not: the module must be importable in every worker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from grid_inference.config import FUNCTION_NAME
+from grid_inference.errors import ArtifactError, SignatureError
+from grid_inference.model.described import Described
+from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.frame import Frame
+from grid_inference.model.native.library import ArrayEngine, Library
+from grid_inference.model.signature import Signature
+
+__all__ = ["Function", "PythonFunction"]
+
+
+@dataclass(frozen=True, slots=True)
+class PythonFunction:
+    """A function by its name, imported."""
+
+    name: str
+    """`module:function`."""
+    call: Callable[[Any], Any] = field(repr=False)
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Import it; raise ArtifactError that says what is missing."""
+        found = FUNCTION_NAME.fullmatch(name)
+        if found is None:
+            raise ArtifactError(f"{name!r} names no function", remedy="name it as module:function")
+        try:
+            module = import_module(found["module"])
+        except ImportError as error:
+            raise ArtifactError(
+                f"the module of {name} can't be imported here: {error}",
+                remedy="install it here and in the workers, or put its folder on PYTHONPATH",
+            ) from error
+        function = getattr(module, found["function"], None)
+        if not callable(function):
+            raise ArtifactError(
+                f"the module {found['module']} has no function {found['function']!r}",
+                remedy="name a function of that module",
+            )
+        return cls(name, function)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PythonFunction.named, (self.name,)
+
+
+def _values_count(model: PythonFunction, sample: Any, *, framed: bool) -> int:
+    """How many values it gives for a record of the sample; 0: one."""
+    try:
+        rows = _frame(sample)[:1] if framed else np.atleast_2d(np.asarray(sample, np.float64))[:1]
+        found = np.asarray(model.call(rows))
+    except Exception as error:
+        raise SignatureError(
+            f"{model.name} can't score its own sample: {type(error).__name__}: {error}",
+            remedy="give a sample of its inputs",
+        ) from error
+    return found.shape[1] if found.ndim == 2 and found.shape[1] > 1 else 0
+
+
+def _frame(sample: Any) -> Any:
+    """Columns as the DataFrame that workers give it."""
+    if not isinstance(sample, Mapping):
+        return sample
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(sample)
+
+
+class Function(Library):
+    """Functions of modules that are installed in the workers."""
+
+    format: ClassVar[str] = "function"
+    suffix: ClassVar[str] = "function.json"
+    runs_code: ClassVar[bool] = True
+
+    def takes(self, model: Any) -> bool:
+        """A name that `is_name` takes was made a `PythonFunction`."""
+        return isinstance(model, PythonFunction)
+
+    @staticmethod
+    def is_name(text: str) -> bool:
+        """Whether a text may name a function."""
+        return FUNCTION_NAME.fullmatch(text) is not None
+
+    def is_in(self, path: Path) -> bool:
+        """No file holds one."""
+        del path
+        return False
+
+    def name_of(self, model: PythonFunction) -> str:
+        """As it was named."""
+        return model.name
+
+    def write(self, model: PythonFunction) -> bytes:
+        """Its name."""
+        return json.dumps({"function": model.name}).encode()
+
+    def read(self, content: bytes) -> PythonFunction:
+        """The function, imported."""
+        return PythonFunction.named(str(json.loads(content)["function"]))
+
+    def describe(self, model: PythonFunction, classes: Sequence[str] | None, sample: Any) -> Described:
+        """A classifier if classes are named, else a regressor; it gets what the sample is, else a matrix."""
+        framed = sample is not None and not isinstance(sample, np.ndarray | list | tuple)
+        width = None if framed or sample is None else np.atleast_2d(np.asarray(sample)).shape[1]
+        task = "classifier" if classes else "regressor"
+        outputs = 0 if classes or sample is None else _values_count(model, sample, framed=framed)
+        return Described(task, tuple(map(str, classes or ())), count=width, frame=framed, outputs=outputs)
+
+    def engine(self, model: PythonFunction, signature: Signature) -> Engine:
+        """It calls the function."""
+        polars = signature.frame_type == "polars"
+
+        def ask(inputs: Inputs) -> Any:
+            if isinstance(inputs, Frame):
+                return model.call(inputs.to_polars() if polars else inputs.to_pandas(copy=True))
+            return model.call(inputs.copy())
+
+        return ArrayEngine(ask, signature)

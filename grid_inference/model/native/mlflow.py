@@ -1,0 +1,147 @@
+"""MLflow model folders, asked as `pyfunc`: whatever flavour it is, it takes a DataFrame.
+
+The folder travels as a tar. Source: MLflow's documentation, "MLflow Model" (the file `MLmodel`, signatures, pyfunc).
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import shutil
+import tarfile
+import tempfile
+import weakref
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from grid_inference.errors import SignatureError
+from grid_inference.model.described import Described, Input
+from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.frame import Frame
+from grid_inference.model.native.library import ArrayEngine, Library
+from grid_inference.model.signature import Signature
+
+__all__ = ["Mlflow", "MlflowModel"]
+
+MODEL_FILE = "MLmodel"
+DTYPES = {"long": "int64", "integer": "int32", "float": "float32", "double": "float64", "boolean": "bool"}
+OTHER_DTYPES = {"string": "string", "datetime": "datetime64[us]"}
+FOLDER_BYTES_MAX = 4 << 30
+
+
+class MlflowModel:
+    """A folder as a tar, and the model in it, which is loaded when it is first needed and does not travel."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MlflowModel, (self.content,)
+
+    @cached_property
+    def loaded(self) -> Any:
+        """A `PyFuncModel`; its folder lasts as long as this object."""
+        import mlflow.pyfunc  # noqa: PLC0415
+
+        logging.getLogger("mlflow").setLevel(logging.ERROR)  # it would tell of each difference to its requirements
+        folder = tempfile.mkdtemp(prefix="grid-inference-mlflow-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        with tarfile.open(fileobj=io.BytesIO(self.content)) as archive:
+            archive.extractall(folder, filter="data")
+        return mlflow.pyfunc.load_model(folder)
+
+
+class Mlflow(Library):
+    """MLflow model folders."""
+
+    format: ClassVar[str] = "mlflow"
+    modules: ClassVar[tuple[str, ...]] = ("mlflow", "pandas")
+    suffix: ClassVar[str] = "tar"
+    runs_code: ClassVar[bool] = True
+
+    def takes(self, model: Any) -> bool:
+        """One that was read."""
+        return isinstance(model, MlflowModel)
+
+    def is_in(self, path: Path) -> bool:
+        """A folder with the file `MLmodel`, or a tar of one."""
+        return (path / MODEL_FILE).is_file()
+
+    def content(self, path: Path) -> bytes:
+        """The folder as a tar; the same folder gives the same bytes."""
+        files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for file in files:
+                info = tarfile.TarInfo(file.relative_to(path).as_posix())
+                info.size = file.stat().st_size
+                with file.open("rb") as content:
+                    archive.addfile(info, content)
+        return buffer.getvalue()
+
+    def name_of(self, model: MlflowModel) -> str:
+        """The flavour's loader."""
+        return str(model.loaded.loader_module) if hasattr(model.loaded, "loader_module") else "PyFuncModel"
+
+    def write(self, model: MlflowModel) -> bytes:
+        """Its tar."""
+        return model.content
+
+    def read(self, content: bytes) -> MlflowModel:
+        """A model that is loaded."""
+        model = MlflowModel(content)
+        _ = model.loaded
+        return model
+
+    def describe(self, model: MlflowModel, classes: Sequence[str] | None, sample: Any) -> Described:
+        """By its signature; a classifier if classes are named, as a `pyfunc` does not say its own."""
+        schema = model.loaded.metadata.get_input_schema()
+        task = "classifier" if classes else "regressor"
+        gives: dict[str, Any] = {"task": task, "classes": tuple(map(str, classes or ())), "frame": True}
+        if schema is None:
+            if sample is None or isinstance(sample, np.ndarray | list | tuple):
+                raise SignatureError(
+                    "the MLflow model has no signature",
+                    remedy="give a DataFrame as sample, or save it with mlflow.models.infer_signature(X, y)",
+                )
+            return Described(**gives)
+        if schema.is_tensor_spec():
+            raise SignatureError(
+                "the MLflow model takes tensors, and records are columns", remedy="save it with a signature of columns"
+            )
+        inputs = tuple(Input(each.name, _dtype(each)) for each in schema.inputs)
+        return Described(inputs=inputs, count=len(inputs), **gives)
+
+    def engine(self, model: MlflowModel, signature: Signature) -> Engine:
+        """It calls `predict` with a DataFrame of the types that the signature names: MLflow takes no others."""
+        loaded, names = model.loaded, signature.names
+        schema = loaded.metadata.get_input_schema()
+        wanted = {} if schema is None else {each.name: _dtype(each) for each in schema.inputs}
+        own = dict(zip(names, wanted, strict=True)) if wanted else dict.fromkeys(names, "")
+
+        def ask(inputs: Inputs) -> Any:
+            frame = cast("Frame", inputs).to_pandas()
+            if wanted:
+                frame = frame.rename(columns=own)
+                kinds = {name: kind for name, kind in wanted.items() if kind in DTYPES.values()}
+                frame = frame.astype(kinds)
+            found = loaded.predict(frame)
+            return found.to_numpy() if hasattr(found, "to_numpy") else np.asarray(found)
+
+        return ArrayEngine(ask, signature)
+
+
+def _dtype(column: Any) -> str:
+    kind = getattr(column.type, "name", str(column.type))
+    dtype = (DTYPES | OTHER_DTYPES).get(kind)
+    if dtype is None or column.name is None:
+        raise SignatureError(
+            f"the MLflow model's input {column.name!r} is {column.type}, which no record holds",
+            remedy="save it with a signature of named columns of numbers, booleans, strings or dates",
+        )
+    return dtype

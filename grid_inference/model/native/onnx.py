@@ -1,0 +1,246 @@
+"""ONNX models, asked by ONNX Runtime.
+
+Inputs are one matrix of shape (n, k), or a column each of shape (n, 1) or (n,). Of the outputs the first of floats
+holds values or probabilities, the first of integers or strings a classifier's labels. A `ZipMap` at the end, which
+makes a Python dict of each row's probabilities, is taken off. Source: the ONNX specification of `ai.onnx.ml`, and ONNX
+Runtime's Python API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_inference.errors import SignatureError
+from grid_inference.model.described import Described, Input
+from grid_inference.model.engines import outputs
+from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.isolate import Inputs, Scores
+from grid_inference.model.frame import Frame
+from grid_inference.model.native.library import ArrayEngine, Library, class_index, named_classes
+from grid_inference.model.signature import Signature
+
+__all__ = ["Onnx", "OnnxModel"]
+
+DTYPES = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(double)": np.dtype(np.float64),
+    "tensor(int32)": np.dtype(np.int32),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(bool)": np.dtype(np.bool_),
+    "tensor(string)": np.dtype(object),
+}
+FLOATS = ("tensor(float)", "tensor(double)")
+CLASS_ATTRIBUTES = ("classlabels_strings", "classlabels_int64s", "classlabels_ints")
+NAMES_KEY = "feature_names"
+"""Among a model's metadata: the names of a matrix's columns, joined by commas."""
+ERRORS_ONLY = 3
+SHAPES = "its inputs must be one matrix of any number of rows, or a column each"
+
+
+class OnnxModel:
+    """A model's bytes, and the session that asks them, which is made when it is first needed and does not travel."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnnxModel, (self.content,)
+
+    @cached_property
+    def session(self) -> Any:
+        """An `InferenceSession`."""
+        import onnxruntime  # noqa: PLC0415
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = ERRORS_ONLY
+        # The cores are shared with the member and other workers: threads that wait must not spin.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])
+
+
+class Onnx(Library):
+    """ONNX models."""
+
+    format: ClassVar[str] = "onnx"
+    modules: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    suffix: ClassVar[str] = "onnx"
+
+    def takes(self, model: Any) -> bool:
+        """A `ModelProto`, or one that was read."""
+        return isinstance(model, OnnxModel) or type(model).__name__ == "ModelProto"
+
+    def is_in(self, path: Path) -> bool:
+        """By the name of the file: protocol buffers have no mark of their own."""
+        return path.suffix == ".onnx" and path.is_file()
+
+    def write(self, model: Any) -> bytes:
+        """The model as protocol buffers, without its `ZipMap`."""
+        return without_zipmap(model.content if isinstance(model, OnnxModel) else model.SerializeToString())
+
+    def read(self, content: bytes) -> OnnxModel:
+        """A model whose session can be made."""
+        model = OnnxModel(content)
+        _ = model.session
+        return model
+
+    def describe(self, model: Any, classes: Sequence[str] | None, sample: Any) -> Described:
+        """By the graph: its inputs, and the classes that its nodes name."""
+        del sample
+        model = OnnxModel(self.write(model))
+        session = model.session
+        found = session.get_inputs()
+        for each in found:
+            if each.type not in DTYPES:
+                raise SignatureError(f"the input {each.name!r} is {each.type}", remedy=SHAPES)
+            if not 1 <= len(each.shape) <= 2 or isinstance(each.shape[0], int):
+                raise SignatureError(f"the input {each.name!r} has the shape {each.shape}", remedy=SHAPES)
+        width = found[0].shape[-1] if len(found) == 1 and len(found[0].shape) == 2 else 1
+        matrix = len(found) == 1 and width != 1 and found[0].type != "tensor(string)"
+        if not matrix and any(len(each.shape) == 2 and each.shape[1] != 1 for each in found):
+            raise SignatureError("the model has several inputs, and one of them is a matrix", remedy=SHAPES)
+        takes = {"inputs": _inputs(model, found, matrix=matrix), "frame": not matrix, "count": _count(found)}
+        return self._gives(model, classes, **takes)
+
+    @staticmethod
+    def _gives(model: OnnxModel, classes: Sequence[str] | None, **takes: Any) -> Described:
+        known = _classes(model.content)
+        if known or classes:
+            names = named_classes(known, classes, "the model") if known else tuple(map(str, classes or ()))
+            return Described("classifier", names, **takes)
+        values, labels = _outputs(model)
+        if labels is not None:
+            raise SignatureError(
+                f"the output {labels!r} holds labels, and the graph does not name its classes",
+                remedy="name them in the order of the probabilities: classes=[…]",
+            )
+        shape = next(each.shape for each in model.session.get_outputs() if each.name == values)
+        several = len(shape) == 2 and isinstance(shape[1], int) and shape[1] > 1
+        return Described("regressor", outputs=shape[1] if several else 0, **takes)
+
+    def engine(self, model: OnnxModel, signature: Signature) -> Engine:
+        """It runs the session."""
+        return (
+            OnnxEngine(model, signature) if signature.task == "classifier" else ArrayEngine(_values(model), signature)
+        )
+
+
+class OnnxEngine(Engine):
+    """A classifier's labels are the graph's own where it has them."""
+
+    def __init__(self, model: OnnxModel, signature: Signature) -> None:
+        super().__init__(signature)
+        self._values, self._labels = _outputs(model)
+        self._feed, self._session = _feeds(model), model.session
+        self._plain = ArrayEngine(_values(model), signature)
+
+    def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
+        if self._labels is None:
+            return self._plain.predict(inputs, finite=finite)
+        wanted = [self._labels] if self._values is None else [self._labels, self._values]
+        labels, *rest = self._session.run(wanted, self._feed(inputs))
+        classes = self.signature.classes
+        index = class_index(np.asarray(labels).reshape(-1), classes)
+        proba = rest[0] if rest else (index[:, None] == np.arange(len(classes)))
+        if proba.ndim == 2 and proba.shape[1] == 1 and len(classes) == 2:
+            proba = np.concatenate([1 - proba, proba], axis=1)
+        return outputs.of_classes(outputs.matrix(proba, len(classes), "the model"), index)
+
+
+def without_zipmap(content: bytes) -> bytes:
+    """The model with the probabilities themselves as an output, where they were turned into dicts."""
+    onnx = _onnx()
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    for node in [node for node in graph.node if node.op_type == "ZipMap"]:
+        for index, each in enumerate(graph.output):
+            if each.name == node.output[0]:
+                width = max(len(attribute.strings) + len(attribute.ints) for attribute in node.attribute)
+                info = onnx.helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, [None, width])
+                graph.output[index].CopyFrom(info)
+        graph.node.remove(node)
+    return model.SerializeToString()
+
+
+def _classes(content: bytes) -> tuple[str, ...]:
+    """The classes that the graph names; none if it names none.
+
+    A node of `ai.onnx.ml` has them as an attribute; else the last node that takes one of several constants gives them.
+    """
+    onnx = _onnx()
+    graph = onnx.load_from_string(content).graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name in CLASS_ATTRIBUTES and (attribute.strings or attribute.ints):
+                return (*(text.decode() for text in attribute.strings), *map(str, attribute.ints))
+    constants = {each.name: each for each in graph.initializer}
+    taken = [node.input[0] for node in graph.node if node.op_type == "ArrayFeatureExtractor"]
+    for name in reversed([name for name in taken if name in constants]):
+        values = onnx.numpy_helper.to_array(constants[name]).reshape(-1)
+        if values.dtype.kind in "iOSU":
+            return tuple(each.decode() if isinstance(each, bytes) else str(each) for each in values.tolist())
+    return ()
+
+
+def _onnx() -> Any:
+    try:
+        import onnx  # noqa: PLC0415
+    except ImportError:
+        raise SignatureError(
+            "describing an ONNX model needs onnx, which is not installed here",
+            remedy="pip install 'grid-inference[onnx]'",
+        ) from None
+    return onnx
+
+
+def _inputs(model: OnnxModel, found: Sequence[Any], *, matrix: bool) -> tuple[Input, ...] | None:
+    if matrix:
+        names = model.session.get_modelmeta().custom_metadata_map.get(NAMES_KEY, "")
+        return tuple(Input(name.strip()) for name in names.split(",")) if names else None
+    kinds = {"O": "string", "b": "bool", "i": "int64", "f": "float64"}
+    return tuple(Input(each.name, kinds[DTYPES[each.type].kind]) for each in found)
+
+
+def _count(found: Sequence[Any]) -> int | None:
+    if len(found) > 1 or len(found[0].shape) == 1:
+        return len(found)
+    return found[0].shape[1] if isinstance(found[0].shape[1], int) else None
+
+
+def _outputs(model: OnnxModel) -> tuple[str | None, str | None]:
+    """Names of the outputs that hold values or probabilities, and labels."""
+    every = model.session.get_outputs()
+    values = next((each.name for each in every if each.type in FLOATS), None)
+    labels = next((each.name for each in every if each.type in {"tensor(int64)", "tensor(string)"}), None)
+    if values is None and labels is None:
+        raise SignatureError(f"the model gives {', '.join(each.type for each in every)}, no values and no labels")
+    return values, labels
+
+
+def _values(model: OnnxModel) -> Callable[[Inputs], NDArray[Any]]:
+    feed, session = _feeds(model), model.session
+    values, labels = _outputs(model)
+    wanted = [values or labels]
+    return lambda inputs: session.run(wanted, feed(inputs))[0]
+
+
+def _feeds(model: OnnxModel) -> Callable[[Inputs], dict[str, NDArray[Any]]]:
+    """What turns inputs into what a session takes."""
+    wanted = [(each.name, DTYPES[each.type], len(each.shape)) for each in model.session.get_inputs()]
+
+    def feed(inputs: Inputs) -> dict[str, NDArray[Any]]:
+        if not isinstance(inputs, Frame):
+            [(name, dtype, _)] = wanted
+            return {name: np.ascontiguousarray(inputs, dtype)}
+        columns = list(inputs.columns.values())
+        return {
+            name: values.astype(dtype).reshape(-1, 1)[:, 0] if dims == 1 else values.astype(dtype).reshape(-1, 1)
+            for (name, dtype, dims), values in zip(wanted, columns, strict=True)
+        }
+
+    return feed

@@ -1,0 +1,120 @@
+"""XGBoost: boosters of trees as UBJSON, their own format; `XGBClassifier` and the like are kept as their booster.
+
+Source of the format and of `inplace_predict`: XGBoost's documentation, "Introduction to Model IO" and "Prediction".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from grid_inference.errors import SignatureError
+from grid_inference.model.described import Described, Input
+from grid_inference.model.engines.engine import Engine
+from grid_inference.model.native.library import ArrayEngine, Library, named_classes
+from grid_inference.model.signature import Signature
+
+__all__ = ["Xgboost"]
+
+BINARY, SEVERAL, MARGINS = "binary:logistic", ("multi:softprob", "multi:softmax"), ("binary:logitraw", "binary:hinge")
+HEAD_BYTES = 64
+
+
+class Xgboost(Library):
+    """Boosted trees of XGBoost."""
+
+    format: ClassVar[str] = "xgboost"
+    modules: ClassVar[tuple[str, ...]] = ("xgboost",)
+    suffix: ClassVar[str] = "ubj"
+
+    def takes(self, model: Any) -> bool:
+        """A Booster, or an estimator of XGBoost whose booster alone is the model."""
+        if not type(model).__module__.startswith("xgboost.") or isinstance(model, type):
+            return False
+        missing = getattr(model, "missing", math.nan)  # an estimator with another one turns values into it itself
+        return isinstance(missing, float) and math.isnan(missing)
+
+    def is_in(self, path: Path) -> bool:
+        """UBJSON or JSON that begins with the learner."""
+        if path.suffix not in {".ubj", ".json", ".xgb"} or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        return b"learner" in head
+
+    def write(self, model: Any) -> bytes:
+        """Its booster as UBJSON."""
+        return bytes(_booster(model).save_raw("ubj"))
+
+    def read(self, content: bytes) -> Any:
+        """A Booster."""
+        import xgboost  # noqa: PLC0415
+
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(content))
+        return booster
+
+    def describe(self, model: Any, classes: Sequence[str] | None, sample: Any) -> Described:
+        """By the booster's objective; it knows no class by its name, and no estimator of XGBoost does."""
+        del sample
+        booster = _booster(model)
+        _check_no_categories(booster)
+        learner = json.loads(booster.save_config())["learner"]
+        objective, facts = learner["objective"]["name"], learner["learner_model_param"]
+        targets, count = int(facts["num_target"]), int(facts["num_class"])
+        if objective in MARGINS:
+            raise SignatureError(
+                f"the objective {objective} gives no probabilities", remedy=f"fit it with the objective {BINARY}"
+            )
+        names = booster.feature_names
+        described = Described(
+            task="regressor",
+            inputs=None if names is None else tuple(map(Input, names)),
+            count=int(booster.num_features()),
+            float_dtype="float32",
+            outputs=targets if targets > 1 else 0,
+        )
+        what = type(model).__name__
+        if objective == BINARY and targets > 1:
+            labels = named_classes([str(label) for label in range(targets)], classes, what)
+            return replace(described, task="multilabel", classes=labels, outputs=0)
+        if objective == BINARY or objective in SEVERAL:
+            numbers = [str(number) for number in range(count or 2)]
+            return replace(described, task="classifier", classes=named_classes(numbers, classes, what))
+        return described
+
+    def engine(self, model: Any, signature: Signature) -> Engine:
+        """It asks for predictions in place: without a copy into XGBoost's own matrix."""
+        best = model.attr("best_iteration")
+        until = (0, int(best) + 1) if best is not None else (0, 0)
+        linear = json.loads(model.save_config())["learner"]["gradient_booster"]["name"] == "gblinear"
+        if not linear:
+            return ArrayEngine(
+                lambda matrix: model.inplace_predict(matrix, iteration_range=until, validate_features=False), signature
+            )
+        import xgboost  # noqa: PLC0415
+
+        return ArrayEngine(lambda matrix: model.predict(xgboost.DMatrix(matrix), validate_features=False), signature)
+
+
+def _booster(model: Any) -> Any:
+    if not hasattr(model, "get_booster"):
+        return model
+    try:
+        return model.get_booster()
+    except Exception as error:  # its own class, which needs an import
+        raise SignatureError(
+            f"{type(model).__name__} is not fitted", remedy="call model.fit(X, y) before deploying it"
+        ) from error
+
+
+def _check_no_categories(booster: Any) -> None:
+    if "c" in (booster.feature_types or ()):
+        raise SignatureError(
+            "the model takes categories by the numbers that pandas gave them, which no record knows",
+            remedy="encode them in a scikit-learn Pipeline before XGBoost",
+        )
