@@ -13,7 +13,7 @@ FAULTS ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench bench-scale release-check lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench bench-scale bench-models release-check lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 
 bench-scale: $(STAMP) ## one, two, three nodes on this machine; writes bench/scale.json
 	$(BIN)/python -m bench.scale
+
+bench-models: $(STAMP) ## every format of models at three sizes of batches; writes bench/models.json
+	$(BIN)/python -m bench.models
 
 release-check: $(STAMP) ## build, install into an empty environment, run the demo from there; writes dist/ and its SBOM
 	scripts/release-check.sh

@@ -177,16 +177,21 @@ class Grid:
             )
 
     async def _made(
-        self, model: Any, columns: Sequence[str] | None, sample: Any, classes: Sequence[str] | None
+        self,
+        model: Any,
+        columns: Sequence[str] | None,
+        sample: Any,
+        classes: Sequence[str] | None,
+        **how: bool,
     ) -> Made:
         """A model as it is published, signed with this machine's key."""
-        made = await asyncio.to_thread(make, model, columns, sample, classes)
+        made = await asyncio.to_thread(make, model, columns, sample, classes, **how)
         return replace(made, artifact=await asyncio.to_thread(self._signed, made.artifact))
 
     async def _publish(self, name: str, made: Made) -> ModelVersion:
         before = (await self._registry.ever_deployed()).get(name)
         above = before.version if before and before.model == name else 0
-        return await self._catalog.publish(name, made.signature, made.artifact, made.expected, above=above)
+        return await self._catalog.publish(name, made, above=above)
 
     def _signed(self, artifact: Artifact) -> Artifact:
         """Vouch for it, with a new key if there is none and it can't be loaded without."""
@@ -251,6 +256,7 @@ class Grid:
         columns: Sequence[str] | None = None,
         sample: Any = None,
         classes: Sequence[str] | None = None,
+        compile: bool = False,  # noqa: A002  # what it is called everywhere
     ) -> ModelVersion:
         """Store a model as the next version of the one of this name.
 
@@ -259,13 +265,17 @@ class Grid:
         folder, or the name of a Python function, `module:function`. `classes` are those of a classifier that does not
         say them itself, in the order of its probabilities.
 
+        With `compile` a model of scikit-learn, XGBoost or LightGBM is translated to ONNX as well, held against itself
+        at the rows of `sample`, and measured: batches of each size are scored by the faster of the two. `compiled` of
+        the version says how they compare, or why there is no translation.
+
         `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
         kept with the model's results, and every worker checks that it gets the same. Nothing scores by it before
         `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one that can't be fed,
         ConfigError for a name that can't be one.
         """
         check_model_name(name)
-        return await self._publish(name, await self._made(model, columns, sample, classes))
+        return await self._publish(name, await self._made(model, columns, sample, classes, compile=compile))
 
     async def models(self) -> dict[str, Model]:
         """All models by name, with their aliases."""

@@ -206,6 +206,7 @@ class Grid:
         columns: Sequence[str] | None = None,
         sample: Any = None,
         classes: Sequence[str] | None = None,
+        compile: bool = False,  # noqa: A002  # what it is called everywhere
     ) -> ModelVersion:
         """Store a model as the next version of the one of this name.
 
@@ -214,12 +215,18 @@ class Grid:
         folder, or the name of a Python function, `module:function`. `classes` are those of a classifier that does not
         say them itself, in the order of its probabilities.
 
+        With `compile` a model of scikit-learn, XGBoost or LightGBM is translated to ONNX as well, held against itself
+        at the rows of `sample`, and measured: batches of each size are scored by the faster of the two. `compiled` of
+        the version says how they compare, or why there is no translation.
+
         `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
         kept with the model's results, and every worker checks that it gets the same. Nothing scores by it before
         `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one that can't be fed,
         ConfigError for a name that can't be one.
         """
-        return self._loop.run(self._grid.publish(model, name=name, columns=columns, sample=sample, classes=classes))
+        return self._loop.run(
+            self._grid.publish(model, name=name, columns=columns, sample=sample, classes=classes, compile=compile)
+        )
 
     def models(self) -> dict[str, Model]:
         """All models by name, with their aliases."""

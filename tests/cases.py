@@ -352,3 +352,23 @@ def _(_folder: Path) -> Any:
 @case("function of several values", "regressor", "function", of_function, publish=MATRIX_ONLY)
 def _(_folder: Path) -> Any:
     return "tests.rules:values"
+
+
+# ---- translated to ONNX where that is faster
+
+
+@case("compiled forest", "classifier", "compiled", tolerance=SINGLE,
+      publish={"columns": FIELDS, "sample": MATRIX, "compile": True})  # fmt: skip
+def _(_folder: Path) -> Any:
+    return RandomForestClassifier(50, random_state=0).fit(MATRIX, BINARY)
+
+
+def of_pipeline(model: Any, rows: pd.DataFrame) -> Said:
+    return model.predict_proba(rows), model.predict(rows).tolist()
+
+
+@case("compiled columns", "classifier", "compiled", of_pipeline, tolerance=SINGLE, rows=mixed_rows,
+      publish={"sample": TEXTS, "compile": True})  # fmt: skip
+def _(_folder: Path) -> Any:
+    columns = ColumnTransformer([("numbers", StandardScaler(), ["a", "b"]), ("texts", OneHotEncoder(), ["kind"])])
+    return make_pipeline(columns, RandomForestClassifier(50, random_state=0)).fit(TEXTS, BINARY)

@@ -16,10 +16,9 @@ from grid_inference.errors import ModelError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.model.artifact import Artifact
-from grid_inference.model.expected import Expected
+from grid_inference.model.making import Made
 from grid_inference.model.published import MODELS_MAP, Model, ModelVersion, Reference
 from grid_inference.model.registry import Registry
-from grid_inference.model.signature import Signature
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
 
@@ -33,15 +32,22 @@ class Catalog:
         self._models = GridMap(link, MODELS_MAP)
         self._registry = Registry(link)
 
-    async def publish(
-        self, name: str, signature: Signature, artifact: Artifact, expected: Expected | None, *, above: int = 0
-    ) -> ModelVersion:
+    async def publish(self, name: str, made: Made, *, above: int = 0) -> ModelVersion:
         """Store a model's next version, whose number is higher than `above`."""
-        await self._registry.put_artifact(artifact)
+        await self._registry.put_artifact(made.artifact)
         number = max(above, (await self._known(name)).latest) + 1
         by = f"{_user()}@{socket.gethostname()}"
         while True:
-            version = ModelVersion(name, number, signature, artifact.manifest, expected, time.time_ns() // 1000, by)
+            version = ModelVersion(
+                model=name,
+                version=number,
+                signature=made.signature,
+                manifest=made.artifact.manifest,
+                expected=made.expected,
+                published_us=time.time_ns() // 1000,
+                published_by=by,
+                compiled=made.compiled,
+            )
             value = encode_json(version.to_mapping())
             if await self._models.put_if_absent(_key(str(version)), value) is None:
                 break

@@ -11,15 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from grid_inference.errors import SignatureError
 from grid_inference.model.artifact import Artifact, read_file
+from grid_inference.model.compiling import Report, compiled
+from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.engines.sklearn import settled
 from grid_inference.model.expected import Expected
+from grid_inference.model.frame import Frame
 from grid_inference.model.native import engine_of, library_of
 from grid_inference.model.native.function import Function, PythonFunction
 from grid_inference.model.signature import Signature
+from grid_inference.wire.compact import Column
 
-__all__ = ["Made", "is_function", "make"]
+__all__ = ["Made", "inputs_of", "is_function", "make"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +35,19 @@ class Made:
     artifact: Artifact
     signature: Signature
     expected: Expected | None
+    compiled: Report | None = None
+    """What became of its translation to ONNX, if one was asked for."""
 
 
 def make(
-    model: Any, columns: Sequence[str] | None = None, sample: Any = None, classes: Sequence[str] | None = None
+    model: Any,
+    columns: Sequence[str] | None = None,
+    sample: Any = None,
+    classes: Sequence[str] | None = None,
+    *,
+    compile: bool = False,  # noqa: A002  # the option's name
 ) -> Made:
-    """Write a model down, describe it, and ask it for the sample.
+    """Write a model down, describe it, and ask it for the sample; with `compile` translate it to ONNX where that pays.
 
     Raises ArtifactError for what is no model, SignatureError for one that can't be fed.
     """
@@ -54,7 +67,36 @@ def make(
         artifact = Artifact.from_model(model)
         loaded = library.load(artifact.content, artifact.manifest.class_name)
         signature = Signature.described(library.describe(model, classes, sample), columns, sample)
-    return Made(artifact, signature, Expected.of(engine_of(loaded, signature), sample))
+    engine, report = engine_of(loaded, signature), None
+    if compile:
+        report, both = compiled(loaded, signature, engine, inputs_of(sample, signature))
+        if both is not None:
+            artifact, engine = Artifact.from_model(both), engine_of(both, signature)
+    return Made(artifact, signature, Expected.of(engine, sample), report)
+
+
+def inputs_of(sample: Any, signature: Signature) -> Inputs | None:
+    """A sample's rows as the model gets them; None without a sample, or where records hold them in one array."""
+    if sample is None or not signature.names:
+        return None
+    if isinstance(sample, np.ndarray | list | tuple):
+        matrix = np.atleast_2d(np.asarray(sample, np.float64))
+        if not signature.frame:
+            return matrix
+        found = {name: matrix[:, index] for index, name in enumerate(signature.names)}
+    else:
+        found = {name: np.asarray(sample[name]) for name in signature.names}
+    if not signature.frame:
+        return np.stack([np.asarray(values, np.float64) for values in found.values()], axis=1)
+    return Frame.of({name: _column(values) for name, values in found.items()})
+
+
+def _column(values: Any) -> Column:
+    if values.dtype.kind not in "OUS":
+        return Column(values)
+    texts = values.astype(object)
+    valid = np.array([value is not None and value == value for value in texts.tolist()], np.bool_)  # noqa: PLR0124  # NaN
+    return Column(texts, None if bool(valid.all()) else valid)
 
 
 def is_function(model: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from grid_inference.config import check_model_name
 from grid_inference.errors import ArtifactError, DecodeError, ModelError
 from grid_inference.model.artifact import Manifest
+from grid_inference.model.compiling import Report
 from grid_inference.model.expected import Expected
 from grid_inference.model.signature import Signature
 from grid_inference.wire.json_values import decode_json
@@ -60,6 +61,8 @@ class ModelVersion:
     """Microseconds since 1970."""
     published_by: str
     """User and host, as they call themselves."""
+    compiled: Report | None = None
+    """What became of its translation to ONNX, if one was asked for."""
 
     def __str__(self) -> str:
         return f"{self.model}@{self.version}"
@@ -74,6 +77,7 @@ class ModelVersion:
             "expected": self.expected and self.expected.to_mapping(),
             "published_us": self.published_us,
             "published_by": self.published_by,
+            "compiled": self.compiled and self.compiled.to_mapping(),
         }
 
     @classmethod
@@ -88,6 +92,7 @@ class ModelVersion:
                 expected=Expected.from_mapping(mapping["expected"]) if mapping["expected"] else None,
                 published_us=int(mapping["published_us"]),
                 published_by=str(mapping["published_by"]),
+                compiled=Report.from_mapping(mapping["compiled"]) if mapping.get("compiled") else None,
             )
         except Exception as error:
             raise ModelError(

@@ -184,7 +184,7 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(case: Case, su
         return
     with pytest.raises(ArtifactError, match=LIBRARIES[case.format].modules[0]) as caught:
         load(subject.made.artifact, HERE)
-    assert caught.value.remedy == f"pip install 'grid-inference[{case.format}]'"
+    assert caught.value.remedy == f"pip install 'grid-inference[{LIBRARIES[case.format].extra or case.format}]'"
 
 
 @pytest.mark.parametrize(

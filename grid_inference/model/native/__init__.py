@@ -8,6 +8,7 @@ from typing import Any
 
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.native.compiled import Compiled
 from grid_inference.model.native.function import Function
 from grid_inference.model.native.library import Library
 from grid_inference.model.native.lightgbm import Lightgbm
@@ -18,7 +19,9 @@ from grid_inference.model.signature import Signature
 
 __all__ = ["LIBRARIES", "engine_of", "library_in", "library_of"]
 
-LIBRARIES: dict[str, Library] = {one.format: one for one in (Xgboost(), Lightgbm(), Onnx(), Mlflow(), Function())}
+LIBRARIES: dict[str, Library] = {
+    one.format: one for one in (Xgboost(), Lightgbm(), Onnx(), Compiled(), Mlflow(), Function())
+}
 """By the format of a manifest."""
 
 

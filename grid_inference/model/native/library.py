@@ -31,7 +31,8 @@ class Library(ABC):
     """One library, or one way of writing models."""
 
     format: ClassVar[str]
-    """What a manifest calls it; also the name of the extra that installs it."""
+    """What a manifest calls it; also the name of the extra that installs it, unless that is another one."""
+    extra: ClassVar[str] = ""
     modules: ClassVar[tuple[str, ...]] = ()
     """What must be installed to ask a model."""
     suffix: ClassVar[str]
@@ -77,7 +78,7 @@ class Library(ABC):
             if find_spec(module) is None:
                 raise ArtifactError(
                     f"{name}: a model of format {self.format} needs {module}, which is not installed here",
-                    remedy=f"pip install 'grid-inference[{self.format}]'",
+                    remedy=f"pip install 'grid-inference[{self.extra or self.format}]'",
                 )
 
     def load(self, content: bytes, name: str) -> Any:

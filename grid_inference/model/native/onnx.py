@@ -126,7 +126,9 @@ class Onnx(Library):
     def engine(self, model: OnnxModel, signature: Signature) -> Engine:
         """It runs the session."""
         return (
-            OnnxEngine(model, signature) if signature.task == "classifier" else ArrayEngine(_values(model), signature)
+            OnnxEngine(model, signature)
+            if signature.task == "classifier"
+            else ArrayEngine(_values(model, signature.names), signature)
         )
 
 
@@ -136,8 +138,8 @@ class OnnxEngine(Engine):
     def __init__(self, model: OnnxModel, signature: Signature) -> None:
         super().__init__(signature)
         self._values, self._labels = _outputs(model)
-        self._feed, self._session = _feeds(model), model.session
-        self._plain = ArrayEngine(_values(model), signature)
+        self._feed, self._session = _feeds(model, signature.names), model.session
+        self._plain = ArrayEngine(_values(model, signature.names), signature)
 
     def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
         if self._labels is None:
@@ -222,25 +224,27 @@ def _outputs(model: OnnxModel) -> tuple[str | None, str | None]:
     return values, labels
 
 
-def _values(model: OnnxModel) -> Callable[[Inputs], NDArray[Any]]:
-    feed, session = _feeds(model), model.session
+def _values(model: OnnxModel, names: Sequence[str]) -> Callable[[Inputs], NDArray[Any]]:
+    feed, session = _feeds(model, names), model.session
     values, labels = _outputs(model)
     wanted = [values or labels]
     return lambda inputs: session.run(wanted, feed(inputs))[0]
 
 
-def _feeds(model: OnnxModel) -> Callable[[Inputs], dict[str, NDArray[Any]]]:
-    """What turns inputs into what a session takes."""
+def _feeds(model: OnnxModel, names: Sequence[str]) -> Callable[[Inputs], dict[str, NDArray[Any]]]:
+    """What turns inputs into what a session takes: columns by their names, or in order where they have others."""
     wanted = [(each.name, DTYPES[each.type], len(each.shape)) for each in model.session.get_inputs()]
+    by_name = {name for name, _, _ in wanted} <= set(names)
 
     def feed(inputs: Inputs) -> dict[str, NDArray[Any]]:
         if not isinstance(inputs, Frame):
             [(name, dtype, _)] = wanted
             return {name: np.ascontiguousarray(inputs, dtype)}
-        columns = list(inputs.columns.values())
-        return {
-            name: values.astype(dtype).reshape(-1, 1)[:, 0] if dims == 1 else values.astype(dtype).reshape(-1, 1)
-            for (name, dtype, dims), values in zip(wanted, columns, strict=True)
-        }
+        columns = [inputs.columns[name] for name, _, _ in wanted] if by_name else list(inputs.columns.values())
+        fed: dict[str, NDArray[Any]] = {}
+        for (name, dtype, dims), values in zip(wanted, columns, strict=True):
+            column = values.astype(dtype)
+            fed[name] = column if dims == 1 else column.reshape(-1, 1)
+        return fed
 
     return feed

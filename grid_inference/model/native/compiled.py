@@ -1,0 +1,129 @@
+"""A model beside its translation to ONNX: batches of each size are scored by the faster of the two.
+
+Which is faster was measured where it was published (`model/compiling.py`), and that both say the same. Where the
+translation raises, for a value that it can't take, the model itself is asked.
+"""
+
+from __future__ import annotations
+
+import bisect
+import io
+import json
+import math
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+from grid_inference.model import formats
+from grid_inference.model.described import Described
+from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.isolate import Inputs, Scores
+from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.native.library import Library
+from grid_inference.model.native.lightgbm import Lightgbm
+from grid_inference.model.native.onnx import Onnx, OnnxModel
+from grid_inference.model.native.xgboost import Xgboost
+from grid_inference.model.signature import Signature
+
+__all__ = ["Compiled", "CompiledModel"]
+
+ONNX, PLAN = "model.onnx", "plan.json"
+OWN: dict[str, Library] = {one.format: one for one in (Xgboost(), Lightgbm())}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A model, its translation, and which of them scores batches of which size."""
+
+    model: Any
+    onnx: OnnxModel
+    plan: Mapping[int, bool]
+    """Rows of a batch that was measured → whether the translation scores batches of about that size."""
+
+
+class Compiled(Library):
+    """Models of scikit-learn, XGBoost and LightGBM that were translated to ONNX."""
+
+    format: ClassVar[str] = "compiled"
+    extra: ClassVar[str] = "onnx"
+    modules: ClassVar[tuple[str, ...]] = ("onnxruntime", "sklearn", "numpy", "scipy")
+    suffix: ClassVar[str] = "tar"
+    runs_code: ClassVar[bool] = True
+
+    def takes(self, model: Any) -> bool:
+        """Both of them."""
+        return isinstance(model, CompiledModel)
+
+    def is_in(self, path: Path) -> bool:
+        """No file that a user has."""
+        del path
+        return False
+
+    def name_of(self, model: CompiledModel) -> str:
+        """The model's own."""
+        return type(model.model).__name__
+
+    def write(self, model: CompiledModel) -> bytes:
+        """A tar of the model in its own format, the translation and the plan."""
+        own = next((one for one in OWN.values() if one.takes(model.model)), None)
+        form, content = (own.format, own.write(model.model)) if own else formats.dump(model.model)
+        plan = {"format": form, "sizes": {str(size): chosen for size, chosen in model.plan.items()}}
+        files = {form: content, ONNX: model.onnx.content, PLAN: json.dumps(plan).encode()}
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for name, each in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(each)
+                archive.addfile(info, io.BytesIO(each))
+        return buffer.getvalue()
+
+    def read(self, content: bytes) -> CompiledModel:
+        """Both, loaded."""
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            files = {info.name: _read(archive, info) for info in archive}
+        plan = json.loads(files[PLAN])
+        form = str(plan["format"])
+        own = OWN.get(form)
+        model = own.load(files[form], form) if own else formats.read(form, files[form], form)
+        return CompiledModel(
+            model, Onnx().read(files[ONNX]), {int(size): bool(chosen) for size, chosen in plan["sizes"].items()}
+        )
+
+    def describe(self, model: CompiledModel, classes: Sequence[str] | None, sample: Any) -> Described:
+        """A translation is made for a signature that is known."""
+        raise NotImplementedError
+
+    def engine(self, model: CompiledModel, signature: Signature) -> Engine:
+        """It asks the one or the other."""
+        return CompiledEngine(model, signature)
+
+
+class CompiledEngine(Engine):
+    """Asks the faster of two for each batch."""
+
+    def __init__(self, model: CompiledModel, signature: Signature) -> None:
+        super().__init__(signature)
+        own = next((one for one in OWN.values() if one.takes(model.model)), None)
+        self._model = own.engine(model.model, signature) if own else SklearnEngine(model.model, signature)
+        self._onnx = Onnx().engine(model.onnx, signature)
+        sizes = sorted(model.plan)
+        self._chosen = [model.plan[size] for size in sizes]
+        self._limits = [math.sqrt(one * next_one) for one, next_one in pairwise(sizes)]
+
+    def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
+        if self._chosen[bisect.bisect_left(self._limits, inputs.shape[0])]:
+            try:
+                return self._onnx.predict(inputs, finite=finite)
+            except Exception:  # noqa: BLE001, S110  # what it can't take the model itself may
+                pass
+        return self._model.predict(inputs, finite=finite)
+
+
+def _read(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(info)
+    if file is None:
+        raise ValueError(f"{info.name!r} is no file")
+    return file.read()
