@@ -27,6 +27,7 @@ from grid_inference.grid.topology import live_workers
 from grid_inference.model.artifact import Artifact
 from grid_inference.model.binding import bind, resolve
 from grid_inference.model.catalog import Catalog
+from grid_inference.model.difference import Difference, differences
 from grid_inference.model.keys import Keyring
 from grid_inference.model.making import Made, make
 from grid_inference.model.published import Model, ModelVersion, Reference
@@ -245,6 +246,15 @@ class Grid:
     async def deployment(self, name: str) -> Deployed:
         """One deployment; raises DeploymentError if there is none of that name."""
         return await self._registry.deployment(name)
+
+    async def differences(self, name: str) -> list[Difference]:
+        """Where the records of a deployment's map are not just what its model was fitted on, field by field.
+
+        Compact records only: what a JSON value holds is known when it comes.
+        """
+        deployed = await self._registry.deployment(name)
+        schemas = await self.features(deployed.config.features).schemas()
+        return [one for each in schemas for one in differences(deployed.signature, each, deployed.config.inputs)]
 
     # ---- models
 

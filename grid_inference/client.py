@@ -25,6 +25,7 @@ from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig,
 from grid_inference.display import grid_html
 from grid_inference.errors import warn_forgotten
 from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.model.difference import Difference
 from grid_inference.model.published import Model, ModelVersion
 from grid_inference.model.registry import Deployed
 from grid_inference.node import Workers
@@ -197,6 +198,13 @@ class Grid:
     def deployment(self, name: str) -> Deployed:
         """One deployment; raises DeploymentError if there is none of that name."""
         return self._loop.run(self._grid.deployment(name))
+
+    def differences(self, name: str) -> list[Difference]:
+        """Where the records of a deployment's map are not just what its model was fitted on, field by field.
+
+        Compact records only: what a JSON value holds is known when it comes.
+        """
+        return self._loop.run(self._grid.differences(name))
 
     def publish(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
@@ -27,6 +28,10 @@ from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import decode_keys, encode_keys
 
 __all__ = ["Features", "python_keys"]
+
+
+SCHEMAS_ROWS = 20
+"""So many records of a partition are looked at for their schemas."""
 
 
 class Features:
@@ -141,6 +146,17 @@ class Features:
                 compact, ids = schema_ids(page.values)
                 return await self._link.schema(int(ids[0])) if bool(compact[0]) else None
         return None
+
+    async def schemas(self) -> list[Schema]:
+        """The Compact schemas of some records of each partition, by type name; a rare one may be missed."""
+        pages = await asyncio.gather(*(self._first(partition) for partition in range(self._link.partition_count)))
+        found = set[int]().union(*pages)
+        return sorted([await self._link.schema(one) for one in found], key=lambda one: (one.type_name, one.schema_id))
+
+    async def _first(self, partition: int) -> set[int]:
+        page = await anext(self._map.scan(partition, SCHEMAS_ROWS))
+        compact, ids = schema_ids(page.values)
+        return set(ids[compact].tolist())
 
     async def _encoded(self, record: Mapping[str, Any]) -> bytes:
         schema, nested = infer_record_schemas(self.name, record)

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from rich.table import Table
 from grid_inference.cli.ending import USAGE, Ending
 from grid_inference.client import Grid, connect
 from grid_inference.grid.expiry import LOSS
+from grid_inference.model.difference import Difference
 from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "key_of",
     "key_type_option",
     "plain",
+    "say_differences",
     "table",
     "write_json",
 ]
@@ -83,6 +85,16 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left")
     return made
+
+
+def say_differences(found: Sequence[Difference]) -> None:
+    """Tell where records are not what a model was fitted on; nothing where they are."""
+    if not found:
+        return
+    rows = table("input", "model takes", "field", "records have", "")
+    for one in found:
+        rows.add_row(one.input, one.takes, one.field, f"{one.has} in {one.schema}" if one.has else "", one.said)
+    console().print(rows)
 
 
 def write_json(value: Any) -> None:

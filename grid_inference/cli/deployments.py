@@ -18,6 +18,7 @@ from grid_inference.cli.common import (
     examples,
     grid_options,
     json_option,
+    say_differences,
     table,
     write_json,
 )
@@ -67,17 +68,19 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
             warnings.simplefilter("always", kind)
         try:
             deployed = grid.deploy(config)
+            found = grid.differences(config.name)
         except DeploymentError as error:
             raise Ending(REFUSED, str(error), error.remedy) from None
     for warning in said:
         click.echo(f"warning: {warning.message}", err=True)
     if as_json:
-        write_json(deployed.to_mapping())
+        write_json(deployed.to_mapping() | {"differences": found})
         return
     sys.stdout.write(
         f"{config.name} version {deployed.version}: {deployed.manifest.class_name} on {config.features}, "
         f"predictions in {config.predictions}\n"
     )
+    say_differences(found)
 
 
 def _config_of(name: str, options: dict[str, Any]) -> DeploymentConfig:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
+from grid_inference.cli.common import (
+    connected,
+    console,
+    examples,
+    grid_options,
+    json_option,
+    say_differences,
+    table,
+    write_json,
+)
 from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.keys import keygen
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from grid_inference.model.compiling import Report
+    from grid_inference.model.difference import Difference
     from grid_inference.model.published import Model
     from grid_inference.promotion import Promotion
 
@@ -145,7 +156,8 @@ def promote(
     Every worker loads the version beside the one at work and checks its sample. If one can't, nothing changes.
     """
     with connected(address, cluster_name) as grid:
-        _say(grid.promote(name, version, alias=alias, timeout_s=timeout_s), as_json=as_json)
+        done = grid.promote(name, version, alias=alias, timeout_s=timeout_s)
+        _say(done, {each: grid.differences(each) for each in done.deployments}, as_json=as_json)
 
 
 @models.command("rollback", epilog=examples("grid-inference models rollback fraud"))
@@ -159,7 +171,8 @@ def rollback(
 ) -> None:
     """Have an alias name the version that it named before, as `promote` does."""
     with connected(address, cluster_name) as grid:
-        _say(grid.rollback(name, alias=alias, timeout_s=timeout_s), as_json=as_json)
+        done = grid.rollback(name, alias=alias, timeout_s=timeout_s)
+        _say(done, {each: grid.differences(each) for each in done.deployments}, as_json=as_json)
 
 
 @models.command("sync", epilog=examples("grid-inference models sync models"))
@@ -241,13 +254,17 @@ def _rows(path: str) -> dict[str, Any]:
     return {name: found[name].to_numpy(zero_copy_only=False) for name in found.column_names}
 
 
-def _say(done: Promotion, *, as_json: bool) -> None:
+def _say(done: Promotion, found: Mapping[str, list[Difference]], *, as_json: bool) -> None:
     if as_json:
         said: dict[str, Any] = {"model": done.model, "alias": done.alias, "version": done.version}
-        write_json(said | {"deployments": list(done.deployments)})
+        write_json(said | {"deployments": list(done.deployments), "differences": found})
         return
     names = ", ".join(done.deployments) or "no deployment follows it"
     sys.stdout.write(f"{done.model}@{done.alias} is version {done.version}: {names}\n")
+    for name, each in found.items():
+        if each:
+            sys.stdout.write(f"{name}:\n")
+            say_differences(each)
 
 
 def _by_version(model: Model) -> dict[int, list[str]]:

@@ -35,7 +35,7 @@ from grid_inference.wire.compact import (
 )
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF
 
-__all__ = ["NOT_DECLARED", "Binding", "bind", "resolve"]
+__all__ = ["NOT_DECLARED", "Binding", "bind", "field_kind", "resolve"]
 
 NOT_DECLARED: Mapping[str, InputConfig] = MappingProxyType({})
 _NUMBERS = ("INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64")
@@ -87,7 +87,7 @@ class Binding:
             return decode_matrix(values, self.schema, self.direct, self.dtype), {}
         columns = decode_columns(values, self.schema, self.fields, schemas=schemas)
         misfits: Misfits = {}
-        plain = {name: _plain(column, _kind(self.schema, name)) for name, column in columns.items()}
+        plain = {name: _plain(column, field_kind(self.schema, name)) for name, column in columns.items()}
         return self.sources.inputs(plain, len(values), misfits), misfits
 
     def _from_array(self, values: Blobs, field: str) -> tuple[NDArray[Any], Misfits]:
@@ -137,7 +137,7 @@ def bind(
         return Mismatch("MISSING_FEATURE", f"{_listed(fields)}: no such field in {_described(schema)}")
     for name, fields in found.items():
         for field in fields:
-            if not _feeds(sources, name, _kind(schema, field)):
+            if not _feeds(sources, name, field_kind(schema, field)):
                 return _wrong_type(sources, schema, field)
     direct = _direct(sources, schema)
     all_float32 = bool(direct) and all(schema.slots[field].kind in FLOAT32S for field in direct)
@@ -165,7 +165,7 @@ def _direct(sources: Sources, schema: Schema) -> tuple[str, ...]:
     return tuple(plain) if len(plain) == len(fields) and len(set(plain)) == len(plain) else ()
 
 
-def _kind(schema: Schema, field: str) -> FieldKind | None:
+def field_kind(schema: Schema, field: str) -> FieldKind | None:
     """The kind of a field or of an array's elements; None in a nested record, whose own schema tells."""
     element = element_of(schema, field)
     if element is None:
@@ -181,7 +181,7 @@ def _feeds(sources: Sources, name: str, kind: FieldKind | None) -> bool:
 
 
 def _wrong_type(sources: Sources, schema: Schema, field: str) -> Mismatch:
-    kind, signature = _kind(schema, field), sources.signature
+    kind, signature = field_kind(schema, field), sources.signature
     wanted = "a number, a string, a date or a time" if signature.frame else "a number"
     if signature.array_field is not None:
         wanted = "an array of numbers"

@@ -62,9 +62,11 @@ class Signature:
         count = model.count or len(names or ())
         if array_field is not None:
             names = tuple(f"{array_field}[{index}]" for index in range(count))
-        dtypes = [each.dtype for each in model.inputs or ()] or ["float64"] * count
+        own = model.inputs or (Input(""),) * len(names or ())
+        if array_field is not None:
+            own = (Input(""),) * count
         inputs = tuple(
-            sampled.get(name) or Input(name, dtype) for name, dtype in zip(names or (), dtypes, strict=bool(names))
+            sampled.get(name) or replace(each, name=name) for name, each in zip(names or (), own, strict=bool(names))
         )
         if not model.frame:
             _check_numbers(inputs)

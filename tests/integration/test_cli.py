@@ -204,10 +204,30 @@ def test_the_type_of_keys(ok, cli, tmp_path):
     assert cli("get", "cli-int-keys", "x", "--key-type", "int")[0] == 2
 
 
+def test_deploy_tells_where_records_are_not_what_the_model_takes(cli, ok, model, tmp_path):
+    name, path = "cli-differences", tmp_path / "records.csv"
+    path.write_text("id,a,b,note\n1,0.5,true,x\n2,0.5,false,y\n", encoding="utf-8")
+    ok("put", f"{name}-records", path, "--key", "id")
+    try:
+        code, out, _ = cli("deploy", name, "--features", f"{name}-records", "--model", model, "--columns", "a,b")
+        assert code == 0
+        _, heading, *rows = out.splitlines()
+        assert heading.split("  ")[0] == "input"
+        assert [row.split()[0] for row in rows] == ["b", "note"]
+        assert "BOOLEAN" in rows[0]
+        assert rows[0].rstrip().endswith("1 or 0")
+        assert rows[1].rstrip().endswith("not used")
+        again = ok("deploy", name, "--features", f"{name}-records", "--model", model, "--columns", "a,b")
+        assert [one["said"] for one in again["differences"]] == ["1 or 0", "not used"]
+    finally:
+        ok("undeploy", name)
+
+
 def test_the_life_of_a_model(cli, ok, model, tmp_path):
     name = "cli-life-of-a-model"
     assert [ok("models", "publish", name, model, "--columns", "a,b")["version"] for _ in range(2)] == [1, 2]
-    assert ok("models", "promote", name, 1) == {"model": name, "alias": "champion", "version": 1, "deployments": []}
+    promoted = ok("models", "promote", name, 1)
+    assert promoted == {"model": name, "alias": "champion", "version": 1, "deployments": [], "differences": {}}
     deployed = ok("deploy", name, "--features", f"{name}-records", "--model", f"{name}@champion")
     assert (deployed["model"], deployed["version"], deployed["alias"]) == (name, 1, "champion")
     try:
