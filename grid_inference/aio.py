@@ -16,7 +16,14 @@ from typing import Any, Self
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig, check_model_name
 from grid_inference.dead_letters import DeadLetters
 from grid_inference.display import grid_html
-from grid_inference.errors import DeploymentError, NoWorkersError, SignatureError, warn_forgotten
+from grid_inference.errors import (
+    ConfigError,
+    DeploymentError,
+    ModelError,
+    NoWorkersError,
+    SignatureError,
+    warn_forgotten,
+)
 from grid_inference.features import Features
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
@@ -38,7 +45,7 @@ from grid_inference.observe.proof import PartitionProof, proof
 from grid_inference.observe.status import Status, status
 from grid_inference.observe.verify import Verdict, verify
 from grid_inference.predictions import Predictions
-from grid_inference.promotion import Promotion, promote
+from grid_inference.promotion import Promotion, end_canary, promote
 from grid_inference.records import DeadLetter
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
@@ -296,18 +303,37 @@ class Grid:
         return await self._catalog.versions(name)
 
     async def promote(
-        self, name: str, version: int, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S
+        self,
+        name: str,
+        version: int,
+        *,
+        alias: str = CHAMPION,
+        share: float = 1.0,
+        timeout_s: float = PROMOTE_TIMEOUT_S,
     ) -> Promotion:
         """Have an alias name another version, and the deployments that follow it score by that, without a pause.
 
         Every worker loads the version beside the one at work and checks its sample; when all have, they switch, each
-        between two batches. What stands already stays: predictions name the version that made them. Raises
-        PromotionError if a worker can't load it, or has not within `timeout_s` seconds: then nothing has changed;
-        ModelError if there is no such version, SignatureError if its inputs can't be found in a deployment's records.
+        between two batches, and this returns. What stands already stays: predictions name the version that made them.
+        Raises PromotionError if a worker can't load it, or has not within `timeout_s` seconds: then nothing has
+        changed; ModelError if there is no such version, SignatureError if its inputs can't be found in a deployment's
+        records.
+
+        With a `share` below 1 it becomes a canary: it scores that share of the keys, always the same ones, and the
+        alias stays where it is. Another share moves the border, 1 promotes it, 0 ends it.
         """
+        if not 0 <= share <= 1:
+            raise ConfigError(f"share = {share!r} is no share", remedy="give a number from 0 to 1")
         new = await self._catalog.version(Reference(name, str(version)))
         model = await self._catalog.model(name)
-        return await self._promoted(new, alias, model.moved(alias, version), timeout_s)
+        if share >= 1:
+            return await self._promoted(new, alias, model.moved(alias, version), timeout_s)
+        if model.current(alias) == version:
+            raise ModelError(f"{new} is what {alias} names: it scores all keys", remedy="promote another version")
+        if not share:
+            return Promotion(name, alias, version, await end_canary(self.link, new, alias), share)
+        names = await promote(self.link, new, alias, self._checked, timeout_s, share)
+        return Promotion(name, alias, version, names, share)
 
     async def rollback(self, name: str, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S) -> Promotion:
         """Have an alias name the version that it named before, as `promote` does.

@@ -245,16 +245,26 @@ class Grid:
         return self._loop.run(self._grid.model_versions(name))
 
     def promote(
-        self, name: str, version: int, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S
+        self,
+        name: str,
+        version: int,
+        *,
+        alias: str = CHAMPION,
+        share: float = 1.0,
+        timeout_s: float = PROMOTE_TIMEOUT_S,
     ) -> Promotion:
         """Have an alias name another version, and the deployments that follow it score by that, without a pause.
 
         Every worker loads the version beside the one at work and checks its sample; when all have, they switch, each
-        between two batches. What stands already stays: predictions name the version that made them. Raises
-        PromotionError if a worker can't load it, or has not within `timeout_s` seconds: then nothing has changed;
-        ModelError if there is no such version, SignatureError if its inputs can't be found in a deployment's records.
+        between two batches, and this returns. What stands already stays: predictions name the version that made them.
+        Raises PromotionError if a worker can't load it, or has not within `timeout_s` seconds: then nothing has
+        changed; ModelError if there is no such version, SignatureError if its inputs can't be found in a deployment's
+        records.
+
+        With a `share` below 1 it becomes a canary: it scores that share of the keys, always the same ones, and the
+        alias stays where it is. Another share moves the border, 1 promotes it, 0 ends it.
         """
-        return self._loop.run(self._grid.promote(name, version, alias=alias, timeout_s=timeout_s))
+        return self._loop.run(self._grid.promote(name, version, alias=alias, share=share, timeout_s=timeout_s))
 
     def rollback(self, name: str, *, alias: str = CHAMPION, timeout_s: float = PROMOTE_TIMEOUT_S) -> Promotion:
         """Have an alias name the version that it named before, as `promote` does.

@@ -2,14 +2,15 @@
 
 The version becomes the candidate of each deployment that follows the alias; its workers load it beside the one that
 scores, check its sample, and say so with their beats. When all have said so, the deployments' entries are switched,
-which every worker sees at once. From before the first switch results of both versions count everywhere.
+which every worker sees at once, and says with its next beat. From before the first switch results of both versions
+count everywhere. A candidate that is given a share of the keys in place of that is a canary.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,9 +22,11 @@ from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 
-__all__ = ["Promotion", "promote"]
+__all__ = ["Promotion", "end_canary", "promote"]
 
 POLL_S = 0.05
+FOLLOW_S_MAX = 5.0
+"""How long is waited until workers say that they have switched; they do so with their beats."""
 
 Resolve = Callable[[Signature, DeploymentConfig], Awaitable[Signature]]
 """Holds a signature against a deployment's records."""
@@ -38,10 +41,14 @@ class Promotion:
     version: int
     deployments: tuple[str, ...]
     """Those that score by it now, as they follow the alias."""
+    share: float = 1.0
+    """Of all keys those that it scores; below 1 the alias names the version before."""
 
 
-async def promote(link: Link, version: ModelVersion, alias: str, resolve: Resolve, timeout_s: float) -> tuple[str, ...]:
-    """Have all deployments that follow an alias score by a version; their names.
+async def promote(
+    link: Link, version: ModelVersion, alias: str, resolve: Resolve, timeout_s: float, share: float = 1.0
+) -> tuple[str, ...]:
+    """Have all deployments that follow an alias score by a version, or a share of their keys; their names.
 
     Raises PromotionError if they can't: then nothing is changed.
     """
@@ -51,7 +58,7 @@ async def promote(link: Link, version: ModelVersion, alias: str, resolve: Resolv
     candidates = {
         one.config.name: replace(version, signature=await resolve(version.signature, one.config)) for one in following
     }
-    names = tuple(sorted(candidates))
+    names, before = tuple(sorted(candidates)), {one.config.name: one for one in following}
 
     def prepared(now: Deployed) -> Deployed:
         """With the candidate, unless somebody has deployed another model there meanwhile."""
@@ -64,11 +71,46 @@ async def promote(link: Link, version: ModelVersion, alias: str, resolve: Resolv
         await _prepared_everywhere(link, registry, names, version, timeout_s)
     except BaseException:
         for name in names:
-            await registry.change(name, lambda now: _without(now, version))
+            await registry.change(name, lambda now: _as_before(now, before[now.config.name], version))
         raise
     for name in names:
-        await registry.change(name, lambda now: prepared(now).switched())
+        await registry.change(
+            name, lambda now: prepared(now).switched() if share >= 1 else replace(prepared(now), share=share)
+        )
+    await _followed(link, names, version.version, share)
     return names
+
+
+async def end_canary(link: Link, version: ModelVersion, alias: str) -> tuple[str, ...]:
+    """Have the version at work score all keys of the deployments where this one is a canary; their names."""
+    registry = Registry(link)
+    every = (await registry.deployments()).values()
+    names = [one.config.name for one in every if one.alias == alias and _is_candidate(one, version)]
+    for name in names:
+        await registry.change(name, lambda now: _without(now, version))
+    await _followed(link, names, version.version, 0.0)
+    return tuple(names)
+
+
+async def _followed(link: Link, names: Sequence[str], version: int, share: float) -> None:
+    """Wait until every worker says that it scores so; one that hangs is not waited for long."""
+    deadline = time.monotonic() + FOLLOW_S_MAX
+    while time.monotonic() < deadline:
+        said = (await live_workers(link)).values()
+        counts = [one["deployments"][name] for one in said for name in names if name in one["deployments"]]
+        if all(_scores(one, version, share) for one in counts):
+            return
+        await asyncio.sleep(POLL_S)
+
+
+def _scores(counts: dict[str, Any], version: int, share: float) -> bool:
+    """Whether a worker scores this share of the keys by a version; one that scores by none has nothing to say."""
+    if counts.get("failure") or "version" not in counts:
+        return True
+    if share >= 1:
+        return counts["version"] == version
+    canary = counts.get("canary") or {"version": version, "share": 0.0}
+    return canary == {"version": version, "share": share}
 
 
 async def _prepared_everywhere(
@@ -123,4 +165,9 @@ def _is_candidate(now: Deployed, version: ModelVersion) -> bool:
 
 
 def _without(now: Deployed, version: ModelVersion) -> Deployed:
-    return replace(now, candidate=None) if _is_candidate(now, version) else now
+    return replace(now, candidate=None, share=0.0) if _is_candidate(now, version) else now
+
+
+def _as_before(now: Deployed, before: Deployed, version: ModelVersion) -> Deployed:
+    """With the canary that there was, unless somebody else has changed it meanwhile."""
+    return replace(now, candidate=before.candidate, share=before.share) if _is_candidate(now, version) else now

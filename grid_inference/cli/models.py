@@ -139,6 +139,13 @@ def show(name: str, as_json: bool, address: str | None, cluster_name: str | None
 @click.argument("name")
 @click.argument("version", type=int)
 @alias_option
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    metavar="0..1",
+    help="Score only this share of the keys by it, always the same ones; 0 ends that.",
+)
 @timeout_option
 @json_option
 @grid_options
@@ -146,6 +153,7 @@ def promote(
     name: str,
     version: int,
     alias: str,
+    share: float,
     timeout_s: float,
     as_json: bool,
     address: str | None,
@@ -156,7 +164,7 @@ def promote(
     Every worker loads the version beside the one at work and checks its sample. If one can't, nothing changes.
     """
     with connected(address, cluster_name) as grid:
-        done = grid.promote(name, version, alias=alias, timeout_s=timeout_s)
+        done = grid.promote(name, version, alias=alias, share=share, timeout_s=timeout_s)
         _say(done, {each: grid.differences(each) for each in done.deployments}, as_json=as_json)
 
 
@@ -256,11 +264,15 @@ def _rows(path: str) -> dict[str, Any]:
 
 def _say(done: Promotion, found: Mapping[str, list[Difference]], *, as_json: bool) -> None:
     if as_json:
-        said: dict[str, Any] = {"model": done.model, "alias": done.alias, "version": done.version}
+        said: dict[str, Any] = {"model": done.model, "alias": done.alias, "version": done.version, "share": done.share}
         write_json(said | {"deployments": list(done.deployments), "differences": found})
         return
     names = ", ".join(done.deployments) or "no deployment follows it"
-    sys.stdout.write(f"{done.model}@{done.alias} is version {done.version}: {names}\n")
+    if done.share < 1:
+        what = f"scores {done.share:.0%} of the keys" if done.share else "is no canary any more"
+        sys.stdout.write(f"version {done.version} of {done.model} {what}: {names}\n")
+    else:
+        sys.stdout.write(f"{done.model}@{done.alias} is version {done.version}: {names}\n")
     for name, each in found.items():
         if each:
             sys.stdout.write(f"{name}:\n")

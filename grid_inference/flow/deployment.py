@@ -23,6 +23,7 @@ from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.flow.serving import Loaded, Serving
+from grid_inference.flow.split import Split
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
@@ -53,6 +54,9 @@ class RunningDeployment:
         self._leases = leases
         settings = deployed.config
         self._serving = Serving(link, deployed, loaded, config, observe)
+        self._split = Split(self._serving.scorer)
+        self._canary: Serving | None = None
+        """The version that scores a share of the keys."""
         self._retiring: dict[Serving, asyncio.Task[None]] = {}
         self._retired_model_s = 0.0
         self.reconciler = Reconciler(
@@ -67,9 +71,7 @@ class RunningDeployment:
         self.reader: Feeds = _reader(link, settings, config, self._scan, observe)
         self.writer = Writer(link, settings, leases, observe)
         self.positions = Positions(link, settings.name)
-        self._pipeline = Pipeline(
-            self.reader, self._serving.scorer, self.writer, self.positions, leases, deployed.generation
-        )
+        self._pipeline = Pipeline(self.reader, self._split, self.writer, self.positions, leases, deployed.generation)
         # A map that is listened to has no sequences to compare by; and where older records are not to be scored, they
         # would all seem to be missing.
         self._comparable = settings.trigger == "journal" and settings.start == "existing"
@@ -104,11 +106,25 @@ class RunningDeployment:
         """Score by another version from the next batch on; what is under way is ended by the one before."""
         before = self._serving
         self._serving = Serving(self._link, deployed, loaded, self._config, self._observe)
-        self._pipeline.scorer = self._serving.scorer
-        self.deployed = deployed
-        self.reconciler.standing = deployed.standing
+        self._split.scorer = self._serving.scorer
+        self.end_canary()
+        self.follow(deployed)
         self._size_batches()
         self._retiring[before] = asyncio.create_task(self._retire(before))
+
+    def canary(self, wanted: Deployed, loaded: Loaded, share: float) -> None:
+        """Score a share of the keys by another version, from the next batch on."""
+        if self._canary is None or self._canary.version != wanted.version:
+            self.end_canary()
+            self._canary = Serving(self._link, wanted, loaded, self._config, self._observe)
+        self._split.canary, self._split.share = self._canary.scorer, share
+        self._size_batches()
+
+    def end_canary(self) -> None:
+        """Score all keys by the version at work; what the other one has begun it ends."""
+        before, self._canary, self._split.canary = self._canary, None, None
+        if before:
+            self._retiring[before] = asyncio.create_task(self._retire(before))
 
     async def _retire(self, before: Serving) -> None:
         await before.retire()
@@ -214,7 +230,7 @@ class RunningDeployment:
         return [batch for batch in batches if batch is not None]
 
     def _at_work(self) -> list[Serving]:
-        return [self._serving, *list(self._retiring)]
+        return [self._serving, *([self._canary] if self._canary else []), *list(self._retiring)]
 
     def _rest(self) -> None:
         if not any(feed.suspect for feed in self.reader.feeds.values()):
@@ -230,6 +246,7 @@ class RunningDeployment:
             timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
         self._serving.calls.close()
+        self.end_canary()
         await asyncio.gather(*self._retiring.values())
         if self._meter:
             self._meter.carry(self.counts())
@@ -258,6 +275,8 @@ class RunningDeployment:
             "superseded": reader.superseded,
             "late_writes": self._leases.late.total(),
             "predictions": counts.predictions,
+            "versions": {str(version): count for version, count in counts.versions.items()},
+            "canary": {"version": self._canary.version, "share": self._split.share} if self._canary else None,
             "dead_letters": counts.dead_letters,
             "refused": dict(counts.refused),
             "removals": counts.removals,
@@ -283,7 +302,11 @@ class RunningDeployment:
     def _size_batches(self) -> None:
         """A batch that outlasts its lease would be scored in vain."""
         batch_s = self._config.lease_ttl_s * BATCH_SHARE
-        self.reader.rows_max = self._serving.calls.rows_within(batch_s, self._config.batch_rows_max)
+        rows = self._serving.calls.rows_within(batch_s, self._config.batch_rows_max)
+        if self._canary and self._split.share:
+            theirs = self._canary.calls.rows_within(batch_s, self._config.batch_rows_max)
+            rows = max(1, min(rows, int(theirs / self._split.share)))
+        self.reader.rows_max = rows
 
     async def _keep_time(self) -> None:
         """Store positions and look for lag, again and again."""

@@ -147,7 +147,12 @@ class Deployments:
         running.follow(deployed)
         if deployed.version == running.version:
             self._failures.pop(name, None)
-            self._load_beside(deployed.candidate and deployed.prepared(deployed.candidate).switched(), deployed)
+            wanted = deployed.candidate and deployed.prepared(deployed.candidate).switched()
+            beside = self._load_beside(wanted, deployed)
+            if wanted and deployed.share and beside and beside.loaded:
+                running.canary(wanted, beside.loaded, deployed.share)
+            else:
+                running.end_canary()
             return
         beside = self._load_beside(deployed, deployed)
         if beside is None or not beside.task.done():

@@ -49,6 +49,7 @@ class PredictionEncoder:
     """Writes the records of one deployment, model and version."""
 
     def __init__(self, deployment: str, model: str, version: int, signature: Signature) -> None:
+        self.version = version
         self.constants = {"deployment": deployment, "model": model, "version": version}
         """Fields that are the same in every record."""
         self.signature = signature

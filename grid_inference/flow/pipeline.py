@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from grid_inference.errors import GridInferenceError, LeaseExpiredError
 from grid_inference.flow.feeds import Arrivals, Feeds
 from grid_inference.flow.positions import Positions
-from grid_inference.flow.score import Outcome, Scorer
+from grid_inference.flow.score import Outcome
+from grid_inference.flow.split import Split
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Leases
 from grid_inference.logs import logger
@@ -27,10 +28,10 @@ class Pipeline:
     """Carries one deployment's records from the feature map to the predictions map."""
 
     def __init__(
-        self, reader: Feeds, scorer: Scorer, writer: Writer, positions: Positions, leases: Leases, generation: int
+        self, reader: Feeds, split: Split, writer: Writer, positions: Positions, leases: Leases, generation: int
     ) -> None:
         self.reader = reader
-        self.scorer = scorer
+        self.split = split
         self.writer = writer
         self.positions = positions
         self.leases = leases
@@ -50,8 +51,8 @@ class Pipeline:
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
             self.batches += 1
             try:
-                outcome = await self.scorer.score(arrivals, self.epochs)  # predictions, dead letters, removals
-                await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
+                for outcome in await self.split.score(arrivals, self.epochs):  # predictions, dead letters, removals
+                    await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
             except GridInferenceError as error:
                 _log.warning("batch not written, scored again", records=len(arrivals), error=error)
                 await self.again(arrivals, "failed write")

@@ -52,6 +52,8 @@ class WriterCounts:
     """What was written so far."""
 
     predictions: int = 0
+    versions: Counter[int] = field(default_factory=Counter[int])
+    """Predictions by the version that made them."""
     dead_letters: int = 0
     refused: Counter[str] = field(default_factory=Counter[str])
     """Dead letters by cause."""
@@ -116,6 +118,7 @@ class Writer:
         self._observe("encode", encoded_s - begun_s)
         self._observe("write", written_s - encoded_s)
         self.counts.predictions += len(good)
+        self.counts.versions[outcome.encoder.version] += len(good)
         self.counts.dead_letters += len(dead)
         self.counts.refused.update(dead.causes)
         self.counts.removals += len(removed)

@@ -148,6 +148,8 @@ class Artifact:
 def check_versions(manifest: Manifest) -> None:
     """Refuse an artifact that another minor version of Python or of a library wrote, naming which."""
     library = LIBRARIES_BY_FORMAT.get(manifest.format)
+    if library:
+        library.check_installed(f"the model {manifest.class_name}")
     here = library.versions() if library else {name: _version(name) for name in manifest.libraries}
     wanted = dict(manifest.libraries)
     if library is None or library.runs_code:
@@ -171,12 +173,8 @@ def load(artifact: Artifact, trust: Trust) -> Any:
         types = formats.types_to_trust(artifact.content, name) if manifest.format == formats.SKOPS else []
         if types or manifest.format != formats.SKOPS:
             trust.check(manifest, types)
-    if library is None:
-        check_versions(manifest)
-        return formats.read(manifest.format, artifact.content, name)
-    library.check_installed(name)
     check_versions(manifest)
-    return library.load(artifact.content, name)
+    return library.load(artifact.content, name) if library else formats.read(manifest.format, artifact.content, name)
 
 
 def read_file(path: str | Path) -> Any:

@@ -18,7 +18,7 @@ from grid_inference.grid.maps import GridMap
 from grid_inference.model.artifact import Artifact
 from grid_inference.model.making import Made
 from grid_inference.model.published import MODELS_MAP, Model, ModelVersion, Reference
-from grid_inference.model.registry import Registry
+from grid_inference.model.registry import Deployed, Registry
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
 
@@ -124,7 +124,7 @@ class Catalog:
         named = sorted(alias for alias, history in model.aliases.items() if history[-1] == version.version)
         ever = (await self._registry.ever_deployed()).values()
         using = [one for one in ever if one.state != "undeployed"]
-        uses = [one.config.name for one in using if (one.model, one.version) == (version.model, version.version)]
+        uses = [one.config.name for one in using if _scores_by(one, version)]
         if named or uses:
             users = ", ".join([f"alias {alias}" for alias in named] + [f"deployment {name}" for name in uses])
             raise ModelError(f"{version} is in use by {users}", remedy="promote another version first")
@@ -158,6 +158,12 @@ class Catalog:
                 done = await self._models.replace_if_same(key, before, value)
             if done:
                 return model
+
+
+def _scores_by(deployed: Deployed, version: ModelVersion) -> bool:
+    """Whether a deployment scores by a version, or is about to."""
+    numbers = {deployed.version, *([deployed.candidate.version] if deployed.candidate else [])}
+    return deployed.model == version.model and version.version in numbers
 
 
 def _forgotten(model: Model, version: int) -> Model:

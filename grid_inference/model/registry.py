@@ -58,6 +58,8 @@ class Deployed:
     """Versions whose results count: those that have been at work since the deploy, and the candidate."""
     candidate: ModelVersion | None = None
     """The version that workers load beside the one at work, so that a promotion needs no pause."""
+    share: float = 0.0
+    """Of all keys those that the candidate scores, as a canary; from 0 to 1."""
 
     @classmethod
     def of(cls, config: DeploymentConfig, version: ModelVersion, alias: str, generation: int) -> Deployed:
@@ -77,9 +79,10 @@ class Deployed:
         )
 
     def prepared(self, candidate: ModelVersion) -> Deployed:
-        """The same, with a candidate that is to be loaded beside."""
+        """The same, with a candidate that is to be loaded beside; one that is a canary already stays one."""
         standing = tuple(sorted({*self.standing, candidate.version}))
-        return replace(self, candidate=candidate, standing=standing)
+        same = self.candidate is not None and self.candidate.version == candidate.version
+        return replace(self, candidate=candidate, standing=standing, share=self.share if same else 0.0)
 
     def switched(self) -> Deployed:
         """The same with its candidate at work."""
@@ -87,7 +90,7 @@ class Deployed:
         if new is None:
             return self
         changes = {"version": new.version, "signature": new.signature, "manifest": new.manifest}
-        return replace(self, **changes, expected=new.expected, candidate=None)
+        return replace(self, **changes, expected=new.expected, candidate=None, share=0.0)
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -118,6 +121,7 @@ class Deployed:
             "generation": self.generation,
             "standing": list(self.standing),
             "candidate": self.candidate and self.candidate.to_mapping(),
+            "share": self.share,
         }
 
     @classmethod
@@ -141,6 +145,7 @@ class Deployed:
                 generation=int(mapping.get("generation", mapping["version"])),
                 standing=tuple(map(int, mapping.get("standing", [mapping["version"]]))),
                 candidate=ModelVersion.from_mapping(candidate) if candidate else None,
+                share=min(1.0, max(0.0, float(mapping.get("share", 0.0)))),
             )
         except Exception as error:
             raise DeploymentError(

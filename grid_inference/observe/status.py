@@ -63,7 +63,11 @@ class DeploymentStatus:
     alias: str = ""
     """The model's alias whose version is at work; empty if the version is fixed."""
     candidate: int | None = None
-    """The version that workers load beside, while a promotion is under way."""
+    """The version that workers load beside, while a promotion is under way or it is a canary."""
+    share: float = 0.0
+    """Of all keys those that the candidate scores as a canary."""
+    versions: dict[str, int] = field(default_factory=dict[str, int])
+    """Predictions by the version that made them, since the workers that live now started."""
 
 
 @dataclass(slots=True)
@@ -114,8 +118,9 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         config.accept_expiry,
         alias=deployed.alias,
         candidate=deployed.candidate.version if deployed.candidate else None,
+        share=deployed.share,
     )
-    gaps, repairs = Counter[str](), Counter[str]()
+    gaps, repairs, versions = Counter[str](), Counter[str](), Counter[str]()
     for worker in said:
         counts = worker["deployments"].get(config.name)
         if counts is None:
@@ -124,9 +129,10 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
             setattr(result, name, getattr(result, name) + counts.get(name, 0))
         gaps.update(counts.get("gaps", {}))
         repairs.update(counts.get("repairs", {}))
+        versions.update(counts.get("versions", {}))
         if counts.get("failure"):
             result.failures.append(f"{worker['id']}: {counts['failure']}")
-    result.gaps, result.repairs = dict(gaps), dict(repairs)
+    result.gaps, result.repairs, result.versions = dict(gaps), dict(repairs), dict(versions)
     partitions = await proof(link, deployed)
     if all(one.lag is not None for one in partitions):
         result.lag = sum(one.lag or 0 for one in partitions)

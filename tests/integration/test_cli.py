@@ -227,7 +227,14 @@ def test_the_life_of_a_model(cli, ok, model, tmp_path):
     name = "cli-life-of-a-model"
     assert [ok("models", "publish", name, model, "--columns", "a,b")["version"] for _ in range(2)] == [1, 2]
     promoted = ok("models", "promote", name, 1)
-    assert promoted == {"model": name, "alias": "champion", "version": 1, "deployments": [], "differences": {}}
+    assert promoted == {
+        "model": name,
+        "alias": "champion",
+        "version": 1,
+        "share": 1.0,
+        "deployments": [],
+        "differences": {},
+    }
     deployed = ok("deploy", name, "--features", f"{name}-records", "--model", f"{name}@champion")
     assert (deployed["model"], deployed["version"], deployed["alias"]) == (name, 1, "champion")
     try:
