@@ -25,7 +25,7 @@ from grid_inference.model.signature import Signature
 __all__ = ["Promotion", "end_canary", "promote"]
 
 POLL_S = 0.05
-FOLLOW_S_MAX = 5.0
+FOLLOW_S_MAX = 10.0
 """How long is waited until workers say that they have switched; they do so with their beats."""
 
 Resolve = Callable[[Signature, DeploymentConfig], Awaitable[Signature]]
