@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -47,6 +47,7 @@ from grid_inference.observe.verify import Verdict, verify
 from grid_inference.predictions import Predictions
 from grid_inference.promotion import Promotion, end_canary, promote
 from grid_inference.records import DeadLetter
+from grid_inference.rescoring import Rescored, rescore
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
 from grid_inference.synchronization import Synchronized, synchronize
@@ -348,6 +349,19 @@ class Grid:
         names = await promote(self.link, new, alias, self._checked, timeout_s)
         await self._catalog.name(new.model, alias, model.aliases[alias])
         return Promotion(new.model, alias, new.version, names)
+
+    async def rescore(
+        self, name: str, *, rate: float | None = None, watch: Callable[[Rescored], None] | None = None
+    ) -> Rescored:
+        """Have what another version has scored scored by the version at work, and wait until all is; records go on.
+
+        Of each key the newest value's prediction stands in the end. `rate` is how many records a second this may take,
+        over all workers; `watch` is told how far it is. Cancelled it stops; called again it goes on, as what is scored
+        by the version already is left as it is. Raises DeploymentError if the deployment does not run.
+        """
+        if rate is not None and not rate > 0:
+            raise ConfigError(f"rate = {rate!r} is no rate", remedy="give records per second, or leave it out")
+        return await rescore(self.link, name, rate or 0.0, watch or (lambda _: None))
 
     async def sync_models(self, folder: str | Path) -> Synchronized:
         """Have every version in the grid and in a folder: keep new ones there, bring back what the grid has lost.

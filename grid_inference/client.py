@@ -34,6 +34,7 @@ from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
 from grid_inference.promotion import Promotion
 from grid_inference.records import DeadLetter
+from grid_inference.rescoring import Rescored
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.synchronization import Synchronized
 
@@ -272,6 +273,18 @@ class Grid:
         Raises what `promote` raises, and ModelError if it has named no other.
         """
         return self._loop.run(self._grid.rollback(name, alias=alias, timeout_s=timeout_s))
+
+    def rescore(
+        self, name: str, *, rate: float | None = None, watch: Callable[[Rescored], None] | None = None
+    ) -> Rescored:
+        """Have what another version has scored scored by the version at work, and wait until all is; records go on.
+
+        Of each key the newest value's prediction stands in the end. `rate` is how many records a second this may take,
+        over all workers; `watch` is told how far it is, from another thread. Interrupted it stops; called again it goes
+        on, as what is scored by the version already is left as it is. Raises DeploymentError if the deployment does not
+        run.
+        """
+        return self._loop.run(self._grid.rescore(name, rate=rate, watch=watch))
 
     def sync_models(self, folder: str | Path) -> Synchronized:
         """Have every version in the grid and in a folder: keep new ones there, bring back what the grid has lost.

@@ -18,7 +18,7 @@ __all__ = ["run"]
 
 SECTIONS: Final = {
     "Run a grid": ("node", "worker", "demo", "doctor"),
-    "Put models to work": ("deploy", "undeploy", "pause", "resume", "deployments", "models", "trust"),
+    "Put models to work": ("deploy", "undeploy", "pause", "resume", "deployments", "rescore", "models", "trust"),
     "Records and predictions": ("put", "get", "watch"),
     "How it is doing": ("status", "verify", "dead-letters"),
     "This shell": ("completion",),
@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "pause": ("deployments", "Stop scoring until `resume`."),
     "resume": ("deployments", "Go on scoring."),
     "deployments": ("deployments", "List the deployments."),
+    "rescore": ("rescore", "Score all records by the version at work."),
     "models": ("models", "Publish, promote and roll back models; the key that signs."),
     "trust": ("keys", "The keys whose models are loaded here: add, list, remove."),
     "put": ("put", "Put a file's rows into a feature map."),

@@ -22,6 +22,7 @@ from grid_inference.flow.positions import Position, Positions, Progress
 from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
+from grid_inference.flow.rescore import RESCORE, Rescoring
 from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.split import Split
 from grid_inference.flow.write import Writer
@@ -77,6 +78,9 @@ class RunningDeployment:
         self._comparable = settings.trigger == "journal" and settings.start == "existing"
         interval_s = config.proof_interval_s if self._comparable else 0.0
         self.proof = Proof(self.reader, self.reconciler, self.positions, interval_s=interval_s)
+        self.rescoring = Rescoring(
+            self.reader, deployed, link.partition_count, lambda: self.reconciler.repairs[RESCORE]
+        )
         self._size_batches()
         self._lanes: list[asyncio.Task[None]] = []
         self._timers: list[asyncio.Task[None]] = []
@@ -96,10 +100,11 @@ class RunningDeployment:
         self._lanes = [asyncio.create_task(self._pipeline.run()) for _ in range(self._config.lanes)]
         self._timers = [asyncio.create_task(self._keep_time())]
         self._timers += [asyncio.create_task(self.proof.run()) for _ in range(COMPARISONS_AT_ONCE)]
+        self._timers += [asyncio.create_task(self.rescoring.run())]
 
     def follow(self, deployed: Deployed) -> None:
         """Have results of other versions count; of this deployment's generation."""
-        self.deployed = deployed
+        self.deployed = self.rescoring.deployed = deployed
         self.reconciler.standing = deployed.standing
 
     def switch(self, deployed: Deployed, loaded: Loaded) -> None:
@@ -107,6 +112,7 @@ class RunningDeployment:
         before = self._serving
         self._serving = Serving(self._link, deployed, loaded, self._config, self._observe)
         self._split.scorer = self._serving.scorer
+        self.rescoring.version = self._serving.version
         self.end_canary()
         self.follow(deployed)
         self._size_batches()
@@ -186,6 +192,7 @@ class RunningDeployment:
         for partition in partitions:
             self.positions.forget(partition)
             self.proof.forget(partition)
+            self.rescoring.forget(partition)
         self._rest()
 
     def calm(self, partition: int) -> bool:
@@ -288,12 +295,16 @@ class RunningDeployment:
             "gaps": dict(reader.gaps),
             "repairs": dict(self.reconciler.repairs + self.proof.repairs),
             "unexplained": self.proof.unexplained,
+            "rescore": self.deployed.rescore,
+            "rescored": self.rescoring.done,
             "failure": self.failure(),
         }
 
     async def _scan(self, feed: Feed, cause: str) -> Position | None:
-        begun_us = time.time_ns() // 1000
-        position = await self.reconciler.scan(self.reader, feed, cause, self.writer.note_dead_letters)
+        begun_us, wanted = time.time_ns() // 1000, self.rescoring.wanted if cause == RESCORE else None
+        standing = self.rescoring.standing if wanted else None
+        position = await self.reconciler.scan(self.reader, feed, cause, self.writer.note_dead_letters, standing)
+        self.rescoring.scanned(feed.partition, wanted)
         if position is not None:
             self.positions.advance(feed.partition, position, feed.epoch, self.deployed.generation)
             self.positions.proven(feed.partition, begun_us)

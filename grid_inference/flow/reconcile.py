@@ -139,14 +139,22 @@ class Reconciler:
         """Records that were held against their results."""
 
     async def scan(
-        self, reader: Feeds, feed: Feed, cause: str, note_dead_letters: Callable[[int, Blobs], None]
+        self,
+        reader: Feeds,
+        feed: Feed,
+        cause: str,
+        note_dead_letters: Callable[[int, Blobs], None],
+        standing: Collection[int] | None = None,
     ) -> Position | None:
-        """Score what differs in the feed's partition, through the reader; return where to read its journal on."""
+        """Score what differs in the feed's partition, through the reader; return where to read its journal on.
+
+        `standing` are the versions whose results count in this scan, if not those of all.
+        """
         await reader.settled(feed)
         position = await self.newest(feed.partition) if self._has_journal else None
         results = await self.results(feed.partition)
         note_dead_letters(feed.partition, results.dead.keys)
-        async for differing in self.differing(feed.partition, results):
+        async for differing in self.differing(feed.partition, results, standing):
             self.repairs[cause] += len(differing)
             await reader.offer(feed, differing)
         await self._sweep(reader, feed, results)
@@ -158,12 +166,14 @@ class Reconciler:
         dead = await self._known(self._dead_letters, partition)
         return Results(await self._known(self._predictions, partition), dead)
 
-    async def differing(self, partition: int, results: Results) -> AsyncIterator[Events]:
+    async def differing(
+        self, partition: int, results: Results, standing: Collection[int] | None = None
+    ) -> AsyncIterator[Events]:
         """Records of a partition without a result of just their digest, by a version that counts; marks the others."""
         async for page in self._features.scan(partition):
             records = Events.of(page.keys, page.values)
             self.compared += len(records)
-            stands = results.stand(records, self.standing)
+            stands = results.stand(records, self.standing if standing is None else standing)
             if not bool(stands.all()):
                 yield records.take(~stands)
 

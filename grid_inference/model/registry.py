@@ -60,6 +60,10 @@ class Deployed:
     """The version that workers load beside the one at work, so that a promotion needs no pause."""
     share: float = 0.0
     """Of all keys those that the candidate scores, as a canary; from 0 to 1."""
+    rescore: int = 0
+    """When the pass began that scores by this version what others have scored, microseconds since 1970; 0: none."""
+    rescore_rate: float = 0.0
+    """Records per second that it may take, over all workers; 0: no limit."""
 
     @classmethod
     def of(cls, config: DeploymentConfig, version: ModelVersion, alias: str, generation: int) -> Deployed:
@@ -122,6 +126,8 @@ class Deployed:
             "standing": list(self.standing),
             "candidate": self.candidate and self.candidate.to_mapping(),
             "share": self.share,
+            "rescore": self.rescore,
+            "rescore_rate": self.rescore_rate,
         }
 
     @classmethod
@@ -146,6 +152,8 @@ class Deployed:
                 standing=tuple(map(int, mapping.get("standing", [mapping["version"]]))),
                 candidate=ModelVersion.from_mapping(candidate) if candidate else None,
                 share=min(1.0, max(0.0, float(mapping.get("share", 0.0)))),
+                rescore=int(mapping.get("rescore", 0)),
+                rescore_rate=max(0.0, float(mapping.get("rescore_rate", 0.0))),
             )
         except Exception as error:
             raise DeploymentError(

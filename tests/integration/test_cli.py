@@ -250,6 +250,10 @@ def test_the_life_of_a_model(cli, ok, model, tmp_path):
         ok("put", f"{name}-records", csv(tmp_path / "records.csv", 10), "--key", "id")
         assert ok("verify", name, "--wait", "20")["complete"]
         assert ok("get", name, 3)["version"] == 2
+        assert ok("rescore", name, "--rate", 1000)["records"] == 0
+        code, out, _ = cli("rescore", name)
+        assert code == 0
+        assert out.startswith(f"{name}: 0 records scored by version 2 in ")
         code, out, _ = cli("models", "rollback", name)
         assert (code, out) == (0, f"{name}@champion is version 1: {name}\n")
         code, _, err = cli("models", "delete", name, 1)

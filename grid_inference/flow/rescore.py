@@ -1,0 +1,90 @@
+"""`Rescoring`: what another version has scored is scored by the one at work, a partition after the other.
+
+Records come meanwhile. A partition is scanned as after a gap, with only the version at work counting: what differs goes
+into its one ordered path, so that the newest value wins. One partition is under way at a time; between two there is a
+pause that keeps the rate. What is scored already names its version, so a worker that takes over, or a pass that begins
+again, skips it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from grid_inference.flow.feeds import Feed, Feeds
+from grid_inference.grid.topology import now_s
+from grid_inference.model.registry import Deployed
+
+__all__ = ["RESCORE", "Rescoring"]
+
+RESCORE = "rescore"
+"""The cause of its scans."""
+PAUSE_S = 0.1
+"""How often it is looked whether there is anything to do."""
+
+
+class Rescoring:
+    """Of one deployment's partitions in one worker."""
+
+    def __init__(self, reader: Feeds, deployed: Deployed, partition_count: int, scored: Callable[[], int]) -> None:
+        self._reader = reader
+        self._partition_count = partition_count
+        self._scored = scored
+        """How many records scans of this cause have sent to be scored, so far."""
+        self._done: dict[int, tuple[int, int]] = {}
+        """Partition → the pass and the version by which all of it is scored."""
+        self.version = deployed.version
+        """The version at work here."""
+        self.deployed = deployed
+
+    @property
+    def wanted(self) -> tuple[int, int] | None:
+        """The pass that is under way and its version; None while there is none, or another version is still at work."""
+        deployed = self.deployed
+        return (deployed.rescore, self.version) if deployed.rescore and deployed.version == self.version else None
+
+    @property
+    def standing(self) -> tuple[int, ...]:
+        """The versions whose results stay: the one at work, and a canary's of its own keys."""
+        candidate = self.deployed.candidate
+        return (self.version, candidate.version) if candidate and self.deployed.share else (self.version,)
+
+    @property
+    def done(self) -> int:
+        """How many of the partitions that are fed here are scored in this pass."""
+        wanted = self.wanted
+        return sum(wanted is not None and self._done.get(partition) == wanted for partition in self._reader.feeds)
+
+    def scanned(self, partition: int, wanted: tuple[int, int] | None) -> None:
+        """A partition's scan for a pass is done, and what differed is written."""
+        if wanted is not None:
+            self._done[partition] = wanted
+
+    def forget(self, partition: int) -> None:
+        """The partition is somebody else's now."""
+        self._done.pop(partition, None)
+
+    async def run(self) -> None:
+        """Scan what is to be scored anew, for ever."""
+        while True:
+            feed = self._next()
+            if feed is None:
+                await asyncio.sleep(PAUSE_S)
+                continue
+            begun_s, before = now_s(), self._scored()
+            self._reader.reconcile(feed.partition, RESCORE)
+            while (scan := feed.scan) and not feed.closed:  # another cause may have it begin anew
+                await asyncio.wait([scan])
+            await asyncio.sleep(max(0.0, begun_s + self._seconds_for(self._scored() - before) - now_s()))
+
+    def _next(self) -> Feed | None:
+        wanted = self.wanted
+        if wanted is None:
+            return None
+        feeds = self._reader.feeds.values()
+        return next((one for one in feeds if not one.scan and self._done.get(one.partition) != wanted), None)
+
+    def _seconds_for(self, records: int) -> float:
+        """How long so many records should take this worker, by its share of the partitions; 0 without a limit."""
+        rate = self.deployed.rescore_rate * len(self._reader.feeds) / self._partition_count
+        return records / rate if rate else 0.0
