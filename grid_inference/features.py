@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.entries import by_format
-from grid_inference.errors import EncodeError
+from grid_inference.errors import DecodeError, EncodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
 from grid_inference.records import RecordTable, pandas_module
@@ -150,8 +151,11 @@ class Features:
     async def schemas(self) -> list[Schema]:
         """The Compact schemas of some records of each partition, by type name; a rare one may be missed."""
         pages = await asyncio.gather(*(self._first(partition) for partition in range(self._link.partition_count)))
-        found = set[int]().union(*pages)
-        return sorted([await self._link.schema(one) for one in found], key=lambda one: (one.type_name, one.schema_id))
+        found: list[Schema] = []
+        for one in set[int]().union(*pages):
+            with contextlib.suppress(DecodeError):  # nobody knows it: its records become dead letters
+                found.append(await self._link.schema(one))
+        return sorted(found, key=lambda one: (one.type_name, one.schema_id))
 
     async def _first(self, partition: int) -> set[int]:
         page = await anext(self._map.scan(partition, SCHEMAS_ROWS))

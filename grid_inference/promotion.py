@@ -65,6 +65,13 @@ async def promote(
         same = (now.model, now.alias) == (version.model, alias)
         return now.prepared(candidates[now.config.name]) if same else now
 
+    def changed(now: Deployed) -> Deployed:
+        """Scored by it, or by it as a canary."""
+        now = prepared(now)
+        if not _is_candidate(now, version):
+            return now
+        return now.switched() if share >= 1 else replace(now, share=share)
+
     try:
         for name in names:
             await registry.change(name, prepared)
@@ -74,9 +81,7 @@ async def promote(
             await registry.change(name, lambda now: _as_before(now, before[now.config.name], version))
         raise
     for name in names:
-        await registry.change(
-            name, lambda now: prepared(now).switched() if share >= 1 else replace(prepared(now), share=share)
-        )
+        await registry.change(name, changed)
     await _followed(link, names, version.version, share)
     return names
 

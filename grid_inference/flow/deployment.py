@@ -266,7 +266,7 @@ class RunningDeployment:
 
     def failure(self) -> str:
         """Why this deployment does not score, or an empty string."""
-        for task in self._lanes:
+        for task in (*self._lanes, *self._timers):
             if task.done() and not task.cancelled() and (error := task.exception()):
                 return f"{type(error).__name__}: {error}"
         return self._pipeline.failure or str(self.reader.failure or "")
@@ -316,7 +316,7 @@ class RunningDeployment:
         rows = self._serving.calls.rows_within(batch_s, self._config.batch_rows_max)
         if self._canary and self._split.share:
             theirs = self._canary.calls.rows_within(batch_s, self._config.batch_rows_max)
-            rows = max(1, min(rows, int(theirs / self._split.share)))
+            rows = max(1, int(min(rows, theirs / self._split.share)))
         self.reader.rows_max = rows
 
     async def _keep_time(self) -> None:
@@ -329,6 +329,8 @@ class RunningDeployment:
                 await self.reader.watch()
             except (GridError, DecodeError) as error:
                 _log.warning("positions not stored yet", deployment=self.deployed.config.name, error=error)
+            except Exception:  # a bug of ours must not end this for good, nor pass unseen  # noqa: BLE001
+                _log.exception("positions not stored", deployment=self.deployed.config.name)
 
 
 def _reader(link: Link, settings: DeploymentConfig, config: WorkerConfig, scan: ScanFeed, observe: Observe) -> Feeds:

@@ -27,6 +27,7 @@ _LAYOUTS = {FieldKind.FLOAT64: struct.Struct(">d"), FieldKind.INT64: struct.Stru
 _LENGTH_BYTES = 4
 _SHAPE_BYTES_MAX = (1 << 20) - 1
 """Keys and key texts up to this length fit into one number with their label; longer ones are written one by one."""
+_TEMPLATES_MAX = 4096
 Rows = slice | NDArray[np.int64]
 Shape = tuple[int, int, int]
 """Label, bytes of the key, bytes of the key's text: what the layout of a record depends on."""
@@ -120,6 +121,8 @@ class PredictionEncoder:
     def _template(self, schema: Schema, shape: Shape) -> _Template:
         known = self._templates.get((schema.schema_id, shape))
         if known is None:
+            if len(self._templates) >= _TEMPLATES_MAX:  # of several labels there may be very many combinations
+                self._templates.clear()
             label, key_bytes, text_bytes = shape
             record: dict[str, Any] = {**self.constants, **dict.fromkeys(_NUMBERS, 0)}
             record["label"], count = self.signature.label(label), self.signature.scores_count
@@ -134,7 +137,9 @@ def _rows_by_shape(shapes: NDArray[np.int64]) -> list[tuple[int, Rows]]:
     """(shape, its rows) for each shape there is; all rows as a slice if there is one only."""
     if not shapes.size or bool((shapes == shapes[0]).all()):
         return [(int(shapes[0]) if shapes.size else 0, slice(None))]
-    return [(shape, np.flatnonzero(shapes == shape)) for shape in np.unique(shapes).tolist()]
+    order = np.argsort(shapes, kind="stable")
+    distinct, starts = np.unique(shapes[order], return_index=True)
+    return list(zip(distinct.tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def _set_bytes(matrix: NDArray[np.uint8], at: int, blobs: Blobs, rows: Rows, width: int) -> None:

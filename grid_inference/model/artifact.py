@@ -23,6 +23,7 @@ from grid_inference.model import formats
 from grid_inference.model.keys import SigningKey
 from grid_inference.model.native import LIBRARIES as LIBRARIES_BY_FORMAT
 from grid_inference.model.native import library_in, library_of
+from grid_inference.model.native.library import installed_version
 from grid_inference.model.trust import Trust
 
 __all__ = ["Artifact", "Manifest", "check_versions", "load", "read_file"]
@@ -33,6 +34,7 @@ LIBRARIES = ("scikit-learn", "numpy", "scipy")
 FORMAT_LIBRARY = {formats.SKOPS: "skops", formats.JOBLIB: "joblib"}
 STATEMENT = b"grid-inference artifact 1\n"
 """What is signed begins so, that it can't be taken for anything else that the key may sign."""
+FORMAT_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 TEXT_MAX = 1000
 
@@ -96,7 +98,8 @@ class Artifact:
             form, content = formats.dump(model)
             versions = {name: metadata.version(name) for name in (*LIBRARIES, FORMAT_LIBRARY[form])}
         else:
-            form, content, versions = library.format, library.write(model), library.versions()
+            form, content = library.format, library.write(model)
+            versions = {name: installed_version(name) for name in library.packages_of(model)}
         manifest = Manifest(
             sha256=hashlib.sha256(content).hexdigest(),
             size=len(content),
@@ -150,7 +153,7 @@ def check_versions(manifest: Manifest) -> None:
     library = LIBRARIES_BY_FORMAT.get(manifest.format)
     if library:
         library.check_installed(f"the model {manifest.class_name}")
-    here = library.versions() if library else {name: _version(name) for name in manifest.libraries}
+    here = {name: installed_version(name) for name in manifest.libraries}
     wanted = dict(manifest.libraries)
     if library is None or library.runs_code:
         here, wanted = here | {"python": platform.python_version()}, {"python": manifest.python} | wanted
@@ -186,6 +189,9 @@ def read_file(path: str | Path) -> Any:
         return formats.read(formats.format_of(content), content, str(path))
     library.check_installed(str(path))
     try:
+        size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+        if size > ARTIFACT_BYTES_MAX:
+            raise ArtifactError(f"{path}: {size} bytes are more than a grid should carry ({ARTIFACT_BYTES_MAX})")
         content = library.content(path)
     except OSError as error:
         raise ArtifactError(f"{path}: can't be read: {error.strerror or error}") from None
@@ -214,8 +220,9 @@ def _wrong(manifest: Manifest) -> str:
     for value in cast("tuple[Any, ...]", (*texts, manifest.signature)):
         if not isinstance(value, str) or len(value) > TEXT_MAX:
             return f"{str(value)[:50]!r} is no text of at most {TEXT_MAX} characters"
-    if not SHA256_PATTERN.fullmatch(manifest.sha256):
-        return f"sha256 {manifest.sha256[:70]!r} is not 64 hexadecimal digits"
+    for pattern, value in ((FORMAT_PATTERN, manifest.format), (SHA256_PATTERN, manifest.sha256)):
+        if not pattern.fullmatch(value):
+            return f"{value[:70]!r} is no {'format' if pattern is FORMAT_PATTERN else 'SHA-256 of 64 digits'}"
     numbers: tuple[Any, ...] = (manifest.size, manifest.created_us)
     if not all(type(value) is int for value in numbers) or not 0 < manifest.size <= ARTIFACT_BYTES_MAX:
         return f"size {manifest.size!r} is not between 1 and {ARTIFACT_BYTES_MAX} bytes"
@@ -230,10 +237,3 @@ def _wrong(manifest: Manifest) -> str:
 
 def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -22,7 +22,7 @@ import numpy as np
 from grid_inference.errors import ArtifactError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.native.compiled import CompiledModel
+from grid_inference.model.native.compiled import TOLERANCE, CompiledModel
 from grid_inference.model.native.library import Library
 from grid_inference.model.native.lightgbm import Lightgbm
 from grid_inference.model.native.onnx import Onnx, OnnxModel, without_zipmap
@@ -33,8 +33,6 @@ __all__ = ["BATCHES", "TOLERANCE", "Report", "compiled"]
 
 BATCHES = (1, 64, 4096)
 """Rows of the batches that are measured."""
-TOLERANCE = 1e-5
-"""Scores of a translation may differ by so much, and no label: most of them compute in float32."""
 ROWS_MAX = 10_000
 MEASURE_S = 0.15
 CALLS = (5, 200)

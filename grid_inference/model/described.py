@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Described", "FloatType", "Input", "Task"]
+__all__ = ["LABELS_MAX", "Described", "FloatType", "Input", "Task"]
 
 Task = Literal["classifier", "multilabel", "regressor", "outlier_detector", "clusterer"]
 """`multilabel`: a classifier that may give a record several labels, or none."""
+LABELS_MAX = 20
+"""Which of several labels apply is kept as bits."""
 FloatType = Literal["float32", "float64"]
 
 

@@ -38,8 +38,6 @@ __all__ = [
     "unsearched",
 ]
 
-LABELS_MAX = 20
-"""Which of several labels apply is kept as bits."""
 DETECTED = ("inlier", "outlier")
 
 SCALERS = frozenset({"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "SimpleImputer", "Binarizer"})
@@ -179,11 +177,6 @@ def classes_of(model: Any, task: Task) -> tuple[str, ...]:
         )
     if task == "multilabel" and _are_several(classes):
         classes = _labels(model, classes)
-    if task == "multilabel" and len(classes) > LABELS_MAX:
-        raise SignatureError(
-            f"{type(model).__name__} gives {len(classes)} labels at once, more than {LABELS_MAX}",
-            remedy="deploy several models, of some labels each",
-        )
     return tuple(str(each) for each in classes)
 
 

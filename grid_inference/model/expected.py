@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from grid_inference.errors import ArtifactError
+from grid_inference.errors import ArtifactError, SignatureError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores
 from grid_inference.model.frame import Frame
@@ -39,11 +39,19 @@ class Expected:
 
     @classmethod
     def of(cls, engine: Engine, sample: Any) -> Self | None:
-        """Ask a model for a sample's first whole rows; None if there are none, or if JSON can't hold their values."""
+        """Ask a model for a sample's first whole rows; None if there are none, or if JSON can't hold their values.
+
+        Raises SignatureError if the model can't score one of them.
+        """
         columns = _columns(sample, engine)
         if columns is None:
             return None
-        scores = engine.predict(_inputs(columns, engine))
+        scores, _, failures = engine.score(_inputs(columns, engine), "score")
+        if failures:
+            raise SignatureError(
+                f"the model can't score row {failures[0].row} of its own sample: {failures[0].message}",
+                remedy="give rows of its inputs as the sample, and as classes those that it gives",
+            )
         return cls(columns, scores.score.tolist(), _labels(scores, engine))
 
     def check(self, engine: Engine, name: str) -> tuple[float, int]:

@@ -18,6 +18,7 @@ from typing import Any
 from grid_inference.config import check_model_name
 from grid_inference.errors import ConfigError, ModelError
 from grid_inference.model.artifact import ARTIFACT_BYTES_MAX, Artifact
+from grid_inference.model.formats import FORMATS
 from grid_inference.model.native import LIBRARIES
 from grid_inference.model.published import Model, ModelVersion
 
@@ -82,8 +83,11 @@ def _can_name(text: str) -> bool:
 
 
 def _artifact_name(version: ModelVersion) -> str:
-    library = LIBRARIES.get(version.manifest.format)
-    return f"model.{library.suffix if library else version.manifest.format}"
+    form = version.manifest.format
+    library = LIBRARIES.get(form)
+    if library is None and form not in FORMATS:  # it becomes a path: whoever writes to the grid must not choose that
+        raise ModelError(f"{version} is of the format {form!r}, which this version does not know")
+    return f"model.{library.suffix if library else form}"
 
 
 def _json(mapping: Mapping[str, Any]) -> bytes:

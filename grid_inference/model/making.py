@@ -7,25 +7,28 @@ In: an estimator, a model object of another library, the path of a file or folde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from grid_inference.errors import SignatureError
+from grid_inference.model import estimators
 from grid_inference.model.artifact import Artifact, read_file
 from grid_inference.model.compiling import Report, compiled
+from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.engines.sklearn import settled
+from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.expected import Expected
 from grid_inference.model.frame import Frame
 from grid_inference.model.native import engine_of, library_of
 from grid_inference.model.native.function import Function, PythonFunction
+from grid_inference.model.native.library import ArrayEngine
 from grid_inference.model.signature import Signature
 from grid_inference.wire.compact import Column
 
-__all__ = ["Made", "inputs_of", "is_function", "make"]
+__all__ = ["Made", "inputs_of", "is_function", "make", "settled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,11 @@ def make(
 
     Raises ArtifactError for what is no model, SignatureError for one that can't be fed.
     """
+    if classes is not None and (isinstance(classes, str) or len(classes) < 2 or len(set(classes)) < len(classes)):
+        raise SignatureError(
+            f"classes = {classes!r} are no two different ones",
+            remedy="list each class once, in the order of the model's probabilities",
+        )
     if is_function(model):
         model = PythonFunction.named(model)
     elif isinstance(model, str | Path):
@@ -61,18 +69,43 @@ def make(
             raise SignatureError(
                 f"{type(model).__name__} says its classes itself", remedy="leave classes out, or fit it with others"
             )
-        signature = settled(model, Signature.of(model, columns, sample), sample)
+        described = estimators.describe(model)
         artifact, loaded = Artifact.from_model(model), model
     else:
         artifact = Artifact.from_model(model)
         loaded = library.load(artifact.content, artifact.manifest.class_name)
-        signature = Signature.described(library.describe(model, classes, sample), columns, sample)
+        described = library.describe(model, classes, sample)
+        if classes and not described.classes:
+            raise SignatureError(
+                f"{artifact.manifest.class_name} is no classifier, and classes are named", remedy="leave classes out"
+            )
+    signature = Signature.described(described, columns, sample)
+    signature = settled(engine_of(loaded, signature), inputs_of(sample, signature))
     engine, report = engine_of(loaded, signature), None
     if compile:
         report, both = compiled(loaded, signature, engine, inputs_of(sample, signature))
         if both is not None:
             artifact, engine = Artifact.from_model(both), engine_of(both, signature)
     return Made(artifact, signature, Expected.of(engine, sample), report)
+
+
+def settled(engine: Engine, inputs: Inputs | None) -> Signature:
+    """The signature with what only the model's answer tells: how many values a regressor gives for a record.
+
+    It is asked for one row of the sample, or of zeros; a model that raises for it is taken to give one value.
+    """
+    signature = engine.signature
+    if signature.task != "regressor" or signature.outputs or not isinstance(engine, SklearnEngine | ArrayEngine):
+        return signature
+    if inputs is None and not signature.frame:
+        inputs = np.zeros((1, max(signature.inputs_count, 1)))
+    if inputs is None:
+        return signature
+    try:
+        found = np.asarray(engine.raw(inputs[np.arange(1)]))
+    except Exception:  # noqa: BLE001  # zeros may be no possible record; real ones will tell
+        return signature
+    return replace(signature, outputs=found.shape[1]) if found.ndim == 2 and found.shape[1] > 1 else signature
 
 
 def inputs_of(sample: Any, signature: Signature) -> Inputs | None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
 
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
-from grid_inference.model.described import Described, FloatType, Input, Task
+from grid_inference.model.described import LABELS_MAX, Described, FloatType, Input, Task
 
 __all__ = ["Input", "Signature"]
+
+VALUES_MAX = 1_000_000
+"""Inputs, outputs or classes of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ class Signature:
     @classmethod
     def described(cls, model: Described, columns: Sequence[str] | None = None, sample: Any = None) -> Self:
         """The same for a model of any library that is described already."""
+        if model.task == "multilabel" and len(model.classes) > LABELS_MAX:
+            raise SignatureError(
+                f"the model gives {len(model.classes)} labels at once, more than {LABELS_MAX}",
+                remedy="deploy several models, of some labels each",
+            )
         sampled = _sample_inputs(sample)
         known = None if model.inputs is None else tuple(each.name for each in model.inputs)
         names, array_field = _order(known, columns, tuple(sampled) or None, model.count)
@@ -98,6 +106,8 @@ class Signature:
             return None
         if self.task == "multilabel":
             return ", ".join(name for bit, name in enumerate(self.classes) if index >> bit & 1)
+        if index < 0:
+            raise ValueError("the label is none of the classes")
         return self.classes[index]
 
     @property
@@ -116,13 +126,33 @@ class Signature:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave."""
+        """Read what `to_mapping` gave; raise SignatureError for anything else: whoever writes to the grid may."""
         try:
             inputs = tuple(Input(**each) for each in mapping["inputs"])
             values: dict[str, Any] = {**mapping, "inputs": inputs, "classes": tuple(mapping["classes"])}
-            return cls(**values)
+            signature = cls(**values)
         except (KeyError, TypeError) as error:
             raise SignatureError(f"a stored signature can't be read: {error}") from None
+        if wrong := _wrong(signature):
+            raise SignatureError(f"a stored signature can't be read: {wrong}")
+        return signature
+
+
+def _wrong(signature: Signature) -> str:
+    """What in a signature can't be; its field annotations say what may."""
+    several = signature.task == "multilabel" and len(signature.classes) > LABELS_MAX
+    if signature.task not in get_args(Task) or several or len(signature.classes) > VALUES_MAX:
+        return f"task {signature.task!r} with {len(signature.classes)} classes"
+    texts = [*signature.classes, *(text for each in signature.inputs for text in (each.name, each.dtype))]
+    if not all(isinstance(text, str) for text in cast("list[Any]", texts)):
+        return "a name is no text"
+    for name in ("inputs_count", "outputs"):
+        value = getattr(signature, name)
+        if type(value) is not int or not 0 <= value <= VALUES_MAX:
+            return f"{name} {value!r} is not between 0 and {VALUES_MAX}"
+    if signature.task == "clusterer" and signature.outputs not in {0, len(signature.classes)}:
+        return f"{signature.outputs} outputs for {len(signature.classes)} clusters"
+    return ""
 
 
 def _order(

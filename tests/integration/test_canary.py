@@ -148,6 +148,14 @@ def test_shares_that_change_while_records_come_lose_none(
     assert (now.unexplained, now.failures) == (0, [])
 
 
+def test_the_smallest_share_is_as_good_as_none(
+    local_grid: gi.Grid, names: Names, name: str, published: list[LogisticRegression]
+) -> None:
+    local_grid.promote(name, 2, share=5e-324)
+    assert set(scored(local_grid, names, 1)[0]) == {1}
+    assert state(local_grid, names).failures == []
+
+
 def test_what_can_be_no_canary(
     local_grid: gi.Grid, names: Names, name: str, published: list[LogisticRegression]
 ) -> None:

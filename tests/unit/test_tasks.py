@@ -22,7 +22,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from grid_inference.errors import SignatureError
 from grid_inference.flow.encode import PredictionEncoder
-from grid_inference.model.engines.sklearn import SklearnEngine, settled
+from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.making import inputs_of, settled
 from grid_inference.model.signature import Signature
 from grid_inference.records import Prediction, PredictionBatch
 from grid_inference.wire.blobs import FEW
@@ -37,7 +38,8 @@ UNCONVERGED = pytest.mark.filterwarnings("ignore::sklearn.exceptions.Convergence
 
 
 def engine(model) -> SklearnEngine:
-    signature = settled(model, Signature.of(model, NAMES))
+    signature = Signature.of(model, NAMES)
+    signature = settled(SklearnEngine(model, signature), inputs_of(MATRIX, signature))
     assert Signature.from_mapping(signature.to_mapping()) == signature
     return SklearnEngine(model, signature)
 

@@ -58,6 +58,19 @@ class Scores:
             self.score[rows], None if index is None else index[rows], None if scores is None else scores[rows]
         )
 
+    def replaced(self, rows: NDArray[Any], other: Scores) -> Scores:
+        """The same with the scores of these rows from another."""
+        changed = Scores(
+            self.score.copy(),
+            None if self.label_index is None else self.label_index.copy(),
+            None if self.scores is None else self.scores.copy(),
+        )
+        changed.score[rows] = other.score
+        for mine, theirs in ((changed.label_index, other.label_index), (changed.scores, other.scores)):
+            if mine is not None and theirs is not None:
+                mine[rows] = theirs
+        return changed
+
     @classmethod
     def concat(cls, parts: Sequence[Scores]) -> Scores:
         """Join several of one model in order."""

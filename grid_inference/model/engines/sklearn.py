@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,7 +28,7 @@ from grid_inference.model.engines.threads import OpenMPThreads
 from grid_inference.model.frame import Frame
 from grid_inference.model.signature import Signature
 
-__all__ = ["SklearnEngine", "settled"]
+__all__ = ["SklearnEngine"]
 
 ARGMAX_EXACTLY = frozenset(
     {"DecisionTreeClassifier", "ExtraTreeClassifier", "RandomForestClassifier", "ExtraTreesClassifier"}
@@ -111,11 +110,12 @@ class SklearnEngine(Engine):
         # The labels come from the model itself wherever rounding could matter.
         return None if self._near_ties(values) else outputs.of_classes(values, outputs.argmax(values))
 
-    def raw(self, inputs: Any) -> Any:
+    def raw(self, inputs: Inputs) -> Any:
         """What the model's own `predict` gives."""
+        handed = self._handed(inputs)
         for transform in self._transforms:
-            inputs = transform.transform(inputs)
-        return self._last.predict(inputs)
+            handed = transform.transform(handed)
+        return self._last.predict(handed)
 
     def _handed(self, inputs: Inputs) -> Any:
         """The inputs as the model's first step wants them."""
@@ -167,7 +167,7 @@ class SklearnEngine(Engine):
         if not self.signature.outputs:
             return outputs.grouped(index, None)
         measure = self._last.predict_proba if self._has_proba else self._last.transform
-        return outputs.grouped(index, measure(inputs))
+        return outputs.grouped(index, outputs.matrix(measure(inputs), self.signature.outputs, measure.__name__))
 
     def _near_ties(self, proba: NDArray[Any]) -> bool:
         """Whether any row's two best classes are so close that rounding could change the label."""
@@ -185,26 +185,6 @@ class SklearnEngine(Engine):
         place = np.searchsorted(self._classes, labels, sorter=self._sorter)
         index = self._sorter[np.minimum(place, self._classes.size - 1)].astype(np.int32)
         return np.where(self._classes[index] == labels, index, np.int32(-1)).astype(np.int32, copy=False)
-
-
-def settled(model: Any, signature: Signature, sample: Any = None) -> Signature:
-    """The signature with what only the model's answer tells: how many values a regressor gives for a record.
-
-    It is asked for one row of the sample, or of zeros; a model that raises for it is taken to give one value.
-    """
-    if signature.task != "regressor":
-        return signature
-    engine = SklearnEngine(model, signature)
-    try:
-        row = _first_row(sample) if signature.frame else np.zeros((1, max(signature.inputs_count, 1)))
-        found = np.asarray(engine.raw(row))
-    except Exception:  # noqa: BLE001  # zeros may be no possible record; real ones will tell
-        return signature
-    return replace(signature, outputs=found.shape[1]) if found.ndim == 2 and found.shape[1] > 1 else signature
-
-
-def _first_row(sample: Any) -> Any:
-    return sample[:1] if type(sample).__module__.startswith("polars") else sample.iloc[:1]
 
 
 def _opened(model: Any, *, keep_names: bool) -> tuple[Sequence[Any], Any]:

@@ -22,7 +22,7 @@ from typing import Any, cast
 from grid_inference.errors import ModelCrashedError, ModelTimeoutError, TrialStartError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
-from grid_inference.model.native import engine_of
+from grid_inference.model.native import engine_of, library_of
 from grid_inference.model.signature import Signature
 
 __all__ = ["TRIAL_ROWS_MAX", "TrialEngine"]
@@ -141,7 +141,7 @@ class TrialEngine:
         child = _Child(process, pipe)
         try:
             _await_word(pipe)
-            pipe.send((self._model, self._signature))
+            pipe.send((self._model, self._signature, FORKS and library_of(self._model) is None))
             _await_word(pipe)
         except (OSError, EOFError, TimeoutError) as error:
             child.end()
@@ -159,11 +159,12 @@ def _serve(pipe: Connection) -> None:
     """The child's life: load the model, and have requests answered until the pipe ends."""
     with contextlib.suppress(EOFError, ConnectionError):
         pipe.send("imported")
-        model, signature = pipe.recv()
+        model, signature, forks = pipe.recv()
         engine = engine_of(model, signature)
         pipe.send("loaded")
-        # The model has not computed yet, so no thread of it is lost by forking.
-        while FORKS and (forked := os.fork()):
+        # A model of scikit-learn has not computed yet, so no thread of it is lost by forking; others start theirs when
+        # they are loaded, and are started anew after a death.
+        while forks and (forked := os.fork()):
             code = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
             if code == PIPE_ENDED:
                 return

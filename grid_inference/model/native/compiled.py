@@ -1,7 +1,8 @@
 """A model beside its translation to ONNX: batches of each size are scored by the faster of the two.
 
-Which is faster was measured where it was published (`model/compiling.py`), and that both say the same. Where the
-translation raises, for a value that it can't take, the model itself is asked.
+Which is faster was measured where it was published (`model/compiling.py`), and that both say the same. The model itself
+is asked for missing and infinite values, where two classes are so close that the label could be another one, and
+where the translation raises.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from grid_inference.model import formats
 from grid_inference.model.described import Described
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, Scores
+from grid_inference.model.engines.isolate import Inputs, Scores, plainly_finite
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.native.library import Library
 from grid_inference.model.native.lightgbm import Lightgbm
@@ -28,8 +32,10 @@ from grid_inference.model.native.onnx import Onnx, OnnxModel
 from grid_inference.model.native.xgboost import Xgboost
 from grid_inference.model.signature import Signature
 
-__all__ = ["Compiled", "CompiledModel"]
+__all__ = ["TOLERANCE", "Compiled", "CompiledModel"]
 
+TOLERANCE = 1e-5
+"""Scores of a translation may differ by so much, and no label: most of them compute in float32."""
 ONNX, PLAN = "model.onnx", "plan.json"
 OWN: dict[str, Library] = {one.format: one for one in (Xgboost(), Lightgbm())}
 
@@ -49,7 +55,8 @@ class Compiled(Library):
 
     format: ClassVar[str] = "compiled"
     extra: ClassVar[str] = "onnx"
-    modules: ClassVar[tuple[str, ...]] = ("onnxruntime", "sklearn", "numpy", "scipy")
+    modules: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime", "scikit-learn", "numpy", "scipy")
     suffix: ClassVar[str] = "tar"
     runs_code: ClassVar[bool] = True
 
@@ -62,13 +69,18 @@ class Compiled(Library):
         del path
         return False
 
+    def packages_of(self, model: CompiledModel) -> tuple[str, ...]:
+        """Those of the model too."""
+        own = _own(model.model)
+        return (*self.packages, *(own.packages if own else ("skops", "joblib")))
+
     def name_of(self, model: CompiledModel) -> str:
         """The model's own."""
         return type(model.model).__name__
 
     def write(self, model: CompiledModel) -> bytes:
         """A tar of the model in its own format, the translation and the plan."""
-        own = next((one for one in OWN.values() if one.takes(model.model)), None)
+        own = _own(model.model)
         form, content = (own.format, own.write(model.model)) if own else formats.dump(model.model)
         plan = {"format": form, "sizes": {str(size): chosen for size, chosen in model.plan.items()}}
         files = {form: content, ONNX: model.onnx.content, PLAN: json.dumps(plan).encode()}
@@ -106,7 +118,7 @@ class CompiledEngine(Engine):
 
     def __init__(self, model: CompiledModel, signature: Signature) -> None:
         super().__init__(signature)
-        own = next((one for one in OWN.values() if one.takes(model.model)), None)
+        own = _own(model.model)
         self._model = own.engine(model.model, signature) if own else SklearnEngine(model.model, signature)
         self._onnx = Onnx().engine(model.onnx, signature)
         sizes = sorted(model.plan)
@@ -114,12 +126,30 @@ class CompiledEngine(Engine):
         self._limits = [math.sqrt(one * next_one) for one, next_one in pairwise(sizes)]
 
     def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
-        if self._chosen[bisect.bisect_left(self._limits, inputs.shape[0])]:
-            try:
-                return self._onnx.predict(inputs, finite=finite)
-            except Exception:  # noqa: BLE001, S110  # what it can't take the model itself may
-                pass
-        return self._model.predict(inputs, finite=finite)
+        finite = plainly_finite(inputs) if finite is None else finite
+        if not finite or not self._chosen[bisect.bisect_left(self._limits, inputs.shape[0])]:
+            return self._model.predict(inputs, finite=finite)
+        try:
+            scores = self._onnx.predict(inputs, finite=True)
+        except Exception:  # noqa: BLE001  # what it can't take the model itself may
+            return self._model.predict(inputs, finite=True)
+        doubtful = _doubtful(scores)
+        return (
+            scores.replaced(doubtful, self._model.predict(inputs[doubtful], finite=True)) if doubtful.size else scores
+        )
+
+
+def _doubtful(scores: Scores) -> NDArray[np.int64]:
+    """Rows whose label could be another one within the tolerance, or whose score is no number."""
+    bad = ~np.isfinite(scores.score)
+    if scores.scores is not None and scores.scores.shape[1] > 1:
+        best = np.partition(scores.scores, -2, axis=1)[:, -2:]
+        bad |= ~(best[:, 1] - best[:, 0] > 2 * TOLERANCE)
+    return np.flatnonzero(bad)
+
+
+def _own(model: Any) -> Library | None:
+    return next((one for one in OWN.values() if one.takes(model)), None)
 
 
 def _read(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:

@@ -6,7 +6,7 @@ The name travels, the code does not: the module must be importable in every work
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from grid_inference.config import FUNCTION_NAME
-from grid_inference.errors import ArtifactError, SignatureError
+from grid_inference.errors import ArtifactError
 from grid_inference.model.described import Described
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs
@@ -59,28 +59,6 @@ class PythonFunction:
         return PythonFunction.named, (self.name,)
 
 
-def _values_count(model: PythonFunction, sample: Any, *, framed: bool) -> int:
-    """How many values it gives for a record of the sample; 0: one."""
-    try:
-        rows = _frame(sample)[:1] if framed else np.atleast_2d(np.asarray(sample, np.float64))[:1]
-        found = np.asarray(model.call(rows))
-    except Exception as error:
-        raise SignatureError(
-            f"{model.name} can't score its own sample: {type(error).__name__}: {error}",
-            remedy="give a sample of its inputs",
-        ) from error
-    return found.shape[1] if found.ndim == 2 and found.shape[1] > 1 else 0
-
-
-def _frame(sample: Any) -> Any:
-    """Columns as the DataFrame that workers give it."""
-    if not isinstance(sample, Mapping):
-        return sample
-    import pandas as pd  # noqa: PLC0415
-
-    return pd.DataFrame(sample)
-
-
 class Function(Library):
     """Functions of modules that are installed in the workers."""
 
@@ -116,11 +94,11 @@ class Function(Library):
 
     def describe(self, model: PythonFunction, classes: Sequence[str] | None, sample: Any) -> Described:
         """A classifier if classes are named, else a regressor; it gets what the sample is, else a matrix."""
+        del model
         framed = sample is not None and not isinstance(sample, np.ndarray | list | tuple)
         width = None if framed or sample is None else np.atleast_2d(np.asarray(sample)).shape[1]
         task = "classifier" if classes else "regressor"
-        outputs = 0 if classes or sample is None else _values_count(model, sample, framed=framed)
-        return Described(task, tuple(map(str, classes or ())), count=width, frame=framed, outputs=outputs)
+        return Described(task, tuple(map(str, classes or ())), count=width, frame=framed)
 
     def engine(self, model: PythonFunction, signature: Signature) -> Engine:
         """It calls the function."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from importlib import import_module
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,15 @@ from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
 from grid_inference.model.engines.threads import OpenMPThreads
 from grid_inference.model.signature import Signature
 
-__all__ = ["ArrayEngine", "Library", "class_index"]
+__all__ = ["ArrayEngine", "Library", "cast", "class_index", "installed_version", "named_classes"]
+
+
+OTHER_NAMES = {
+    "mlflow": ("mlflow-skinny",),
+    "onnxruntime": ("onnxruntime-gpu",),
+    "xgboost": ("xgboost-cpu",),
+}
+"""Packages that hold the same as one of another name."""
 
 
 class Library(ABC):
@@ -34,7 +42,9 @@ class Library(ABC):
     """What a manifest calls it; also the name of the extra that installs it, unless that is another one."""
     extra: ClassVar[str] = ""
     modules: ClassVar[tuple[str, ...]] = ()
-    """What must be installed to ask a model."""
+    """What must be installed to ask a model, as it is imported."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The packages whose versions count, as they are installed."""
     suffix: ClassVar[str]
     """Of a file of it."""
     runs_code: ClassVar[bool] = False
@@ -96,9 +106,10 @@ class Library(ABC):
                 remedy="write it anew by the library that it was fitted with",
             ) from error
 
-    def versions(self) -> dict[str, str]:
-        """The version of each module here."""
-        return {name: str(import_module(name).__version__) for name in self.modules}
+    def packages_of(self, model: Any) -> tuple[str, ...]:
+        """The packages whose versions count for a model."""
+        del model
+        return self.packages
 
 
 class ArrayEngine(Engine):
@@ -114,6 +125,10 @@ class ArrayEngine(Engine):
         self._ask = ask
         self._threads = OpenMPThreads()
 
+    def raw(self, inputs: Inputs) -> Any:
+        """What the function gives."""
+        return self._ask(inputs)
+
     def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
         del finite
         with self._threads.fit_for(inputs.shape[0]):
@@ -127,8 +142,35 @@ class ArrayEngine(Engine):
         return outputs.values(_numbers(found), signature.outputs)
 
 
+def installed_version(name: str) -> str:
+    """The version of a package here, found without importing it; empty if there is none."""
+    for each in (name, *OTHER_NAMES.get(name, ())):
+        try:
+            return metadata.version(each)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
+
+
+def cast(values: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    """A column as the model takes it; raise ValueError where a whole number or a truth value would become another."""
+    if dtype.kind not in "iub" or values.dtype.kind == "b":
+        return values.astype(dtype)
+    with np.errstate(invalid="ignore"):
+        found = values.astype(dtype)
+        same = found.astype(values.dtype) == values
+    if not bool(same.all()):
+        raise ValueError(f"{name} is {values[~same][0]}, which is no {dtype.name}")
+    return found
+
+
 def class_index(labels: NDArray[Any], classes: Sequence[str]) -> NDArray[np.int32]:
-    """Labels as indexes into the classes, by their text; -1 where a label is none of them."""
+    """Labels as indexes into the classes, by their text; -1 where a label is none of them.
+
+    Whole numbers where no class is one are the numbers of the classes.
+    """
+    if labels.dtype.kind in "iu" and not any(name.lstrip("-").isdecimal() for name in classes):
+        return np.where((labels >= 0) & (labels < len(classes)), labels, -1).astype(np.int32)
     places = {name: index for index, name in enumerate(classes)}
     distinct, where = np.unique(labels.astype(object).astype(str), return_inverse=True)
     return np.array([places.get(str(label), -1) for label in distinct], np.int32)[where]

@@ -29,6 +29,7 @@ class Lightgbm(Library):
 
     format: ClassVar[str] = "lightgbm"
     modules: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    packages: ClassVar[tuple[str, ...]] = ("lightgbm",)
     suffix: ClassVar[str] = "txt"
 
     def takes(self, model: Any) -> bool:
@@ -73,9 +74,14 @@ class Lightgbm(Library):
             count=int(booster.num_feature()),
             float_dtype="float32",
         )
-        if objective not in {"binary", "multiclass", "multiclassova"}:
-            return described
         known = getattr(model, "classes_", None)
+        if objective not in {"binary", "multiclass", "multiclassova"}:
+            if known is not None:
+                raise SignatureError(
+                    f"the objective of {type(model).__name__} is its own, and gives no probabilities",
+                    remedy='fit it with the objective "binary" or "multiclass"',
+                )
+            return described
         numbers = [str(each) for each in (range(count) if known is None else known)]
         return replace(described, task="classifier", classes=named_classes(numbers, classes, type(model).__name__))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import shutil
 import tarfile
 import tempfile
@@ -14,16 +15,17 @@ import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
+import psutil
 
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.frame import Frame
-from grid_inference.model.native.library import ArrayEngine, Library
+from grid_inference.model.native.library import ArrayEngine, Library, cast
 from grid_inference.model.signature import Signature
 
 __all__ = ["Mlflow", "MlflowModel"]
@@ -31,7 +33,7 @@ __all__ = ["Mlflow", "MlflowModel"]
 MODEL_FILE = "MLmodel"
 DTYPES = {"long": "int64", "integer": "int32", "float": "float32", "double": "float64", "boolean": "bool"}
 OTHER_DTYPES = {"string": "string", "datetime": "datetime64[us]"}
-FOLDER_BYTES_MAX = 4 << 30
+FOLDER = "grid-inference-mlflow-"
 
 
 class MlflowModel:
@@ -49,7 +51,8 @@ class MlflowModel:
         import mlflow.pyfunc  # noqa: PLC0415
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)  # it would tell of each difference to its requirements
-        folder = tempfile.mkdtemp(prefix="grid-inference-mlflow-")
+        _sweep()
+        folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         with tarfile.open(fileobj=io.BytesIO(self.content)) as archive:
             archive.extractall(folder, filter="data")
@@ -61,6 +64,7 @@ class Mlflow(Library):
 
     format: ClassVar[str] = "mlflow"
     modules: ClassVar[tuple[str, ...]] = ("mlflow", "pandas")
+    packages: ClassVar[tuple[str, ...]] = ("mlflow", "pandas")
     suffix: ClassVar[str] = "tar"
     runs_code: ClassVar[bool] = True
 
@@ -69,7 +73,7 @@ class Mlflow(Library):
         return isinstance(model, MlflowModel)
 
     def is_in(self, path: Path) -> bool:
-        """A folder with the file `MLmodel`, or a tar of one."""
+        """A folder with the file `MLmodel`."""
         return (path / MODEL_FILE).is_file()
 
     def content(self, path: Path) -> bytes:
@@ -125,15 +129,23 @@ class Mlflow(Library):
         own = dict(zip(names, wanted, strict=True)) if wanted else dict.fromkeys(names, "")
 
         def ask(inputs: Inputs) -> Any:
-            frame = cast("Frame", inputs).to_pandas()
+            frame: Any = inputs.to_pandas() if isinstance(inputs, Frame) else inputs
             if wanted:
                 frame = frame.rename(columns=own)
-                kinds = {name: kind for name, kind in wanted.items() if kind in DTYPES.values()}
-                frame = frame.astype(kinds)
+                kinds = {name: np.dtype(kind) for name, kind in wanted.items() if kind in DTYPES.values()}
+                frame = frame.assign(**{name: cast(frame[name].to_numpy(), kind, name) for name, kind in kinds.items()})
             found = loaded.predict(frame)
             return found.to_numpy() if hasattr(found, "to_numpy") else np.asarray(found)
 
         return ArrayEngine(ask, signature)
+
+
+def _sweep() -> None:
+    """Remove the folders of processes that were killed, or ended without a word as trials do."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _dtype(column: Any) -> str:

@@ -8,7 +8,9 @@ Runtime's Python API.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +24,7 @@ from grid_inference.model.engines import outputs
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores
 from grid_inference.model.frame import Frame
-from grid_inference.model.native.library import ArrayEngine, Library, class_index, named_classes
+from grid_inference.model.native.library import ArrayEngine, Library, cast, class_index
 from grid_inference.model.signature import Signature
 
 __all__ = ["Onnx", "OnnxModel"]
@@ -61,6 +63,8 @@ class OnnxModel:
         options.log_severity_level = ERRORS_ONLY
         # The cores are shared with the member and other workers: threads that wait must not spin.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A worker's share of the cores, as its node says; a number also keeps threads from being pinned to cores.
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         return onnxruntime.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])
 
 
@@ -69,6 +73,7 @@ class Onnx(Library):
 
     format: ClassVar[str] = "onnx"
     modules: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     suffix: ClassVar[str] = "onnx"
 
     def takes(self, model: Any) -> bool:
@@ -110,9 +115,10 @@ class Onnx(Library):
     @staticmethod
     def _gives(model: OnnxModel, classes: Sequence[str] | None, **takes: Any) -> Described:
         known = _classes(model.content)
+        if known and classes and tuple(classes) != known:
+            raise SignatureError(f"the graph names its classes itself: {', '.join(known)}", remedy="leave classes out")
         if known or classes:
-            names = named_classes(known, classes, "the model") if known else tuple(map(str, classes or ()))
-            return Described("classifier", names, **takes)
+            return Described("classifier", known or tuple(map(str, classes or ())), **takes)
         values, labels = _outputs(model)
         if labels is not None:
             raise SignatureError(
@@ -172,21 +178,35 @@ def without_zipmap(content: bytes) -> bytes:
 def _classes(content: bytes) -> tuple[str, ...]:
     """The classes that the graph names; none if it names none.
 
-    A node of `ai.onnx.ml` has them as an attribute; else the last node that takes one of several constants gives them.
+    A node of `ai.onnx.ml` has them as an attribute, or a node takes one of several constants. Of several such nodes the
+    one nearest to the outputs counts: models within a model have classes of their own.
     """
     onnx = _onnx()
     graph = onnx.load_from_string(content).graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.name in CLASS_ATTRIBUTES and (attribute.strings or attribute.ints):
-                return (*(text.decode() for text in attribute.strings), *map(str, attribute.ints))
+    maker = {name: node for node in graph.node for name in node.output}
     constants = {each.name: each for each in graph.initializer}
-    taken = [node.input[0] for node in graph.node if node.op_type == "ArrayFeatureExtractor"]
-    for name in reversed([name for name in taken if name in constants]):
-        values = onnx.numpy_helper.to_array(constants[name]).reshape(-1)
-        if values.dtype.kind in "iOSU":
-            return tuple(each.decode() if isinstance(each, bytes) else str(each) for each in values.tolist())
+    waiting, seen = deque(each.name for each in graph.output), set[str]()
+    while waiting:
+        node = maker.get(waiting.popleft())
+        if node is None or node.output[0] in seen:
+            continue
+        seen.add(node.output[0])
+        if found := _named_by(onnx, node, constants):
+            return found
+        waiting += node.input
     return ()
+
+
+def _named_by(onnx: Any, node: Any, constants: Mapping[str, Any]) -> tuple[str, ...]:
+    for attribute in node.attribute:
+        if attribute.name in CLASS_ATTRIBUTES and (attribute.strings or attribute.ints):
+            return (*(text.decode() for text in attribute.strings), *map(str, attribute.ints))
+    if node.op_type != "ArrayFeatureExtractor" or node.input[0] not in constants:
+        return ()
+    values = onnx.numpy_helper.to_array(constants[node.input[0]]).reshape(-1)
+    if values.dtype.kind not in "iOSU":
+        return ()
+    return tuple(each.decode() if isinstance(each, bytes) else str(each) for each in values.tolist())
 
 
 def _onnx() -> Any:
@@ -239,11 +259,11 @@ def _feeds(model: OnnxModel, names: Sequence[str]) -> Callable[[Inputs], dict[st
     def feed(inputs: Inputs) -> dict[str, NDArray[Any]]:
         if not isinstance(inputs, Frame):
             [(name, dtype, _)] = wanted
-            return {name: np.ascontiguousarray(inputs, dtype)}
+            return {name: np.ascontiguousarray(cast(inputs, dtype, name))}
         columns = [inputs.columns[name] for name, _, _ in wanted] if by_name else list(inputs.columns.values())
         fed: dict[str, NDArray[Any]] = {}
         for (name, dtype, dims), values in zip(wanted, columns, strict=True):
-            column = values.astype(dtype)
+            column = cast(values, dtype, name)
             fed[name] = column if dims == 1 else column.reshape(-1, 1)
         return fed
 

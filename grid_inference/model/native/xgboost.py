@@ -29,6 +29,7 @@ class Xgboost(Library):
 
     format: ClassVar[str] = "xgboost"
     modules: ClassVar[tuple[str, ...]] = ("xgboost",)
+    packages: ClassVar[tuple[str, ...]] = ("xgboost",)
     suffix: ClassVar[str] = "ubj"
 
     def takes(self, model: Any) -> bool:
