@@ -8,13 +8,11 @@ the model with its translation where that wins anywhere. Sources: skl2onnx (`to_
 from __future__ import annotations
 
 import threading
-import time
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from statistics import median
 from typing import Any, Self
 
 import numpy as np
@@ -28,14 +26,11 @@ from grid_inference.model.native.lightgbm import Lightgbm
 from grid_inference.model.native.onnx import Onnx, OnnxModel, without_zipmap
 from grid_inference.model.native.xgboost import Xgboost
 from grid_inference.model.signature import Signature
+from grid_inference.model.timing import BATCHES, batch_of, took
 
-__all__ = ["BATCHES", "TOLERANCE", "Report", "compiled"]
+__all__ = ["TOLERANCE", "Report", "compiled"]
 
-BATCHES = (1, 64, 4096)
-"""Rows of the batches that are measured."""
 ROWS_MAX = 10_000
-MEASURE_S = 0.15
-CALLS = (5, 200)
 TASKS = ("classifier", "regressor")
 _one_at_a_time = threading.Lock()
 TYPES = ("DoubleTensorType", "FloatTensorType")
@@ -197,27 +192,10 @@ def _same_labels(mine: Scores, theirs: Scores) -> bool:
 
 
 def _measured(engine: Engine, other: Engine, inputs: Inputs, difference: float) -> Report:
-    batches = {str(size): inputs[np.resize(np.arange(inputs.shape[0]), size)] for size in BATCHES}
+    batches = {str(size): batch_of(inputs, size) for size in BATCHES}
     model_us, onnx_us = dict[str, float](), dict[str, float]()
     for size, batch in batches.items():
-        model_us[size], onnx_us[size] = _took(partial(engine.predict, batch), partial(other.predict, batch))
+        model_us[size], onnx_us[size] = took(partial(engine.predict, batch), partial(other.predict, batch))
     slower = all(onnx_us[size] >= model_us[size] for size in batches)
     reason = "the model itself is faster at every size" if slower else ""
     return Report(inputs.shape[0], difference, model_us=model_us, onnx_us=onnx_us, reason=reason)
-
-
-def _took(*calls: Callable[[], object]) -> tuple[float, ...]:
-    """Microseconds that each takes, in the median of calls one behind the other."""
-    taken: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
-    least, most = CALLS
-    until = time.perf_counter() + MEASURE_S * len(calls)
-    for count in range(most):
-        if count >= least and time.perf_counter() > until:
-            break
-        for call, times in zip(calls, taken, strict=True):
-            begun = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - begun)
-    return tuple(median(times) * 1e6 for times in taken)

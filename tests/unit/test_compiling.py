@@ -27,10 +27,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from grid_inference.errors import ArtifactError
 from grid_inference.model import compiling
 from grid_inference.model.artifact import load
-from grid_inference.model.compiling import BATCHES, TOLERANCE, Report
+from grid_inference.model.compiling import TOLERANCE, Report
 from grid_inference.model.making import inputs_of, make
 from grid_inference.model.native import engine_of
 from grid_inference.model.native.compiled import CompiledModel
+from grid_inference.model.timing import BATCHES
 from grid_inference.model.trust import Trust
 from tests.cases import BINARY, FIELDS, MATRIX, TEXTS, THREE, VALUES, ZERO_ONE, plus_one
 
@@ -58,7 +59,7 @@ MODELS = {
 def always_faster(monkeypatch) -> None:
     """The translation wins at 64 rows, and loses at all other sizes, however noisy the machine is."""
     times = iter([(1.0, 2.0), (2.0, 1.0), (1.0, 2.0)])
-    monkeypatch.setattr(compiling, "_took", lambda *_: next(times))
+    monkeypatch.setattr(compiling, "took", lambda *_: next(times))
 
 
 @pytest.mark.usefixtures("always_faster")
@@ -143,7 +144,7 @@ def test_scores_that_differ_by_more_than_the_tolerance_are_not_the_same(monkeypa
 
 
 def test_a_translation_that_is_slower_is_not_used(monkeypatch) -> None:
-    monkeypatch.setattr(compiling, "_took", lambda *_: (1.0, 2.0))
+    monkeypatch.setattr(compiling, "took", lambda *_: (1.0, 2.0))
     made = make(LogisticRegression().fit(MATRIX, BINARY), FIELDS, MATRIX, compile=True)
     assert made.compiled is not None
     assert made.compiled.model_us == {str(size): 1.0 for size in BATCHES}
