@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
 from grid_inference.model.engines.trial import TRIAL_ROWS_MAX, TrialEngine
 
-__all__ = ["Call", "ModelCalls", "Score", "Scored", "Speed"]
+__all__ = ["Asks", "Call", "ModelCalls", "Score", "Scored", "Speed"]
 
 T = TypeVar("T")
 Scored = tuple[Scores, NDArray[np.int64], list[Failure]]
@@ -41,6 +41,16 @@ FIRST_ROWS = 64
 """So many rows go into a call of a model whose speed is not known yet."""
 CALL_SHARE = 0.25
 """A call is sized to take this share of the time after which the model is said to hang."""
+
+
+class Asks(Protocol):
+    """What a scorer needs of whoever asks the model."""
+
+    async def run(
+        self, work: Callable[[Score], T], rows: int, partitions: NDArray[np.int32], *, suspect: bool = False
+    ) -> T:
+        """Do what needs the model for so many rows of these partitions."""
+        ...
 
 
 @dataclass(slots=True)

@@ -18,15 +18,13 @@ from grid_inference.config import WorkerConfig
 from grid_inference.errors import GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
-from grid_inference.flow.serving import Loaded
+from grid_inference.flow.serving import Loaded, fetched
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
-from grid_inference.model.artifact import Manifest, check_versions, load
-from grid_inference.model.keys import Keyring
+from grid_inference.model.artifact import Manifest
 from grid_inference.model.registry import Deployed, Registry
-from grid_inference.model.trust import Trust
 
 __all__ = ["Deployments"]
 
@@ -215,12 +213,13 @@ class Deployments:
         """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
         sha256 = deployed.manifest.sha256
         if sha256 not in self._models:
-            addresses = (self._address, *self._link.members().values())
-            keys = Keyring(self._config.keys).trusted().values()  # as they are now: an operator may just have added one
-            trust = Trust.of(*addresses, allow_pickle=self._config.allow_pickle, keys=keys)
-            check_versions(deployed.manifest)  # before all of it is fetched, which is tried again and again
-            artifact = await Registry(self._link).artifact(deployed.manifest)
-            self._models[sha256] = await asyncio.to_thread(load, artifact, trust)
+            self._models[sha256] = await fetched(
+                self._link,
+                deployed.manifest,
+                self._address,
+                keys=self._config.keys,
+                allow_pickle=self._config.allow_pickle,
+            )
         return self._models[sha256]
 
 

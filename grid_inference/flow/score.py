@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from grid_inference.config import InputConfig
 from grid_inference.errors import DecodeError
-from grid_inference.flow.calls import ModelCalls, Score
+from grid_inference.flow.calls import Asks, Score
 from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Arrivals
@@ -72,7 +72,7 @@ class Scorer:
     def __init__(
         self,
         link: Link,
-        calls: ModelCalls,
+        calls: Asks,
         signature: Signature,
         encoder: PredictionEncoder,
         *,

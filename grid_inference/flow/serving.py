@@ -1,4 +1,4 @@
-"""One version of a model: loaded and checked; then at work in a deployment, until another one takes its place.
+"""One version of a model: fetched, loaded and checked; then at work in a deployment, until another one takes its place.
 
 In: a loaded model with its signature. Out: what asks it (`ModelCalls`) and what scores by it (`Scorer`). It retires
 only when no batch is under way by it.
@@ -6,6 +6,7 @@ only when no batch is under way by it.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,13 +16,27 @@ from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.score import Scorer
 from grid_inference.grid.link import Link
 from grid_inference.metrics import Observe
+from grid_inference.model.artifact import Manifest, check_versions, load
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.expected import Expected
+from grid_inference.model.keys import Keyring
 from grid_inference.model.native import engine_of
-from grid_inference.model.registry import Deployed
+from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
+from grid_inference.model.trust import Trust
 
-__all__ = ["Loaded", "Serving"]
+__all__ = ["Loaded", "Serving", "fetched"]
+
+
+async def fetched(link: Link, manifest: Manifest, address: str, *, keys: str, allow_pickle: bool = False) -> Any:
+    """A model from the grid at `address`, by the keys that are trusted in the folder `keys` at this moment.
+
+    Raises TrustError for what nobody vouched for, ArtifactError for what is not whole or can't be loaded here.
+    """
+    trusted = Keyring(keys).trusted().values()  # as they are now: an operator may just have added one
+    trust = Trust.of(address, *link.members().values(), allow_pickle=allow_pickle, keys=trusted)
+    check_versions(manifest)  # before all of it is fetched, which is tried again and again
+    return await asyncio.to_thread(load, await Registry(link).artifact(manifest), trust)
 
 
 @dataclass(frozen=True, slots=True)

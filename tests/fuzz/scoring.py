@@ -75,7 +75,7 @@ class Subject:
         """A scorer in a cluster that knows these schemas."""
         return Scorer(
             Answers((self.schema, *self.others)),
-            _Here(self.engine),  # type: ignore[arg-type]
+            _Here(self.engine),
             self.signature,
             PredictionEncoder("d", "m", 1, self.signature),
             inputs={},
