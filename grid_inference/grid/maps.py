@@ -20,6 +20,7 @@ __all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
 
 SCAN_ENTRIES = 4096
 """Entries asked for with one FetchEntries."""
+SAMPLE_SEED = 0
 PAGES_AHEAD = 8
 """So many pages of a whole map's scan are under way or wait to be taken."""
 
@@ -155,6 +156,30 @@ class GridMap:
             for _, task in ahead:
                 task.cancel()
             await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
+
+    async def sample(self, count: int) -> tuple[Blobs, Blobs]:
+        """Keys and values of `count` entries, or of all if there are fewer: about as many of each partition.
+
+        Which partition a key lies in, and where in it, follows from hashes of the key, so these entries are no older or
+        otherwise different than the others. While nobody changes the map they are the same at each call.
+        """
+        waiting: dict[int, messages.ScanPosition] = dict.fromkeys(range(self.link.partition_count), messages.SCAN_START)
+        keys, values, found = list[Blobs](), list[Blobs](), 0
+        while waiting and found < count:
+            share = min(SCAN_ENTRIES, -(-(count - found) // len(waiting)))
+            turn = iter(list(waiting.items()))
+            while some := list(islice(turn, PAGES_AHEAD)):
+                pages = await asyncio.gather(*(self.page(partition, position, share) for partition, position in some))
+                for (partition, _), page in zip(some, pages, strict=True):
+                    keys.append(page.keys.compact())
+                    values.append(page.values.compact())
+                    found += len(page.keys)
+                    if page.next is None:
+                        del waiting[partition]
+                    else:
+                        waiting[partition] = page.next
+        rows = np.sort(np.random.default_rng(SAMPLE_SEED).permutation(found)[:count])
+        return Blobs.concat(keys).take(rows), Blobs.concat(values).take(rows)
 
     def _partition(self, key: bytes) -> int:
         return int(partition_ids(Blobs.of([key]), self.link.partition_count)[0])
