@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grid_inference.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect, local
+    from grid_inference.comparison.report import Comparison
     from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
     from grid_inference.errors import (
         ArtifactError,
+        ComparisonError,
         ConfigError,
         ConnectError,
         ConnectionLostError,
@@ -63,6 +65,7 @@ __all__ = [
     "RecordTable",
     "Subscription",
     # Models and deployments
+    "Comparison",
     "Deployed",
     "DeploymentConfig",
     "Model",
@@ -76,6 +79,7 @@ __all__ = [
     "Verdict",
     # Errors
     "ArtifactError",
+    "ComparisonError",
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",
@@ -109,6 +113,7 @@ _HOMES = {
         "connect",
         "local",
     ),
+    "comparison.report": ("Comparison",),
     "config": (
         "DeploymentConfig",
         "GridConfig",
@@ -117,6 +122,7 @@ _HOMES = {
     ),
     "errors": (
         "ArtifactError",
+        "ComparisonError",
         "ConfigError",
         "ConnectError",
         "ConnectionLostError",

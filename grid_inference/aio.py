@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from grid_inference.comparison.compare import ROWS, Basis, compare
+from grid_inference.comparison.report import Comparison
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig, check_model_name
 from grid_inference.dead_letters import DeadLetters
 from grid_inference.display import grid_html
@@ -363,6 +365,39 @@ class Grid:
             raise ConfigError(f"rate = {rate!r} is no rate", remedy="give records per second, or leave it out")
         return await rescore(self.link, name, rate or 0.0, watch or (lambda _: None))
 
+    async def compare(
+        self,
+        one: str,
+        other: str,
+        *,
+        features: str | None = None,
+        deployment: str | None = None,
+        rows: int = ROWS,
+        labels: str | None = None,
+        label_field: str | None = None,
+    ) -> Comparison:
+        """Hold two published versions against each other over the same records of a feature map.
+
+        `one` and `other` are `MODEL@VERSION` or `MODEL@ALIAS`, of the same task and classes. Both are loaded in this
+        process, by the keys that this machine trusts, and score up to `rows` records, of all partitions alike, as a
+        worker would; nothing is written. `deployment` names one whose `inputs` and `nan` hold, and whose feature map
+        is meant where `features` is not given. `labels` is a map with what came true under the records' keys: strings,
+        numbers, booleans, or records with the one field, or with the field `label_field`.
+
+        Raises ModelError for a version that is not there, ComparisonError for versions that can't be held against each
+        other, a map without records, records that not both can score, and labels that no record has or the model can't
+        give; TrustError for a version that nobody trusted here has signed; DeploymentError for an unknown deployment.
+        """
+        deployed = await self._registry.deployment(deployment) if deployment else None
+        features = features or (deployed.config.features if deployed else None)
+        if features is None:
+            raise ConfigError("no feature map is given", remedy='say which map holds the records: features="payments"')
+        basis = Basis(features, rows, labels, label_field)
+        if deployed:
+            basis = replace(basis, inputs=deployed.config.inputs, nan=deployed.config.nan)
+        first, second = [await self._catalog.version(_published(name)) for name in (one, other)]
+        return await compare(self.link, first, second, basis, self.config)
+
     async def sync_models(self, folder: str | Path) -> Synchronized:
         """Have every version in the grid and in a folder: keep new ones there, bring back what the grid has lost.
 
@@ -416,6 +451,13 @@ class Grid:
 def _reference(model: Any) -> Reference | None:
     """The published model that is meant; a file of that name goes first."""
     return Reference.parse(model) if isinstance(model, str) and not Path(model).exists() else None
+
+
+def _published(name: str) -> Reference:
+    reference = Reference.parse(name)
+    if reference is None:
+        raise ConfigError(f"{name!r} names no published version", remedy="write MODEL@VERSION or MODEL@ALIAS: fraud@2")
+    return reference
 
 
 def _deployment_config(

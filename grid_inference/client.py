@@ -21,6 +21,8 @@ from grid_inference.blocking.features import Features
 from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.blocking.predictions import Predictions
 from grid_inference.blocking.subscription import Subscription
+from grid_inference.comparison.compare import ROWS
+from grid_inference.comparison.report import Comparison
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
 from grid_inference.errors import warn_forgotten
@@ -285,6 +287,41 @@ class Grid:
         run.
         """
         return self._loop.run(self._grid.rescore(name, rate=rate, watch=watch))
+
+    def compare(
+        self,
+        one: str,
+        other: str,
+        *,
+        features: str | None = None,
+        deployment: str | None = None,
+        rows: int = ROWS,
+        labels: str | None = None,
+        label_field: str | None = None,
+    ) -> Comparison:
+        """Hold two published versions against each other over the same records of a feature map.
+
+        `one` and `other` are `MODEL@VERSION` or `MODEL@ALIAS`, of the same task and classes. Both are loaded in this
+        process, by the keys that this machine trusts, and score up to `rows` records, of all partitions alike, as a
+        worker would; nothing is written. `deployment` names one whose `inputs` and `nan` hold, and whose feature map
+        is meant where `features` is not given. `labels` is a map with what came true under the records' keys: strings,
+        numbers, booleans, or records with the one field, or with the field `label_field`.
+
+        Raises ModelError for a version that is not there, ComparisonError for versions that can't be held against each
+        other, a map without records, records that not both can score, and labels that no record has or the model can't
+        give; TrustError for a version that nobody trusted here has signed; DeploymentError for an unknown deployment.
+        """
+        return self._loop.run(
+            self._grid.compare(
+                one,
+                other,
+                features=features,
+                deployment=deployment,
+                rows=rows,
+                labels=labels,
+                label_field=label_field,
+            )
+        )
 
     def sync_models(self, folder: str | Path) -> Synchronized:
         """Have every version in the grid and in a folder: keep new ones there, bring back what the grid has lost.

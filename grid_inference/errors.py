@@ -11,6 +11,7 @@ GridInferenceError
 │   ├── LeaseExpiredError       partitions may be somebody else's by now (retryable)
 │   └── ConnectionLostError     the connection went while a request was under way (retryable)
 ├── ModelError                  a model can't be used
+│   ├── ComparisonError         versions can't be held against each other
 │   ├── ArtifactError           a file that is no model, a damaged or mismatched artifact
 │   ├── TrustError              loading would run code that nobody vouched for
 │   ├── SignatureError          what the model takes is unknown, or is not what the records have
@@ -33,6 +34,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactError",
+    "ComparisonError",
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",
@@ -144,6 +146,10 @@ class TrialStartError(ModelError):
     """A process for trials did not come up, which says nothing of the records that wait for it."""
 
     retryable = True
+
+
+class ComparisonError(ModelError):
+    """Two versions can't be held against each other, or not over these records."""
 
 
 class DeploymentError(GridInferenceError):

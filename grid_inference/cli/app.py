@@ -35,7 +35,7 @@ COMMANDS: Final = {
     "resume": ("deployments", "Go on scoring."),
     "deployments": ("deployments", "List the deployments."),
     "rescore": ("rescore", "Score all records by the version at work."),
-    "models": ("models", "Publish, promote and roll back models; the key that signs."),
+    "models": ("models", "Publish, compare, promote and roll back models; the key that signs."),
     "trust": ("keys", "The keys whose models are loaded here: add, list, remove."),
     "put": ("put", "Put a file's rows into a feature map."),
     "get": ("records", "Show one record of a map, or a deployment's prediction."),

@@ -21,6 +21,7 @@ from grid_inference.cli.common import (
     table,
     write_json,
 )
+from grid_inference.cli.comparison import compare
 from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.keys import keygen
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S
@@ -42,9 +43,10 @@ timeout_option = click.option(
 
 @click.group("models", epilog=examples("grid-inference models list", "grid-inference models promote fraud 4"))
 def models() -> None:
-    """Publish, promote and roll back models: what is known of them in the grid."""
+    """Publish, compare, promote and roll back models: what is known of them in the grid."""
 
 
+models.add_command(compare)
 models.add_command(keygen)
 
 

@@ -34,7 +34,7 @@ LAYERS = (
     ("subscriptions",),
     ("dead_letters",),
     ("features", "predictions"),
-    ("promotion", "rescoring", "synchronization"),
+    ("comparison", "promotion", "rescoring", "synchronization"),
     ("aio", "blocking", "client"),
     ("gateway", "connectors"),
     ("health",),

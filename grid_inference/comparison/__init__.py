@@ -1,0 +1,1 @@
+"""Two published versions of models held against each other over the same records."""

@@ -1,0 +1,156 @@
+"""A comparison as a picture: matplotlib is imported here only, and only when a picture is asked for.
+
+In: a `Comparison`. Out: a PNG of its scores, and with labels of what they are worth. No window, no global state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+from grid_inference.comparison.quality import calibration
+from grid_inference.comparison.report import ClassifierQuality, Comparison, RegressorQuality
+from grid_inference.errors import ConfigError
+from grid_inference.model.engines.isolate import Scores
+
+__all__ = ["check_matplotlib", "write_png"]
+
+ONE, OTHER, IDEAL = "#1f77b4", "#d95f02", "#999999"
+BINS = 50
+PANEL_INCHES = (5.2, 4.2)
+DOTS_PER_INCH = 120
+HEXAGONS = 40
+Panel = Callable[[Any, Comparison], None]
+
+
+def check_matplotlib() -> None:
+    """Raise ConfigError if matplotlib is not installed."""
+    try:
+        import_module("matplotlib")
+    except ImportError:
+        raise ConfigError(
+            "a picture needs matplotlib, which is not installed here", remedy="pip install 'grid-inference[plot]'"
+        ) from None
+
+
+def write_png(comparison: Comparison, path: str | Path) -> None:
+    """Draw the two versions' scores, one against the other, and what they are worth where there are labels.
+
+    Raises ConfigError without matplotlib, OSError where the file can't be written.
+    """
+    check_matplotlib()
+    figure_module = import_module("matplotlib.figure")
+    backend = import_module("matplotlib.backends.backend_agg")
+    panels = _panels(comparison)
+    columns = 2 if len(panels) in {2, 4} else len(panels)
+    lines = -(-len(panels) // columns)
+    size = columns * PANEL_INCHES[0], lines * PANEL_INCHES[1]
+    figure = figure_module.Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    backend.FigureCanvasAgg(figure)
+    counted = f"{comparison.compared:,} records of {comparison.features}"
+    labelled = f", {comparison.labelled:,} with a label" if comparison.labelled else ""
+    figure.suptitle(f"{comparison.one.version} and {comparison.other.version}: {counted}{labelled}", parse_math=False)
+    for panel, axes in zip(panels, np.ravel(figure.subplots(lines, columns)), strict=True):
+        panel(axes, comparison)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="png")
+
+
+def _panels(comparison: Comparison) -> list[Panel]:
+    shown: list[Panel] = [_spread, _against]
+    quality = comparison.one.quality
+    if isinstance(quality, RegressorQuality):
+        return [*shown, _errors]
+    if isinstance(quality, ClassifierQuality):
+        curve: list[Panel] = [_roc] if len(comparison.classes) == 2 and quality.auc is not None else []
+        return [*shown, *curve, _calibration]
+    return shown
+
+
+def _score_name(comparison: Comparison) -> str:
+    if comparison.task != "classifier":
+        return "score"
+    return f"P({comparison.classes[1]})" if len(comparison.classes) == 2 else "P(label)"
+
+
+def _spread(axes: Any, comparison: Comparison) -> None:
+    both = (comparison.rows.one.score, comparison.rows.other.score)
+    _histograms(axes, comparison, both)
+    axes.set(title="Scores", xlabel=_score_name(comparison), ylabel="records")
+
+
+def _histograms(axes: Any, comparison: Comparison, values: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
+    edges = np.histogram_bin_edges(np.concatenate(values), BINS)
+    for name, color, some in zip(_names(comparison), (ONE, OTHER), values, strict=True):
+        axes.hist(some, edges, histtype="stepfilled", color=color, alpha=0.3)
+        axes.hist(some, edges, histtype="step", color=color, linewidth=1.2, label=name)
+    _legend(axes)
+
+
+def _against(axes: Any, comparison: Comparison) -> None:
+    one, other = comparison.rows.one.score, comparison.rows.other.score
+    ends = [min(one.min(), other.min()), max(one.max(), other.max())]
+    extent = (*ends, *ends) if ends[0] < ends[1] else None
+    hexagons = axes.hexbin(one, other, gridsize=HEXAGONS, extent=extent, bins="log", mincnt=1, linewidths=0.1)
+    axes.plot(ends, ends, color=IDEAL, linewidth=1, linestyle="--")
+    axes.figure.colorbar(hexagons, ax=axes, label="records")
+    axes.set_title("Score against score")
+    axes.set_xlabel(comparison.one.version, parse_math=False)
+    axes.set_ylabel(comparison.other.version, parse_math=False)
+
+
+def _roc(axes: Any, comparison: Comparison) -> None:
+    for name, color, scores, truth, quality in _labelled(comparison):
+        wrong, right, _ = roc_curve(truth, scores.score)
+        axes.plot(wrong, right, color=color, label=f"{name}: AUC {quality.auc:.4f}")
+    axes.plot([0, 1], [0, 1], color=IDEAL, linewidth=1, linestyle="--")
+    second = comparison.classes[1]
+    axes.set_title("ROC curve")
+    axes.set_xlabel(f"share of the others that are called {second}", parse_math=False)
+    axes.set_ylabel(f"share of {second} that is found", parse_math=False)
+    _legend(axes, loc="lower right")
+
+
+def _calibration(axes: Any, comparison: Comparison) -> None:
+    for name, color, scores, truth, quality in _labelled(comparison):
+        mean, share, _ = calibration(scores, truth)
+        label = f"{name}: off by {quality.calibration_error:.4f}"
+        axes.plot(mean, share, color=color, marker="o", markersize=4, label=label)
+    axes.plot([0, 1], [0, 1], color=IDEAL, linewidth=1, linestyle="--")
+    axes.set_title("Calibration")
+    axes.set_xlabel(f"mean {_score_name(comparison)} of a bin", parse_math=False)
+    axes.set_ylabel("share that came true")
+    _legend(axes, loc="upper left")
+
+
+def _errors(axes: Any, comparison: Comparison) -> None:
+    one, other = (scores.score - truth for _, _, scores, truth, _ in _labelled(comparison))
+    _histograms(axes, comparison, (one, other))
+    axes.axvline(0, color=IDEAL, linewidth=1, linestyle="--")
+    axes.set(title="Errors", xlabel="score minus label", ylabel="records")
+
+
+def _labelled(comparison: Comparison) -> list[tuple[str, str, Scores, NDArray[Any], Any]]:
+    """Of each version its name, colour, scores and labels of the records that have one, and quality."""
+    rows, names = comparison.rows, _names(comparison)
+    there = ~np.isnan(rows.truth)
+    truth = rows.truth[there]
+    if comparison.task == "classifier":
+        truth = truth.astype(np.int64)
+    one = names[0], ONE, rows.one.take(there), truth, comparison.one.quality
+    return [one, (names[1], OTHER, rows.other.take(there), truth, comparison.other.quality)]
+
+
+def _names(comparison: Comparison) -> tuple[str, str]:
+    return comparison.one.version, comparison.other.version
+
+
+def _legend(axes: Any, loc: str = "best") -> None:
+    for text in axes.legend(loc=loc, frameon=False, fontsize="small").get_texts():
+        text.set_parse_math(False)
