@@ -44,6 +44,8 @@ class Expected:
 
     score: float
     label: str
+    version: int = 1
+    """Which of the model's versions says so: the one that the record's prediction names, if it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Predicted:
     digest: int
     score: float
     label: str | None
+    version: int = 1
+    scored_at_us: int = 0
 
 
 Histories = dict[int, list[Write]]
@@ -65,6 +69,10 @@ class Verdict:
     records: int = 0
     predictions: int = 0
     dead_letters: int = 0
+    versions: Counter[int] = field(default_factory=Counter[int])
+    """Results that were looked at, by the version that they name."""
+    late_s: dict[float, float] = field(default_factory=dict[float, float])
+    """When a version was replaced → how long at most it went on scoring then."""
     found: Counter[str] = field(default_factory=Counter[str])
     examples: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
@@ -99,11 +107,12 @@ def check(
 
     `expected` has no entry for a record that must be refused. Sorts of findings: `lost_write` (the feature map does not
     hold what was acknowledged), `foreign` (it holds what nobody wrote), `lost` (a record without a result), `stale` (a
-    result of another value, or a second result beside the right one), `wrong` (not what the model says), `refused` (a
-    dead letter where a prediction should be) and `accepted` (the reverse), `orphan` (a result of a key that is gone),
-    `invented` (a result of a key that nobody wrote).
+    result of another value, or a second result beside the right one), `wrong` (not what the version that it names says,
+    or the name of no version), `refused` (a dead letter where a prediction should be) and `accepted` (the reverse),
+    `orphan` (a result of a key that is gone), `invented` (a result of a key that nobody wrote).
     """
     verdict = Verdict(len(records), len(predictions), len(dead_letters))
+    verdict.versions.update(one.version for one in predictions.values())
     for key, writes in histories.items():
         _check_record(verdict, key, standing(writes), records.get(key))
     for key, record in records.items():
@@ -150,7 +159,8 @@ def _check_result(
 
 
 def _agree(prediction: Predicted, expected: Expected) -> bool:
-    return abs(prediction.score - expected.score) <= SCORE_TOLERANCE and prediction.label == expected.label
+    same = (prediction.label, prediction.version) == (expected.label, expected.version)
+    return same and abs(prediction.score - expected.score) <= SCORE_TOLERANCE
 
 
 def duplicates(digests: Iterable[int]) -> int:

@@ -1,4 +1,7 @@
-"""A model that misbehaves on marked records: it raises, hangs, answers NaN, or takes its process along."""
+"""A model that misbehaves on marked records: it raises, hangs, answers NaN, or takes its process along.
+
+Its versions differ in each score.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from tests.chaos.workload import FEATURES, Form
 
 HANG_S = 600.0
 TRAINING_ROWS = 2000
+SAMPLE_ROWS = 20
+SHIFT = 0.25
+"""By so much the intercepts of one version and the next differ."""
 
 
 class ChaosModel(ClassifierMixin, BaseEstimator):
@@ -45,9 +51,18 @@ class ChaosModel(ClassifierMixin, BaseEstimator):
         return self.inner_.predict(inputs[:, :-1])
 
 
-def trained() -> ChaosModel:
-    """The model of every run: the same on every machine."""
+def trained(version: int = 1) -> ChaosModel:
+    """A version of the model: the same on every machine."""
     random = np.random.default_rng(7)
     inputs = random.random((TRAINING_ROWS, len(FEATURES)))
     labels = np.where(inputs[:, :3] @ [1.0, -2.0, 3.0] + random.normal(0, 0.2, TRAINING_ROWS) > 1.0, "high", "low")
-    return ChaosModel().fit(inputs, labels)
+    model = ChaosModel().fit(inputs, labels)
+    model.inner_[-1].intercept_ += SHIFT * (version - 1)
+    return model
+
+
+def sample() -> NDArray[np.float64]:
+    """Rows by which workers check what they have loaded; none is marked."""
+    rows = np.random.default_rng(8).random((SAMPLE_ROWS, len(FEATURES)))
+    rows[:, -1] = 0.0
+    return rows

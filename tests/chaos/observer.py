@@ -14,12 +14,14 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.chaos.checker import PositionSeen, duplicates, regressions
+from tests.chaos.checker import PositionSeen, regressions
 from tests.chaos.child import Commands
 from tests.chaos.digest import digest_of
+from tests.chaos.messages import Messages
 from tests.chaos.raw import fields_of, raw
+from tests.chaos.versions import longest_pause_s
 from tests.chaos.watch import LateWrites
-from tests.chaos.workload import DEPLOYMENTS, connect
+from tests.chaos.workload import DEPLOYMENTS, RECORDS, connect
 
 SAMPLE_S = 0.5
 TOTALS = ("unexplained", "late_writes", "predictions", "dead_letters", "unpublished", "superseded")
@@ -40,7 +42,9 @@ class Observer:
         self._client = connect(options["addresses"], options["cluster"])
         self._lock = threading.Lock()
         self._late = {name: LateWrites() for name in DEPLOYMENTS}
-        self._digests: dict[str, list[int]] = {name: [] for name in DEPLOYMENTS}
+        self._messages = {name: Messages() for name in DEPLOYMENTS}
+        self._written: dict[str, list[tuple[float, int]]] = {name: [] for name in DEPLOYMENTS}
+        """When a prediction came, and of which partition."""
         self._features = {name: raw(self._client.get_map(name)) for name in DEPLOYMENTS}
         self._partitions: dict[bytes, int] = {}
         self.counters: dict[tuple[str, str], dict[str, Any]] = {}
@@ -52,7 +56,7 @@ class Observer:
             self._listen(name)
 
     def _listen(self, name: str) -> None:
-        watch, digests = self._late[name], self._digests[name]
+        watch, messages, came = self._late[name], self._messages[name], self._written[name]
         predictions = raw(self._client.get_map(f"{name}.predictions"))
         topic = raw(self._client.get_topic(f"{name}.predictions"))
 
@@ -60,7 +64,9 @@ class Observer:
             digest, epoch, *_ = fields_of(event.value)
             key, at_s = bytes(event.key.buffer), time.monotonic()
             with self._lock:
-                watch.written(self._partition(event.key, key), key, epoch, digest, at_s)
+                partition = self._partition(event.key, key)
+                watch.written(partition, key, epoch, digest, at_s)
+                came.append((at_s, partition))
 
         def removed(event: Any) -> None:
             with self._lock:
@@ -69,7 +75,7 @@ class Observer:
         predictions.add_entry_listener(
             include_value=True, added_func=written, updated_func=written, removed_func=removed
         ).result()
-        topic.add_listener(lambda message: digests.append(fields_of(message.message)[0])).result()
+        topic.add_listener(lambda message: messages.came(message.message)).result()
 
     def _partition(self, data: Any, key: bytes) -> int:
         partition = self._partitions.get(key)
@@ -161,6 +167,31 @@ class Observer:
             found.setdefault(name, Counter()).update(kept["gaps"])
         return {"gaps": found}
 
+    def messages(self, deployment: str) -> dict[str, Any]:
+        """A deployment's messages that were kept whole."""
+        return {"messages": self._messages[deployment].sample}
+
+    def versions(self) -> dict[str, Any]:
+        """How many messages named each version."""
+        return {"versions": sum((one.versions for one in self._messages.values()), Counter[int]())}
+
+    def pauses(self, stretches: list[tuple[float, float]]) -> dict[str, Any]:
+        """The longest times in these stretches without a prediction: of any deployment, and of any partition of one."""
+        with self._lock:
+            times = {name: [at_s for at_s, _ in came] for name, came in self._written.items()}
+            of_partitions: dict[int, list[float]] = {}
+            for at_s, partition in self._written[RECORDS]:
+                of_partitions.setdefault(partition, []).append(at_s)
+        return {
+            "pauses": [
+                {
+                    "all": round(max(longest_pause_s(one, *stretch) for one in times.values()), 3),
+                    "partition": round(max(longest_pause_s(one, *stretch) for one in of_partitions.values()), 3),
+                }
+                for stretch in stretches
+            ]
+        }
+
     def figures(self) -> dict[str, Any]:
         """Everything that was seen, summed up."""
         now_s = time.monotonic()
@@ -174,8 +205,8 @@ class Observer:
         with self._lock:
             watches = list(self._late.values())
             return {
-                "topic_messages": sum(map(len, self._digests.values())),
-                "topic_duplicates": sum(map(duplicates, self._digests.values())),
+                "topic_messages": sum(one.count for one in self._messages.values()),
+                "topic_duplicates": sum(one.duplicates for one in self._messages.values()),
                 "zombie_late_writes": sum(watch.late for watch in watches),
                 "stale_window_s": round(max(watch.until(now_s) for watch in watches), 2),
                 "deposed_owners": sum(len(watch.deposed()) for watch in watches),
@@ -209,7 +240,8 @@ def main() -> None:
             continue
         if command["do"] == "end":
             break
-        commands.answer(command, **getattr(observer, command["do"])())
+        given = {name: value for name, value in command.items() if name not in {"do", "number"}}
+        commands.answer(command, **getattr(observer, command["do"])(**given))
     observer.close()
 
 

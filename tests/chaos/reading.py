@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from hazelcast.serialization.api import CompactReader, CompactSerializer, CompactWriter
+from hazelcast.serialization.compact import SchemaNotReplicatedError
 
-from tests.chaos.checker import Expected, Predicted, Stored
+from tests.chaos.checker import Expected, Histories, Predicted, Stored, Write
 from tests.chaos.digest import digest_of
 from tests.chaos.model import trained
-from tests.chaos.workload import DEPLOYMENTS, REFUSED, Bulk, Record, RecordSerializer, connect, derived, form_of
+from tests.chaos.versions import FIRST, VERSIONS, Message
+from tests.chaos.workload import (
+    DEPLOYMENTS,
+    REFUSED,
+    Bulk,
+    Record,
+    RecordSerializer,
+    connect,
+    derived,
+    form_of,
+    records,
+)
 
 
 @dataclass(slots=True)
@@ -28,7 +41,8 @@ class PredictedSerializer(CompactSerializer[Predicted]):
 
     def read(self, reader: CompactReader) -> Predicted:
         score = reader.read_float64("score")
-        return Predicted(reader.read_int64("input_digest"), score, reader.read_string("label"))
+        named = reader.read_int32("version"), reader.read_int64("scored_at_us")
+        return Predicted(reader.read_int64("input_digest"), score, reader.read_string("label"), *named)
 
     def write(self, writer: CompactWriter, obj: Predicted) -> None:
         raise NotImplementedError
@@ -70,9 +84,10 @@ class Reader:
     """Reads the maps of all deployments."""
 
     def __init__(self, addresses: list[str], cluster: str) -> None:
-        bulk = [RecordSerializer(type(f"Bulk_{name}", (Bulk,), {"__slots__": ()}), name) for name in DEPLOYMENTS]
+        self._bulk = {name: type(f"Bulk_{name}", (Bulk,), {"__slots__": ()}) for name in DEPLOYMENTS}
+        bulk = [RecordSerializer(kind, name) for name, kind in self._bulk.items()]
         self._client = connect(addresses, cluster, PredictedSerializer(), LetterSerializer(), *bulk)
-        self._model = trained()
+        self._models = {version: trained(version) for version in range(FIRST, VERSIONS + 1)}
 
     def sizes(self, name: str) -> tuple[int, int]:
         """Records, and results of them."""
@@ -91,7 +106,8 @@ class Reader:
         records = {
             key: Stored(record.seq, form_of(record), digest, genuine[key]) for key, (record, digest) in pairs.items()
         }
-        return End(records, predictions, {key: one.digest for key, one in letters}, self.expected(found))
+        named = {key: one.version for key, one in predictions.items()}
+        return End(records, predictions, {key: one.digest for key, one in letters}, self.expected(found, named))
 
     def _with_digests(self, name: str) -> dict[int, tuple[Record, int]]:
         proxy = self._client.get_map(name)
@@ -116,17 +132,57 @@ class Reader:
         given = np.array([(record.a, record.b, record.c) for record in found.values()])
         return ((given == derived(keys, seqs)) | np.isnan(given)).all(axis=1).tolist()
 
-    def expected(self, found: Mapping[int, Record]) -> dict[int, Expected]:
-        """What the model says of those that it can score."""
-        good = {key: record for key, record in found.items() if form_of(record) not in REFUSED}
-        if not good:
-            return {}
-        inputs = np.array([(record.a, record.b, record.c, record.mark) for record in good.values()])
-        scores, labels = self._model.predict_proba(inputs)[:, 1], self._model.predict(inputs)
+    def expected(self, found: Mapping[int, Record], named: Mapping[int, int]) -> dict[int, Expected]:
+        """What the model says of those that it can score: the version that is named, or the first if that is none."""
+        good: dict[int, dict[int, Record]] = {}
+        for key, record in found.items():
+            if form_of(record) not in REFUSED:
+                version = named.get(key, FIRST)
+                good.setdefault(version if version in self._models else FIRST, {})[key] = record
+        return {key: one for version, some in good.items() for key, one in self._scored(version, some).items()}
+
+    def _scored(self, version: int, found: Mapping[int, Record]) -> dict[int, Expected]:
+        """What a version says of records, by whatever they are known here."""
+        model = self._models[version]
+        inputs = np.array([(record.a, record.b, record.c, record.mark) for record in found.values()])
+        scores, labels = model.predict_proba(inputs)[:, 1], model.predict(inputs)
         return {
-            key: Expected(float(score), str(label))
-            for key, score, label in zip(good, scores.tolist(), labels.tolist(), strict=True)
+            key: Expected(float(score), str(label), version)
+            for key, score, label in zip(found, scores.tolist(), labels.tolist(), strict=True)
         }
+
+    def said(
+        self, name: str, messages: Iterable[Message], written: Histories
+    ) -> tuple[dict[tuple[int, int], bool], dict[tuple[int, int], Expected]]:
+        """Of the keys of messages, what was ever written, and what the versions that are named say of it.
+
+        By key and digest whether the model takes a value; by digest and version what it says.
+        """
+        every, known = list(messages), dict[tuple[int, int], Record]()
+        for key in {one.key for one in every}:
+            for record in self._made(name, key, written.get(key, ())):
+                with suppress(SchemaNotReplicatedError):  # no record of its kind stands, so none was scored
+                    data = self._client._serialization_service.to_data(record)
+                    known[key, digest_of(data.buffer)] = record
+        takes = {place: form_of(record) not in REFUSED for place, record in known.items()}
+        asked: dict[int, dict[int, Record]] = {}
+        for one in every:
+            if takes.get((one.key, one.digest)) and one.version in self._models:
+                asked.setdefault(one.version, {})[one.digest] = known[one.key, one.digest]
+        says = {
+            (digest, version): expected
+            for version, some in asked.items()
+            for digest, expected in self._scored(version, some).items()
+        }
+        return takes, says
+
+    def _made(self, name: str, key: int, writes: Sequence[Write]) -> list[Record]:
+        """The values that were written under a key, as whoever wrote them may have: alone, or in a batch."""
+        values = [(write.seq, write.form) for write in writes if write.form is not None]
+        if not values:
+            return []
+        alone = records([key] * len(values), *zip(*values, strict=True))
+        return alone + [self._bulk[name](one.seq, one.a, one.b, one.c, one.mark) for one in alone]
 
     def close(self) -> None:
         """Disconnect."""

@@ -97,9 +97,27 @@ def test_an_invented_prediction(end: End) -> None:
     assert end.found() == {"invented": 1}
 
 
-@pytest.mark.parametrize("change", [{"score": 0.3 + 1e-11}, {"label": "low"}, {"label": None}, {"score": float("nan")}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score": 0.3 + 1e-11},
+        {"label": "low"},
+        {"label": None},
+        {"score": float("nan")},
+        {"version": 2},
+        {"version": 0},
+    ],
+)
 def test_a_wrong_prediction(end: End, change: dict[str, float | str | None]) -> None:
     end.predictions[3] = replace(end.predictions[3], **change)
+    assert end.found() == {"wrong": 1}
+
+
+def test_predictions_are_held_against_the_version_that_they_name(end: End) -> None:
+    end.predictions[3] = replace(end.predictions[3], version=2, score=0.35)
+    end.expected[3] = Expected(0.35, "high", version=2)
+    assert end.found() == {}
+    end.predictions[3] = replace(end.predictions[3], score=0.3)
     assert end.found() == {"wrong": 1}
 
 

@@ -20,6 +20,8 @@ RECORDS = "records"
 VOLATILE = "volatile"
 """The map that is cleared and destroyed; each map is that of the deployment of its name."""
 DEPLOYMENTS = (RECORDS, VOLATILE)
+MODEL = "chaos"
+"""Whose alias the deployments follow where versions are promoted."""
 FEATURES = ("a", "b", "c", "mark")
 HEARTBEAT_S, HEARTBEAT_TIMEOUT_S = 2.0, 10.0
 INVOCATION_TIMEOUT_S = 30.0
