@@ -9,6 +9,8 @@ SECONDS ?= 600
 SEED ?=
 # The faults of `make chaos`, in this order; without any, the seed shuffles all of them
 FAULTS ?=
+# How often it changes the model's version meanwhile
+PROMOTIONS ?=
 # pytest's arguments, for example: make test T='tests/unit -x'
 T ?=
 
@@ -50,7 +52,8 @@ fuzz: $(STAMP) ## hostile bytes for SECONDS=600 from SEED=n; the last line is JS
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 chaos: $(STAMP) ## torment a grid under load from SEED=n, judge what stands in the end; the last line is JSON
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RUNS),--runs $(RUNS))
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(PROMOTIONS),--promotions $(PROMOTIONS))
 
 bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 	$(BIN)/python -m bench

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.chaos.campaign import campaign
 from tests.chaos.faults import FAULTS
-from tests.chaos.mutants import EXPOSING, MUTANTS
+from tests.chaos.mutants import EXPOSING, MUTANTS, PROMOTIONS
 from tests.chaos.run import Options, run, schedule
 from tests.chaos.stage import say
 
@@ -50,12 +50,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mutant", default="", choices=["", *MUTANTS], help="the workers break this promise")
     parser.add_argument("--all-mutants", action="store_true", help="each mutant under the faults that expose it")
     parser.add_argument("--runs", type=int, default=0, help="so many runs, every fault three times over all of them")
+    parser.add_argument("--promotions", type=int, default=0, help="so many changes of the model's version meanwhile")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--rate", type=float, default=1.0, help="the writers' rates are multiplied by this")
     parser.add_argument("--load-rows", type=int, default=30_000, help="rows of a bulk load")
     parser.add_argument("--keep", action="store_true", help="leave the logs behind")
     given = parser.parse_args()
     given.seed = secrets.randbelow(2**31) if given.seed is None else given.seed
+    given.promotions = given.promotions or PROMOTIONS.get(given.mutant, 0)
     given.chosen = tuple(name for name in given.faults.split(",") if name)
     if unknown := sorted(set(given.chosen) - FAULTS.keys()):
         parser.error(f"there is no fault {', '.join(unknown)}; --help lists them")
@@ -65,10 +67,10 @@ def arguments() -> argparse.Namespace:
 def run_once(given: argparse.Namespace, seed: int, faults: tuple[str, ...], mutant: str = "") -> dict[str, Any]:
     """One run; a mutant without chosen faults gets those that expose it."""
     chosen = faults or EXPOSING.get(mutant, ())
-    sizes = {"nodes": given.nodes, "load_rows": given.load_rows, "rate": given.rate}
+    sizes = {"nodes": given.nodes, "load_rows": given.load_rows, "rate": given.rate, "keep": given.keep}
     # What a mutant leaves wrong may be seen: no comparison in the background mends it, nor of its control.
     settings = {"GRID_INFERENCE_PROOF_INTERVAL_S": "0"} if given.all_mutants or mutant else {}
-    options = Options(seed, given.seconds, chosen, mutant, keep=given.keep, settings=settings, **sizes)
+    options = Options(seed, given.seconds, chosen, given.promotions, mutant, settings=settings, **sizes)
     say(f"seed {seed}{' ' + mutant if mutant else ''}: {', '.join(schedule(options))}")
     report = run(options)
     say(json.dumps(report))
@@ -79,6 +81,7 @@ def all_mutants(given: argparse.Namespace) -> int:
     """Each mutant and by what it was caught, and what was found of its control: nothing, or the test is none."""
     found: dict[str, dict[str, list[str]]] = {}
     for mutant in MUTANTS:
+        given.promotions = PROMOTIONS.get(mutant, 0)
         found[mutant] = {
             role: sorted(set(run_once(given, given.seed, EXPOSING[mutant], each)["failed"]) - PROVES_NOTHING)
             for role, each in (("control", ""), ("caught_by", mutant))

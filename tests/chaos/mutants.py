@@ -17,7 +17,9 @@ import numpy as np
 from grid_inference.flow import write
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.flow.events import Events
+from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.grid.link import Link
+from grid_inference.model.registry import Deployed
 from grid_inference.wire import frames
 from tests.chaos.failpoints import point_of
 
@@ -83,12 +85,23 @@ def dead_letters_without_digest() -> None:
     write.encode_dead_letters = encode_without
 
 
+def new_name_old_model() -> None:
+    """A promotion changes the version that predictions name, and not the model that makes them."""
+    init, first = Serving.__init__, dict[str, Loaded]()
+
+    def begin(serving: Serving, link: Link, deployed: Deployed, loaded: Loaded, *rest: Any) -> None:
+        init(serving, link, deployed, first.setdefault(deployed.config.name, loaded), *rest)
+
+    Serving.__init__ = begin  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "checkpoint-before-write": checkpoint_before_write,
     "no-witness": no_witness,
     "no-lease-check": no_lease_check,
     "no-reconcile-after-takeover": no_reconcile_after_takeover,
     "dead-letters-without-digest": dead_letters_without_digest,
+    "new-name-old-model": new_name_old_model,
 }
 EXPOSING = {
     "checkpoint-before-write": ("worker_sigterm", "worker_sigkill", "worker_sigterm"),
@@ -96,5 +109,8 @@ EXPOSING = {
     "no-lease-check": ("zombie_dies", "zombie_dies"),
     "no-reconcile-after-takeover": ("zombie", "zombie"),
     "dead-letters-without-digest": ("poison",),
+    "new-name-old-model": ("worker_sigkill",),
 }
 """The faults under which each of them shows."""
+PROMOTIONS = {"new-name-old-model": 6}
+"""Changes of the model's version that it takes."""

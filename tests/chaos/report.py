@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.chaos import promotions
 from tests.chaos.checker import Verdict
 from tests.chaos.stage import Stage
 
@@ -42,12 +43,19 @@ MUST_BE_NONE = (
     "bounds_broken",
     "deposed_owners",
     "positions_regressed",
+    "promotions_missing",
+    "half_promoted",
+    "silent_versions",
+    "incomplete",
     "trouble",
 )
+"""Where a run has no such thing, there is none."""
 
 
-def report(stage: Stage, seed: int, counts: Mapping[str, int], verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
-    """Everything as JSON has it; `failed` names what was not as promised."""
+def report(
+    stage: Stage, seed: int, counts: Mapping[str, int], verdicts: Sequence[Verdict], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything as JSON has it, with what there is more to tell; `failed` names what was not as promised."""
     seen = stage.tell("observer", "figures")
     told: dict[str, Any] = {
         "seed": seed,
@@ -62,17 +70,18 @@ def report(stage: Stage, seed: int, counts: Mapping[str, int], verdicts: Mapping
         "stale_window_s": seen["stale_window_s"],
         **measured(stage),
         **{name: seen[name] for name in SEEN},
+        **more,
         "mutant": stage.grid.mutant,
         "trouble": stage.trouble + [f"no {name} were seen" for name in TO_BE_SEEN if not seen[name]],
     }
     told["bounds_broken"] = broken(stage, told)
-    told["failed"] = [name for name in MUST_BE_NONE if told[name]]
+    told["failed"] = [name for name in MUST_BE_NONE if told.get(name)]
     return told
 
 
-def judged(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+def judged(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """What the judge found, by the names that the report has for it."""
-    found = sum((verdict.found for verdict in verdicts.values()), Counter[str]())
+    found = sum((verdict.found for verdict in verdicts), Counter[str]())
     return {
         "lost": found["lost"] + found["lost_write"],
         "stale": found["stale"],
@@ -80,8 +89,8 @@ def judged(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
         "orphans": found["orphan"],
         "wrong": found["wrong"] + found["refused"] + found["accepted"],
         "found": dict(found),
-        "records": sum(verdict.records for verdict in verdicts.values()),
-        "dead_letters": sum(verdict.dead_letters for verdict in verdicts.values()),
+        "records": sum(verdict.records for verdict in verdicts),
+        "dead_letters": sum(verdict.dead_letters for verdict in verdicts),
     }
 
 
@@ -106,7 +115,7 @@ def broken(stage: Stage, told: Mapping[str, Any]) -> list[str]:
         found.append(f"an older prediction stood for {told['stale_window_s']} s > {STALE_S_MAX:g} s")
     if told["worker_rss_mb"] > RSS_MB_MAX:
         found.append(f"a worker held {told['worker_rss_mb']} MB > {RSS_MB_MAX} MB")
-    return found
+    return found + promotions.broken(told)
 
 
 def rounded(seconds: float) -> float | None:

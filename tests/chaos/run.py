@@ -7,18 +7,20 @@ import shutil
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import faults_members  # noqa: F401 - enters its faults
-from tests.chaos.checker import Verdict, check
+from tests.chaos import faults_members, promotions  # noqa: F401 - enters its faults
+from tests.chaos.checker import Histories, Verdict, check
 from tests.chaos.faults import FAULTS
 from tests.chaos.grid import JOURNAL_CAPACITY, Grid
 from tests.chaos.log import histories, read_log
 from tests.chaos.reading import Reader
 from tests.chaos.report import report
 from tests.chaos.stage import WRITERS, Stage, say
+from tests.chaos.versions import Reigns, check_reigns, shares
 from tests.chaos.workload import DEPLOYMENTS, RECORDS
 
 SETTLE_S = 40.0
@@ -36,6 +38,8 @@ class Options:
     seconds: float = 75.0
     faults: tuple[str, ...] = ()
     """In this order, each once; without any a shuffle of all that are on by default, as far as the time goes."""
+    promotions: int = 0
+    """So many promotions and rollbacks, two of three beside the faults, the third between them."""
     mutant: str = ""
     nodes: int = 3
     load_rows: int = 30_000
@@ -62,7 +66,7 @@ def run(options: Options) -> dict[str, Any]:
     stage = Stage(grid, random.Random(options.seed), options.load_rows)
     try:
         grid.start()
-        stage.open(options.seed, options.rate)
+        stage.open(options.seed, options.rate, options.promotions)
         torment(stage, options)
         return judge(stage, options)
     finally:
@@ -78,58 +82,83 @@ def schedule(options: Options) -> list[str]:
     """The names of the faults in their order."""
     if options.faults:
         return list(options.faults)
+    if options.promotions:
+        return promotions.chosen(options.seed)
     names = sorted(name for name, one in FAULTS.items() if one.by_default)
     random.Random(options.seed).shuffle(names)
     return names
 
 
 def torment(stage: Stage, options: Options) -> None:
-    """One fault behind the other."""
-    until_s = time.monotonic() + options.seconds
+    """One fault behind the other, and changes of the model's version beside and between them."""
+    names, until_s = schedule(options), time.monotonic() + options.seconds
+    changes = iter(shares(options.promotions, 3 * len(names)))
+    limited = not (options.faults or options.promotions)
     stage.fault, stage.bound_s = "start", FLOW_S_MAX
     stage.recover(time.monotonic())
-    for name in schedule(options):
-        if not options.faults and time.monotonic() > until_s:
+    for name in names:
+        if limited and time.monotonic() > until_s:
             return
         stage.fault, stage.bound_s = name, FAULTS[name].bound_s
-        say(f"  {name}")
-        stage.fired[name] += 1
-        try:
-            FAULTS[name].run(stage)
-        except Exception as error:  # noqa: BLE001 - the judge is asked all the same
-            stage.trouble.append(f"{name}: {type(error).__name__}: {error}")
-            say(traceback.format_exc())
+        with promotions.beside(stage, next(changes) + next(changes), options.seed):
+            struck = strike(stage, name)
+        if not struck:
             return
-        stage.settle()
+        promotions.in_calm(stage, next(changes))
+
+
+def strike(stage: Stage, name: str) -> bool:
+    """One fault; whether it could be carried out."""
+    say(f"  {name}")
+    stage.fired[name] += 1
+    try:
+        FAULTS[name].run(stage)
+    except Exception as error:  # noqa: BLE001 - the judge is asked all the same
+        stage.trouble.append(f"{name}: {type(error).__name__}: {error}")
+        say(traceback.format_exc())
+        return False
+    stage.settle()
+    return True
 
 
 def judge(stage: Stage, options: Options) -> dict[str, Any]:
     """Let all settle and decide."""
     counts = stage.finish_writing()
-    verdicts = settle(stage)
-    for name, verdict in verdicts.items():
+    reader = Reader([node.address for node in stage.grid.living], stage.grid.cluster)
+    written, on_topics = histories_by_map(stage), dict[str, Verdict]()
+    try:
+        verdicts = settle(reader, written, Reigns.of(stage.changes))
+        for name in DEPLOYMENTS if options.promotions else ():
+            on_topics[f"{name}, topic"] = promotions.judge_messages(stage, reader, name, written[name])
+    finally:
+        reader.close()
+    for name, verdict in (verdicts | on_topics).items():
         for sort, some in verdict.examples.items():
             for one in some:
                 say(f"    {name}: {sort}: {one}")
-    return report(stage, options.seed, counts, verdicts)
+    every, more = [*verdicts.values(), *on_topics.values()], dict[str, Any]()
+    if options.promotions:
+        more = promotions.reported(stage, options.promotions, [*verdicts.values()], [*on_topics.values()])
+    return report(stage, options.seed, counts, every, more)
 
 
-def settle(stage: Stage) -> dict[str, Verdict]:
-    """Judge again and again until all is good or the time is over."""
-    deadline = time.monotonic() + SETTLE_S
+def histories_by_map(stage: Stage) -> dict[str, Histories]:
+    """What was written into each map."""
     by_map = {name: [stage.log_of(one) for one, plan in WRITERS.items() if plan.map == name] for name in DEPLOYMENTS}
     by_map[RECORDS].append(stage.log_of("probes"))
-    written = {name: histories(read_log(log) for log in logs) for name, logs in by_map.items()}
-    reader = Reader([node.address for node in stage.grid.living], stage.grid.cluster)
-    verdicts: dict[str, Verdict] = {}
-    try:
-        for name in DEPLOYMENTS:
-            while True:
-                end, late = reader.read(name), time.monotonic() > deadline
-                verdicts[name] = check(written[name], end.records, end.predictions, end.dead_letters, end.expected)
-                if verdicts[name].good or late:
-                    break
-                time.sleep(POLL_S)
-    finally:
-        reader.close()
+    return {name: histories(read_log(log) for log in logs) for name, logs in by_map.items()}
+
+
+def settle(reader: Reader, written: Mapping[str, Histories], reigns: Reigns) -> dict[str, Verdict]:
+    """Judge again and again until all is good or the time is over."""
+    deadline, verdicts = time.monotonic() + SETTLE_S, dict[str, Verdict]()
+    for name in DEPLOYMENTS:
+        while True:
+            end, late = reader.read(name), time.monotonic() > deadline
+            verdict = check(written[name], end.records, end.predictions, end.dead_letters, end.expected)
+            check_reigns(verdict, end.predictions.items(), reigns)
+            verdicts[name] = verdict
+            if verdict.good or late:
+                break
+            time.sleep(POLL_S)
     return verdicts

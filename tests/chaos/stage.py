@@ -15,8 +15,9 @@ import grid_inference as gi
 from grid_inference.grid.member import PARTITIONS
 from tests.chaos.child import Child
 from tests.chaos.grid import Grid, Node, NotInTimeError, until
-from tests.chaos.model import trained
-from tests.chaos.workload import CONNECT_TIMEOUT_S, DEPLOYMENTS, FEATURES, RECORDS, VOLATILE
+from tests.chaos.model import sample, trained
+from tests.chaos.versions import FIRST, VERSIONS, Change
+from tests.chaos.workload import CONNECT_TIMEOUT_S, DEPLOYMENTS, FEATURES, MODEL, RECORDS, VOLATILE
 
 KEYS_OF_A_WRITER = 1_000_000
 """The writers' ranges of keys begin so far apart."""
@@ -81,12 +82,15 @@ class Stage:
     bound_s: float = 0.0
     trouble: list[str] = field(default_factory=list[str])
     """What went wrong beside the promises: a harness that can't say what it should proves nothing."""
+    changes: list[Change] = field(default_factory=list[Change])
+    calm_changes: list[Change] = field(default_factory=list[Change])
+    """Those of them that were done while no fault was under way."""
 
     # ---- before and after
 
-    def open(self, seed: int, rate: float) -> None:
-        """Deploy, and set writers and witnesses to work."""
-        self._deploy()
+    def open(self, seed: int, rate: float, promotions: int) -> None:
+        """Deploy, and set writers and witnesses to work, and a promoter if versions are to be changed."""
+        self._deploy(by_alias=bool(promotions))
         where = {"addresses": self.grid.addresses, "cluster": self.grid.cluster, "seed": seed}
         for index, (name, plan) in enumerate(WRITERS.items()):
             first = (index + 1) * KEYS_OF_A_WRITER
@@ -95,17 +99,28 @@ class Stage:
         probing = {"map": RECORDS, "first": PROBES_FIRST, "log": str(self.log_of("probes")), **where}
         self.children["probes"] = Child("probes", errors=self.grid.worker_log, **probing)
         self.children["observer"] = Child("observer", errors=self.grid.worker_log, **where)
+        if promotions:
+            self.children["promoter"] = Child("promoter", errors=self.grid.worker_log, count=promotions, **where)
         for child in self.children.values():
             child.wait_until_ready()
 
-    def _deploy(self) -> None:
-        address, model = self.grid.living[0].address, trained()
+    def _deploy(self, *, by_alias: bool) -> None:
+        address = self.grid.living[0].address
         where = {"cluster_name": self.grid.cluster, "keys": self.grid.keys}
         with gi.connect(address, connect_timeout_s=CONNECT_TIMEOUT_S, **where) as grid:
             grid.wait_for_workers(len(self.grid.nodes) * self.grid.workers_per_node)
+            model, columns = (self._published(grid), None) if by_alias else (trained(), FEATURES)
             for name in DEPLOYMENTS:
-                grid.deploy(name, model, features=name, columns=FEATURES)
+                grid.deploy(name, model, features=name, columns=columns)
             until(lambda: all(one.owned == PARTITIONS for one in grid.status().deployments), "ownership", READY_S_MAX)
+
+    @staticmethod
+    def _published(grid: gi.Grid) -> str:
+        """Publish all versions, and one that is never promoted; what the deployments follow."""
+        for version in range(FIRST, VERSIONS + 2):
+            grid.publish(trained(version), name=MODEL, columns=FEATURES, sample=sample())
+        grid.promote(MODEL, FIRST)
+        return f"{MODEL}@champion"
 
     def finish_writing(self) -> dict[str, int]:
         """End all writes; what was acknowledged, and what is not known."""
