@@ -91,15 +91,20 @@ class Worker:
         try:
             await self._listen(link)
             await leases.valid(FIRST_BEAT_S_MAX)
-            while not self._stopping:
-                if link.given_up:
-                    raise ConnectionLostError("the cluster is gone", remedy="a worker that is supervised starts again")
-                await self._turn_safely(turn)
-                await self._sleep()
+            await self._keep_turning(turn)
         finally:
             await self._leave(turn, heartbeat)
             for task in beside:
                 task.cancel()
+
+    async def _keep_turning(self, turn: Turn) -> None:
+        """Turn upon turn until `stop`; what changes during a turn, which may have read it before, calls for another."""
+        while not self._stopping:
+            if turn.link.given_up:
+                raise ConnectionLostError("the cluster is gone", remedy="a worker that is supervised starts again")
+            self._wake.clear()
+            await self._turn_safely(turn)
+            await self._sleep()
 
     async def _keep_saying(self, turn: Turn, heartbeat: Heartbeat) -> None:
         """Give the heartbeat what to say, and the sign that this loop comes round, however long a turn takes."""
@@ -154,7 +159,6 @@ class Worker:
             _log.warning("changes of deployments are seen by the turn only", error=error)
 
     async def _sleep(self) -> None:
-        self._wake.clear()
         if self._stopping:
             return
         try:
