@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ import numpy as np
 from grid_inference.errors import ArtifactError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.native.compiled import TOLERANCE, CompiledModel
+from grid_inference.model.native.compiled import TOLERANCE, CompiledEngine, CompiledModel
 from grid_inference.model.native.library import Library
 from grid_inference.model.native.lightgbm import Lightgbm
 from grid_inference.model.native.onnx import Onnx, OnnxModel, without_zipmap
@@ -100,9 +100,10 @@ def compiled(
         if difference is None or difference > TOLERANCE:
             report = Report(inputs.shape[0], difference, reason="it says otherwise than the model")
             continue
-        report = _measured(engine, other, inputs, difference)
+        both = CompiledModel(model, onnx, dict.fromkeys(BATCHES, True))
+        report = _measured(engine, CompiledEngine(both, signature), inputs, difference)
         if report.used:
-            return report, CompiledModel(model, onnx, {size: size in report.used for size in BATCHES})
+            return report, replace(both, plan={size: size in report.used for size in BATCHES})
     return report, None
 
 

@@ -32,7 +32,7 @@ from grid_inference.model.native.onnx import Onnx, OnnxModel
 from grid_inference.model.native.xgboost import Xgboost
 from grid_inference.model.signature import Signature
 
-__all__ = ["TOLERANCE", "Compiled", "CompiledModel"]
+__all__ = ["TOLERANCE", "Compiled", "CompiledEngine", "CompiledModel"]
 
 TOLERANCE = 1e-5
 """Scores of a translation may differ by so much, and no label: most of them compute in float32."""

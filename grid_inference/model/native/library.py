@@ -27,6 +27,8 @@ from grid_inference.model.signature import Signature
 __all__ = ["ArrayEngine", "Library", "cast", "class_index", "installed_version", "named_classes"]
 
 
+FEW_ROWS = 256
+"""Up to so many labels are looked up one by one."""
 OTHER_NAMES = {
     "mlflow": ("mlflow-skinny",),
     "onnxruntime": ("onnxruntime-gpu",),
@@ -172,6 +174,8 @@ def class_index(labels: NDArray[Any], classes: Sequence[str]) -> NDArray[np.int3
     if labels.dtype.kind in "iu" and not any(name.lstrip("-").isdecimal() for name in classes):
         return np.where((labels >= 0) & (labels < len(classes)), labels, -1).astype(np.int32)
     places = {name: index for index, name in enumerate(classes)}
+    if labels.size <= FEW_ROWS:
+        return np.array([places.get(str(label), -1) for label in labels.tolist()], np.int32)
     distinct, where = np.unique(labels.astype(object).astype(str), return_inverse=True)
     return np.array([places.get(str(label), -1) for label in distinct], np.int32)[where]
 
