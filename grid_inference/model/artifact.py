@@ -222,7 +222,9 @@ def _wrong(manifest: Manifest) -> str:
             return f"{str(value)[:50]!r} is no text of at most {TEXT_MAX} characters"
     for pattern, value in ((FORMAT_PATTERN, manifest.format), (SHA256_PATTERN, manifest.sha256)):
         if not pattern.fullmatch(value):
-            return f"{value[:70]!r} is no {'format' if pattern is FORMAT_PATTERN else 'SHA-256 of 64 digits'}"
+            return (
+                f"{value[:70]!r} is no {'format' if pattern is FORMAT_PATTERN else 'SHA-256 of 64 hexadecimal digits'}"
+            )
     numbers: tuple[Any, ...] = (manifest.size, manifest.created_us)
     if not all(type(value) is int for value in numbers) or not 0 < manifest.size <= ARTIFACT_BYTES_MAX:
         return f"size {manifest.size!r} is not between 1 and {ARTIFACT_BYTES_MAX} bytes"

@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 import grid_inference as gi
 from grid_inference.cli.app import COMMANDS, SECTIONS, run
 from grid_inference.node import Workers
+from tests.integration.conftest import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,10 +168,15 @@ def test_put_deploy_get_verify(ok, cli, deployed, tmp_path):
     assert status[deployed]["state"] == "running"
     code, out, _ = cli("status")
     assert deployed in out
+
+    def proven() -> bool:
+        """Each partition's position is stored, which workers do on a timer."""
+        return all(one["worker"] and one["proven_at_us"] for one in ok("status", deployed)["partitions"])
+
+    until(proven, "the proof of all partitions")
     of_one = ok("status", deployed)
     assert of_one["name"] == deployed
     assert {one["partition"] for one in of_one["partitions"]} == set(range(31))
-    assert all(one["worker"] and one["proven_at_us"] for one in of_one["partitions"])
     assert sum(one["lag"] for one in of_one["partitions"]) == of_one["lag"]
     code, out, _ = cli("status", deployed)
     assert "scored through" in out
