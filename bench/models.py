@@ -8,12 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import lightgbm
@@ -35,17 +33,16 @@ from bench.measure import machine
 from grid_inference.model.artifact import load
 from grid_inference.model.making import inputs_of, make
 from grid_inference.model.native import engine_of
+from grid_inference.model.timing import BATCHES, took
 from grid_inference.model.trust import Trust
 
 __all__ = ["main"]
 
 OUTPUT: Final = Path(__file__).with_name("models.json")
-BATCHES: Final = (1, 64, 4096)
 ROWS: Final = 8_192
 FIELDS: Final = [f"f{number}" for number in range(10)]
 KINDS: Final = np.array(["food", "travel", "home", "cash"])
 MEASURE_S: Final = 0.5
-CALLS_MIN: Final = 7
 HERE: Final = Trust(allow_pickle=True, loopback=True)
 
 
@@ -151,24 +148,11 @@ def measured(source: Any, bare: Callable[[pd.DataFrame], Any], how: dict[str, An
     for size in BATCHES:
         rows = (mixed if "kind" in made.signature.names else numbers)[:size]
         inputs = inputs_of(rows if made.signature.frame else rows.to_numpy(), made.signature)
-        ours, theirs = _took(partial(engine.score, inputs), partial(bare, rows))
-        sizes[str(size)] = {"records_per_s": round(size / ours), "of_bare": round(theirs / ours, 2)}
+        ours_us, theirs_us = took(partial(engine.score, inputs), partial(bare, rows), seconds=MEASURE_S)
+        sizes[str(size)] = {"records_per_s": round(size / ours_us * 1e6), "of_bare": round(theirs_us / ours_us, 2)}
     report = made.compiled
     compiled = report and {"difference": report.difference, "used": list(report.used), "reason": report.reason}
     return {"format": made.artifact.manifest.format, "batches": sizes, "compiled": compiled}
-
-
-def _took(*calls: Callable[[], object]) -> tuple[float, ...]:
-    taken: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
-    until = time.perf_counter() + MEASURE_S * len(calls)
-    while len(taken[0]) < CALLS_MIN or time.perf_counter() < until:
-        for call, times in zip(calls, taken, strict=True):
-            begun = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - begun)
-    return tuple(map(median, taken))
 
 
 def show(found: dict[str, Any]) -> None:

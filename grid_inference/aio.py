@@ -32,7 +32,7 @@ from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
-from grid_inference.grid.topology import live_workers
+from grid_inference.grid.topology import live_workers, worker_counts
 from grid_inference.model.artifact import Artifact
 from grid_inference.model.binding import bind, resolve
 from grid_inference.model.catalog import Catalog
@@ -422,8 +422,7 @@ class Grid:
 
     async def worker_counts(self, name: str) -> dict[str, dict[str, Any]]:
         """What each live worker did for a deployment since it started, by worker id."""
-        said = await live_workers(self.link)
-        return {worker: one["deployments"][name] for worker, one in said.items() if name in one["deployments"]}
+        return await worker_counts(self.link, name)
 
     async def wait_for_workers(self, count: int, timeout_s: float = 60.0) -> None:
         """Wait until so many workers have signed on; raises NoWorkersError after `timeout_s` seconds."""

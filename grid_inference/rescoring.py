@@ -12,7 +12,7 @@ from typing import Any
 from grid_inference.errors import DeploymentError
 from grid_inference.flow.rescore import RESCORE
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import live_workers
+from grid_inference.grid.topology import worker_counts
 from grid_inference.model.registry import Deployed, Registry
 
 __all__ = ["Rescored", "rescore"]
@@ -51,8 +51,7 @@ async def rescore(link: Link, name: str, rate: float, watch: Callable[[Rescored]
         while True:
             said = await _said(link, name)
             now = await registry.deployment(name)
-            if now.state != "running":
-                raise DeploymentError(f"{name!r} is {now.state}", remedy=f"`grid-inference resume {name}` first")
+            _check_running(now)
             mine = [one for one in said.values() if one.get("rescore") == deployed.rescore]
             sent = sum(one["repairs"].get(RESCORE, 0) - before.get(worker, 0) for worker, one in said.items())
             at = Rescored(
@@ -71,10 +70,14 @@ async def rescore(link: Link, name: str, rate: float, watch: Callable[[Rescored]
             await registry.change(name, lambda one: _ended(one, deployed.rescore))
 
 
-def _begun(deployed: Deployed, rate: float) -> Deployed:
+def _check_running(deployed: Deployed) -> None:
+    name = deployed.config.name
     if deployed.state != "running":
-        name = deployed.config.name
         raise DeploymentError(f"{name!r} is {deployed.state}", remedy=f"`grid-inference resume {name}` first")
+
+
+def _begun(deployed: Deployed, rate: float) -> Deployed:
+    _check_running(deployed)
     if deployed.config.start == "new":
         raise DeploymentError(
             f"{deployed.config.name!r} scores new records only", remedy='deploy it with start = "existing"'
@@ -87,9 +90,7 @@ def _ended(deployed: Deployed, rescore: int) -> Deployed:
 
 
 async def _said(link: Link, name: str) -> dict[str, dict[str, Any]]:
-    workers = await live_workers(link)
-    counts = {worker: said["deployments"].get(name, {}) for worker, said in workers.items()}
-    return {worker: one for worker, one in counts.items() if "rescored" in one}
+    return {worker: one for worker, one in (await worker_counts(link, name)).items() if "rescored" in one}
 
 
 async def _sent(link: Link, name: str) -> dict[str, int]:

@@ -32,6 +32,7 @@ __all__ = [
     "moved_by_loss",
     "now_s",
     "read_workers",
+    "worker_counts",
 ]
 
 _log = logger(__name__)
@@ -168,3 +169,9 @@ async def live_workers(link: Link) -> dict[str, dict[str, Any]]:
     now_us = time.time_ns() // 1000
     said = await read_workers(link)
     return {worker: one for worker, one in said.items() if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6}
+
+
+async def worker_counts(link: Link, name: str) -> dict[str, dict[str, Any]]:
+    """What each live worker says of a deployment, by worker id; those that do not know it are left out."""
+    said = await live_workers(link)
+    return {worker: one["deployments"][name] for worker, one in said.items() if name in one["deployments"]}

@@ -187,11 +187,8 @@ def read_file(path: str | Path) -> Any:
     if library is None:
         content = _read(path)
         return formats.read(formats.format_of(content), content, str(path))
-    library.check_installed(str(path))
     try:
-        size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
-        if size > ARTIFACT_BYTES_MAX:
-            raise ArtifactError(f"{path}: {size} bytes are more than a grid should carry ({ARTIFACT_BYTES_MAX})")
+        _check_size(path, [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path])
         content = library.content(path)
     except OSError as error:
         raise ArtifactError(f"{path}: can't be read: {error.strerror or error}") from None
@@ -200,9 +197,7 @@ def read_file(path: str | Path) -> Any:
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > ARTIFACT_BYTES_MAX:
-            raise ArtifactError(f"{path}: {size} bytes are more than a grid should carry ({ARTIFACT_BYTES_MAX})")
+        _check_size(path, [path])
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(
@@ -212,6 +207,12 @@ def _read(path: Path) -> bytes:
     if not content:
         raise ArtifactError(f"{path}: is empty", remedy="write the model with joblib.dump(model, path)")
     return content
+
+
+def _check_size(path: Path, files: Sequence[Path]) -> None:
+    size = sum(file.stat().st_size for file in files)
+    if size > ARTIFACT_BYTES_MAX:
+        raise ArtifactError(f"{path}: {size} bytes are more than a grid should carry ({ARTIFACT_BYTES_MAX})")
 
 
 def _wrong(manifest: Manifest) -> str:

@@ -20,11 +20,10 @@ import numpy as np
 from grid_inference.errors import ArtifactError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.native.compiled import TOLERANCE, CompiledEngine, CompiledModel
+from grid_inference.model.formats import said
+from grid_inference.model.native.compiled import TOLERANCE, CompiledEngine, CompiledModel, own_library
 from grid_inference.model.native.library import Library
-from grid_inference.model.native.lightgbm import Lightgbm
 from grid_inference.model.native.onnx import Onnx, OnnxModel, without_zipmap
-from grid_inference.model.native.xgboost import Xgboost
 from grid_inference.model.signature import Signature
 from grid_inference.model.timing import BATCHES, batch_of, took
 
@@ -93,9 +92,7 @@ def compiled(
         except ArtifactError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever its converters can't do
-            cause = error.__cause__ or error
-            text = str(cause).strip().splitlines()
-            report = Report(reason=f"{type(cause).__name__}: {text[0][:200] if text else ''}")
+            report = Report(reason=said(error.__cause__ or error))
             continue
         if difference is None or difference > TOLERANCE:
             report = Report(inputs.shape[0], difference, reason="it says otherwise than the model")
@@ -108,7 +105,7 @@ def compiled(
 
 
 def _translated(model: Any, signature: Signature, numbers: str) -> bytes:
-    own = next((one for one in (Xgboost(), Lightgbm()) if one.takes(model)), None)
+    own = own_library(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (_of_booster(model, own, signature) if own else _sklearn(model, signature, numbers)).SerializeToString()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from grid_inference.config import FUNCTION_NAME
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
 from grid_inference.model.artifact import Artifact, read_file
@@ -23,12 +24,12 @@ from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.expected import Expected
 from grid_inference.model.frame import Frame
 from grid_inference.model.native import engine_of, library_of
-from grid_inference.model.native.function import Function, PythonFunction
+from grid_inference.model.native.function import PythonFunction
 from grid_inference.model.native.library import ArrayEngine
 from grid_inference.model.signature import Signature
 from grid_inference.wire.compact import Column
 
-__all__ = ["Made", "inputs_of", "is_function", "make", "settled"]
+__all__ = ["Made", "inputs_of", "make", "settled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def make(
             f"classes = {classes!r} are no two different ones",
             remedy="list each class once, in the order of the model's probabilities",
         )
-    if is_function(model):
+    if _is_function(model):
         model = PythonFunction.named(model)
     elif isinstance(model, str | Path):
         model = read_file(model)
@@ -80,10 +81,11 @@ def make(
                 f"{artifact.manifest.class_name} is no classifier, and classes are named", remedy="leave classes out"
             )
     signature = Signature.described(described, columns, sample)
-    signature = settled(engine_of(loaded, signature), inputs_of(sample, signature))
-    engine, report = engine_of(loaded, signature), None
+    engine, inputs, report = engine_of(loaded, signature), inputs_of(sample, signature), None
+    if (found := settled(engine, inputs)) != signature:
+        signature, engine = found, engine_of(loaded, found)
     if compile:
-        report, both = compiled(loaded, signature, engine, inputs_of(sample, signature))
+        report, both = compiled(loaded, signature, engine, inputs)
         if both is not None:
             artifact, engine = Artifact.from_model(both), engine_of(both, signature)
     return Made(artifact, signature, Expected.of(engine, sample), report)
@@ -132,6 +134,6 @@ def _column(values: Any) -> Column:
     return Column(texts, None if bool(valid.all()) else valid)
 
 
-def is_function(model: Any) -> bool:
+def _is_function(model: Any) -> bool:
     """Whether a text names a function; a file of that name goes first."""
-    return isinstance(model, str) and Function.is_name(model) and not Path(model).exists()
+    return isinstance(model, str) and FUNCTION_NAME.fullmatch(model) is not None and not Path(model).exists()

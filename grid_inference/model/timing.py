@@ -23,13 +23,13 @@ def batch_of(inputs: Inputs, size: int) -> Inputs:
     return inputs[np.resize(np.arange(inputs.shape[0]), size)]
 
 
-def took(*calls: Callable[[], object]) -> tuple[float, ...]:
-    """Microseconds that each takes, in the median of calls one behind the other."""
+def took(*calls: Callable[[], object], seconds: float = MEASURE_S) -> tuple[float, ...]:
+    """Microseconds that each takes, in the median of calls one behind the other; `seconds` is about what each gets."""
     taken: list[list[float]] = [[] for _ in calls]
     for call in calls:
         call()
     least, most = CALLS
-    until = time.perf_counter() + MEASURE_S * len(calls)
+    until = time.perf_counter() + seconds * len(calls)
     for count in range(most):
         if count >= least and time.perf_counter() > until:
             break

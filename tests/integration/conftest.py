@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +77,38 @@ def on_a_link(grid: gi.Grid, work: Callable[[Link], Awaitable[Any]]) -> None:
             await work(link)
 
     asyncio.run(asyncio.wait_for(run(), 60))
+
+
+@contextmanager
+def under_load(put: Callable[[int], None], pause_s: float = 0.02) -> Generator[list[int]]:
+    """Put again and again in a thread, with a number that counts up from 0; what that raises is raised in the end.
+
+    Gives the numbers that were put, to be read behind the block.
+    """
+    stopping, failures, done = threading.Event(), list[BaseException](), list[int]()
+
+    def load() -> None:
+        try:
+            while not stopping.is_set():
+                put(len(done))
+                done.append(len(done))
+                time.sleep(pause_s)
+        except BaseException as error:  # noqa: BLE001 - the test raises it
+            failures.append(error)
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    try:
+        yield done
+    finally:
+        stopping.set()
+        loading.join()
+    assert not failures
+
+
+def state(grid: gi.Grid, names: Names) -> Any:
+    """The status of the test's deployment."""
+    return next(one for one in grid.status().deployments if one.name == names.deployment)
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = SETTLE_S) -> None:

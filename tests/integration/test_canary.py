@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import grid_inference as gi
-from tests.integration.conftest import FEATURES, Names, batch, until
+from tests.integration.conftest import FEATURES, Names, batch, state, under_load, until
 
 INPUTS = np.random.default_rng(11).random((400, 3))
 KEYS = 2000
@@ -47,10 +45,6 @@ def scored(grid: gi.Grid, names: Names, seed: int) -> tuple[np.ndarray[Any, Any]
     order = np.argsort(found["key"].to_numpy())
     assert len(order) == KEYS
     return found["version"].to_numpy()[order], found["score"].to_numpy()[order]
-
-
-def state(grid: gi.Grid, names: Names) -> Any:
-    return next(one for one in grid.status().deployments if one.name == names.deployment)
 
 
 def at_work(grid: gi.Grid, names: Names, share: float) -> bool:
@@ -114,26 +108,10 @@ def test_another_promotion_takes_its_place(
 def test_shares_that_change_while_records_come_lose_none(
     local_grid: gi.Grid, names: Names, name: str, published: list[LogisticRegression]
 ) -> None:
-    stopping, failures, rounds = threading.Event(), list[BaseException](), list[int]()
-
-    def load() -> None:
-        try:
-            while not stopping.is_set():
-                local_grid.features(names.features).put_batch(batch(KEYS, len(rounds)), key="key")
-                rounds.append(1)
-                time.sleep(0.02)
-        except BaseException as error:  # noqa: BLE001 - the test raises it
-            failures.append(error)
-
-    loading = threading.Thread(target=load)
-    loading.start()
-    try:
+    features = local_grid.features(names.features)
+    with under_load(lambda number: features.put_batch(batch(KEYS, number), key="key")) as rounds:
         for change in range(20):
             local_grid.promote(name, 2 + change % 2, share=(0.1, 0.9, 0.0, 0.5)[change % 4])
-    finally:
-        stopping.set()
-        loading.join()
-    assert not failures
     verdict = local_grid.verify(names.deployment, wait_s=30)
     assert verdict.complete, str(verdict)
     columns = batch(KEYS, len(rounds) - 1)

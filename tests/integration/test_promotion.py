@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from grid_inference.model.published import MODELS_MAP, ModelVersion
 from grid_inference.model.registry import ARTIFACTS_MAP
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
-from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
+from tests.integration.conftest import FEATURES, Names, batch, on_a_link, state, under_load, until
 
 INPUTS = np.random.default_rng(11).random((400, 3))
 CHANGES = 20
@@ -58,10 +57,6 @@ def put(grid: gi.Grid, names: Names, count: int, first_key: int) -> np.ndarray[A
     predictions = grid.predictions(names.deployment)
     until(lambda: predictions.size() == first_key + count, "the predictions")
     return np.stack([columns[field] for field in FEATURES], axis=1)
-
-
-def state(grid: gi.Grid, names: Names) -> Any:
-    return next(one for one in grid.status().deployments if one.name == names.deployment)
 
 
 def test_versions_count_up_and_are_shown(local_grid: gi.Grid, name: str) -> None:
@@ -110,30 +105,19 @@ def test_a_rollback_goes_one_back(
 def test_twenty_changes_under_load(
     local_grid: gi.Grid, names: Names, name: str, published: list[LogisticRegression]
 ) -> None:
-    stopping, failures, rows = threading.Event(), list[BaseException](), list[np.ndarray[Any, Any]]()
+    rows = list[np.ndarray[Any, Any]]()
 
-    def load() -> None:
-        try:
-            while not stopping.is_set():
-                columns = batch(ROWS, len(rows), len(rows) * ROWS)
-                local_grid.features(names.features).put_batch(columns, key="key")
-                rows.append(np.stack([columns[field] for field in FEATURES], axis=1))
-                time.sleep(0.02)
-        except BaseException as error:  # noqa: BLE001 - the test raises it
-            failures.append(error)
+    def load(number: int) -> None:
+        columns = batch(ROWS, number, number * ROWS)
+        local_grid.features(names.features).put_batch(columns, key="key")
+        rows.append(np.stack([columns[field] for field in FEATURES], axis=1))
 
-    loading = threading.Thread(target=load)
-    loading.start()
-    try:
+    with under_load(load):
         for change in range(CHANGES):
             if change % 3 == 2:
                 local_grid.rollback(name)
             else:
                 local_grid.promote(name, 1 + (change + 1) % 3)
-    finally:
-        stopping.set()
-        loading.join()
-    assert not failures
     verdict = local_grid.verify(names.deployment, wait_s=30)
     assert verdict.complete, str(verdict)
     inputs = np.concatenate(rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 import grid_inference as gi
 from grid_inference.rescoring import Rescored
-from tests.integration.conftest import FEATURES, Names, batch
+from tests.integration.conftest import FEATURES, Names, batch, state, under_load
 
 INPUTS = np.random.default_rng(11).random((400, 3))
 KEYS = 2000
@@ -50,10 +48,6 @@ def found(grid: gi.Grid, names: Names) -> tuple[np.ndarray[Any, Any], np.ndarray
     return table["version"].to_numpy()[order], table["score"].to_numpy()[order]
 
 
-def state(grid: gi.Grid, names: Names) -> Any:
-    return next(one for one in grid.status().deployments if one.name == names.deployment)
-
-
 def test_what_another_version_has_scored_is_scored_by_the_one_at_work(
     local_grid: gi.Grid, names: Names, published: list[LogisticRegression]
 ) -> None:
@@ -78,26 +72,13 @@ def test_records_that_come_meanwhile_win(
     local_grid: gi.Grid, names: Names, published: list[LogisticRegression]
 ) -> None:
     local_grid.promote(names.deployment, 2)
-    stopping, failures, rounds = threading.Event(), list[BaseException](), list[int]()
+    features = local_grid.features(names.features)
 
-    def load() -> None:
-        try:
-            while not stopping.is_set():
-                rounds.append(len(rounds) + 1)
-                columns = {name: values[::2] for name, values in batch(KEYS, rounds[-1]).items()}
-                local_grid.features(names.features).put_batch(columns, key="key")
-                time.sleep(0.05)
-        except BaseException as error:  # noqa: BLE001 - the test raises it
-            failures.append(error)
+    def load(number: int) -> None:
+        features.put_batch({name: values[::2] for name, values in batch(KEYS, number + 1).items()}, key="key")
 
-    loading = threading.Thread(target=load)
-    loading.start()
-    try:
+    with under_load(load, pause_s=0.05) as rounds:
         done = local_grid.rescore(names.deployment)
-    finally:
-        stopping.set()
-        loading.join()
-    assert not failures
     assert done.records >= KEYS / 2
     verdict = local_grid.verify(names.deployment, wait_s=30)
     assert verdict.complete, str(verdict)
@@ -105,7 +86,7 @@ def test_records_that_come_meanwhile_win(
     assert set(versions) == {2}
     first, last = (
         np.stack([columns[field] for field in FEATURES], axis=1)
-        for columns in (batch(KEYS, 0), batch(KEYS, rounds[-1]))
+        for columns in (batch(KEYS, 0), batch(KEYS, rounds[-1] + 1))
     )
     expected = published[1].predict_proba(np.where((np.arange(KEYS) % 2 == 0)[:, None], last, first))[:, 1]
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-12)

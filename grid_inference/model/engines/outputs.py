@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 from grid_inference.model.engines.isolate import BadOutputError, Scores
 from grid_inference.model.signature import Signature
 
-__all__ = ["argmax", "detected", "empty", "grouped", "labelled", "matrix", "of_classes", "one_column", "values"]
+__all__ = [
+    "argmax",
+    "certain",
+    "detected",
+    "empty",
+    "grouped",
+    "labelled",
+    "lead",
+    "matrix",
+    "of_classes",
+    "one_column",
+    "values",
+]
 
 
 def values(found: Any, outputs: int) -> Scores:
@@ -65,6 +77,19 @@ def argmax(proba: NDArray[Any]) -> NDArray[np.int32]:
     if proba.shape[1] == 2:
         return (proba[:, 1] > proba[:, 0]).astype(np.int32)
     return proba.argmax(axis=1).astype(np.int32)
+
+
+def certain(index: NDArray[np.int32], classes: int) -> Scores:
+    """Classes without probabilities: 1 for each row's class, and 0 for the others."""
+    return of_classes((index[:, None] == np.arange(classes)).astype(np.float64), index)
+
+
+def lead(proba: NDArray[Any]) -> NDArray[Any]:
+    """How far the likeliest class of each row is ahead of the next; of two classes or more, shape (n,)."""
+    if proba.shape[1] == 2:
+        return np.abs(proba[:, 1] - proba[:, 0])
+    best = np.partition(proba, -2, axis=1)[:, -2:]
+    return best[:, 1] - best[:, 0]
 
 
 def one_column(found: Any) -> NDArray[Any]:

@@ -139,8 +139,7 @@ class SklearnEngine(Engine):
 
     def _class(self, inputs: Any) -> Scores:
         if not self._has_proba:
-            index = self._index_of(self._last.predict(inputs))
-            return outputs.of_classes((index[:, None] == np.arange(self._classes.size)).astype(np.float64), index)
+            return outputs.certain(self._index_of(self._last.predict(inputs)), self._classes.size)
         proba = np.asarray(self._last.predict_proba(inputs))
         if proba.ndim != 2 or proba.shape[1] != self._classes.size:
             raise BadOutputError(f"predict_proba gave shape {proba.shape} for {self._classes.size} classes")
@@ -172,12 +171,7 @@ class SklearnEngine(Engine):
     def _near_ties(self, proba: NDArray[Any]) -> bool:
         """Whether any row's two best classes are so close that rounding could change the label."""
         tie = TIE.get(proba.dtype.char, 1.0)
-        if proba.shape[1] == 2:
-            return not bool((np.abs(proba[:, 1] - proba[:, 0]) > tie).all())
-        if proba.shape[1] < 2:
-            return False
-        best = np.partition(proba, -2, axis=1)[:, -2:]
-        return not bool((best[:, 1] - best[:, 0] > tie).all())
+        return proba.shape[1] > 1 and not bool((outputs.lead(proba) > tie).all())
 
     def _index_of(self, labels: Any) -> NDArray[np.int32]:
         """Labels as indexes into the classes; -1 where a label is none of them."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from grid_inference.model import formats
 from grid_inference.model.described import Described
+from grid_inference.model.engines import outputs
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores, plainly_finite
 from grid_inference.model.engines.sklearn import SklearnEngine
@@ -32,7 +33,7 @@ from grid_inference.model.native.onnx import Onnx, OnnxModel
 from grid_inference.model.native.xgboost import Xgboost
 from grid_inference.model.signature import Signature
 
-__all__ = ["TOLERANCE", "Compiled", "CompiledEngine", "CompiledModel"]
+__all__ = ["TOLERANCE", "Compiled", "CompiledEngine", "CompiledModel", "own_library"]
 
 TOLERANCE = 1e-5
 """Scores of a translation may differ by so much, and no label: most of them compute in float32."""
@@ -71,7 +72,7 @@ class Compiled(Library):
 
     def packages_of(self, model: CompiledModel) -> tuple[str, ...]:
         """Those of the model too."""
-        own = _own(model.model)
+        own = own_library(model.model)
         return (*self.packages, *(own.packages if own else ("skops", "joblib")))
 
     def name_of(self, model: CompiledModel) -> str:
@@ -80,7 +81,7 @@ class Compiled(Library):
 
     def write(self, model: CompiledModel) -> bytes:
         """A tar of the model in its own format, the translation and the plan."""
-        own = _own(model.model)
+        own = own_library(model.model)
         form, content = (own.format, own.write(model.model)) if own else formats.dump(model.model)
         plan = {"format": form, "sizes": {str(size): chosen for size, chosen in model.plan.items()}}
         files = {form: content, ONNX: model.onnx.content, PLAN: json.dumps(plan).encode()}
@@ -118,7 +119,7 @@ class CompiledEngine(Engine):
 
     def __init__(self, model: CompiledModel, signature: Signature) -> None:
         super().__init__(signature)
-        own = _own(model.model)
+        own = own_library(model.model)
         self._model = own.engine(model.model, signature) if own else SklearnEngine(model.model, signature)
         self._onnx = Onnx().engine(model.onnx, signature)
         sizes = sorted(model.plan)
@@ -143,12 +144,12 @@ def _doubtful(scores: Scores) -> NDArray[np.int64]:
     """Rows whose label could be another one within the tolerance, or whose score is no number."""
     bad = ~np.isfinite(scores.score)
     if scores.scores is not None and scores.scores.shape[1] > 1:
-        best = np.partition(scores.scores, -2, axis=1)[:, -2:]
-        bad |= ~(best[:, 1] - best[:, 0] > 2 * TOLERANCE)
+        bad |= ~(outputs.lead(scores.scores) > 2 * TOLERANCE)
     return np.flatnonzero(bad)
 
 
-def _own(model: Any) -> Library | None:
+def own_library(model: Any) -> Library | None:
+    """The library whose booster a model is; None if scikit-learn made it."""
     return next((one for one in OWN.values() if one.takes(model)), None)
 
 

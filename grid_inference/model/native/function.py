@@ -67,13 +67,8 @@ class Function(Library):
     runs_code: ClassVar[bool] = True
 
     def takes(self, model: Any) -> bool:
-        """A name that `is_name` takes was made a `PythonFunction`."""
+        """A name was made a `PythonFunction`."""
         return isinstance(model, PythonFunction)
-
-    @staticmethod
-    def is_name(text: str) -> bool:
-        """Whether a text may name a function."""
-        return FUNCTION_NAME.fullmatch(text) is not None
 
     def is_in(self, path: Path) -> bool:
         """No file holds one."""

@@ -22,9 +22,19 @@ from grid_inference.model.engines import outputs
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
 from grid_inference.model.engines.threads import OpenMPThreads
+from grid_inference.model.formats import said
 from grid_inference.model.signature import Signature
 
-__all__ = ["ArrayEngine", "Library", "cast", "class_index", "installed_version", "named_classes"]
+__all__ = [
+    "ArrayEngine",
+    "Library",
+    "cast",
+    "class_index",
+    "fitted",
+    "installed_version",
+    "named_classes",
+    "no_categories",
+]
 
 
 FEW_ROWS = 256
@@ -101,10 +111,8 @@ class Library(ABC):
         except GridInferenceError:
             raise
         except Exception as error:
-            said = str(error).strip().splitlines()
             raise ArtifactError(
-                f"{name}: is no model that {self.format} can load: {type(error).__name__}: "
-                f"{said[0][:300] if said else ''}",
+                f"{name}: is no model that {self.format} can load: {said(error)}",
                 remedy="write it anew by the library that it was fitted with",
             ) from error
 
@@ -193,7 +201,7 @@ def _classified(found: NDArray[Any], classes: Sequence[str]) -> Scores:
     else:
         index = np.where(np.isfinite(column), column, -1).astype(np.int32)
         index[(index < 0) | (index >= len(classes))] = -1
-    return outputs.of_classes((index[:, None] == np.arange(len(classes))).astype(np.float64), index)
+    return outputs.certain(index, len(classes))
 
 
 def _numbers(found: Any) -> NDArray[Any]:
@@ -201,6 +209,24 @@ def _numbers(found: Any) -> NDArray[Any]:
     if values.dtype.kind not in "fiub":
         raise BadOutputError(f"the model gave {values.dtype}, no numbers")
     return values
+
+
+def fitted(model: Any, part: Callable[[], Any]) -> Any:
+    """A part of an estimator that is there when it is fitted; raise SignatureError if it is not."""
+    try:
+        return part()
+    except Exception as error:  # its library's own class, which needs an import
+        raise SignatureError(
+            f"{type(model).__name__} is not fitted", remedy="call model.fit(X, y) before deploying it"
+        ) from error
+
+
+def no_categories(library: str) -> SignatureError:
+    """What to say of a model whose categories are numbers that pandas gave them."""
+    return SignatureError(
+        "the model takes categories by the numbers that pandas gave them, which no record knows",
+        remedy=f"encode them in a scikit-learn Pipeline before {library}",
+    )
 
 
 def named_classes(found: Sequence[str], named: Sequence[str] | None, what: str) -> tuple[str, ...]:

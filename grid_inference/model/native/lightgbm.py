@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.native.library import ArrayEngine, Library, named_classes
+from grid_inference.model.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
 from grid_inference.model.signature import Signature
 
 __all__ = ["Lightgbm"]
@@ -60,10 +60,7 @@ class Lightgbm(Library):
         del sample
         booster = _booster(model)
         if booster.pandas_categorical:
-            raise SignatureError(
-                "the model takes categories by the numbers that pandas gave them, which no record knows",
-                remedy="encode them in a scikit-learn Pipeline before LightGBM",
-            )
+            raise no_categories("LightGBM")
         found = OBJECTIVE.search(booster.model_to_string(num_iteration=1))
         objective, count = (found[1], int(found[2] or 2)) if found else ("", 0)
         names = getattr(model, "feature_names_in_", None)
@@ -91,11 +88,4 @@ class Lightgbm(Library):
 
 
 def _booster(model: Any) -> Any:
-    if not hasattr(model, "booster_") and not hasattr(model, "fit"):
-        return model
-    try:
-        return model.booster_
-    except Exception as error:  # its own class, which needs an import
-        raise SignatureError(
-            f"{type(model).__name__} is not fitted", remedy="call model.fit(X, y) before deploying it"
-        ) from error
+    return fitted(model, lambda: model.booster_) if hasattr(model, "fit") else model

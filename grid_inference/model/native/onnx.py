@@ -154,7 +154,9 @@ class OnnxEngine(Engine):
         labels, *rest = self._session.run(wanted, self._feed(inputs))
         classes = self.signature.classes
         index = class_index(np.asarray(labels).reshape(-1), classes)
-        proba = rest[0] if rest else (index[:, None] == np.arange(len(classes)))
+        if not rest:
+            return outputs.certain(index, len(classes))
+        [proba] = rest
         if proba.ndim == 2 and proba.shape[1] == 1 and len(classes) == 2:
             proba = np.concatenate([1 - proba, proba], axis=1)
         return outputs.of_classes(outputs.matrix(proba, len(classes), "the model"), index)

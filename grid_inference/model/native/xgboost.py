@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.native.library import ArrayEngine, Library, named_classes
+from grid_inference.model.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
 from grid_inference.model.signature import Signature
 
 __all__ = ["Xgboost"]
@@ -63,7 +63,8 @@ class Xgboost(Library):
         """By the booster's objective; it knows no class by its name, and no estimator of XGBoost does."""
         del sample
         booster = _booster(model)
-        _check_no_categories(booster)
+        if "c" in (booster.feature_types or ()):
+            raise no_categories("XGBoost")
         learner = json.loads(booster.save_config())["learner"]
         objective, facts = learner["objective"]["name"], learner["learner_model_param"]
         targets, count = int(facts["num_target"]), int(facts["num_class"])
@@ -103,19 +104,4 @@ class Xgboost(Library):
 
 
 def _booster(model: Any) -> Any:
-    if not hasattr(model, "get_booster"):
-        return model
-    try:
-        return model.get_booster()
-    except Exception as error:  # its own class, which needs an import
-        raise SignatureError(
-            f"{type(model).__name__} is not fitted", remedy="call model.fit(X, y) before deploying it"
-        ) from error
-
-
-def _check_no_categories(booster: Any) -> None:
-    if "c" in (booster.feature_types or ()):
-        raise SignatureError(
-            "the model takes categories by the numbers that pandas gave them, which no record knows",
-            remedy="encode them in a scikit-learn Pipeline before XGBoost",
-        )
+    return fitted(model, model.get_booster) if hasattr(model, "get_booster") else model
