@@ -50,6 +50,7 @@ from grid_inference.predictions import Predictions
 from grid_inference.promotion import Promotion, end_canary, promote
 from grid_inference.records import DeadLetter
 from grid_inference.rescoring import Rescored, rescore
+from grid_inference.shadowing import begin_shadow, end_shadow
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
 from grid_inference.synchronization import Synchronized, synchronize
@@ -103,9 +104,9 @@ class Grid:
         """A feature map by its name."""
         return Features(self.link, name)
 
-    def predictions(self, name: str) -> Predictions:
-        """The predictions of a deployment by its name."""
-        return Predictions(self.link, name)
+    def predictions(self, name: str, *, shadow: bool = False) -> Predictions:
+        """The predictions of a deployment by its name, or those of its shadow."""
+        return Predictions(self.link, name, shadow=shadow)
 
     # ---- deployments
 
@@ -351,6 +352,30 @@ class Grid:
         names = await promote(self.link, new, alias, self._checked, timeout_s)
         await self._catalog.name(new.model, alias, model.aliases[alias])
         return Promotion(new.model, alias, new.version, names)
+
+    async def shadow(
+        self, name: str, version: str, *, budget: float = 0.1, timeout_s: float = PROMOTE_TIMEOUT_S
+    ) -> Deployed:
+        """Have a published version score what a deployment scores, into the map `<predictions>.shadow`.
+
+        `version` is `MODEL@VERSION` or `MODEL@ALIAS`, of any model that the records can feed. What it predicts is never
+        published and makes no dead letters: `predictions(name, shadow=True)` reads it. In every worker its model runs
+        in a process of its own, and takes no more than `budget` of the worker's time, above 0 and at most 1; rows
+        beyond that are left out and counted. Called again with another budget it changes that. Raises PromotionError if
+        a worker can't load it, or has not within `timeout_s` seconds; ModelError if there is no such version,
+        SignatureError if its inputs can't be found in the records, DeploymentError for an unknown deployment.
+        """
+        if not 0 < budget <= 1:
+            raise ConfigError(f"budget = {budget!r} is no budget", remedy="give a number above 0 and at most 1")
+        found, deployed = await self._catalog.version(_published(version)), await self._registry.deployment(name)
+        if (found.model, found.version) == (deployed.model, deployed.version):
+            raise ModelError(f"{found} is at work in {name!r}", remedy="let another version score beside it")
+        fitting = replace(found, signature=await self._checked(found.signature, deployed.config))
+        return await begin_shadow(self.link, name, fitting, budget, timeout_s)
+
+    async def end_shadow(self, name: str) -> Deployed:
+        """Have no version score beside; what it has predicted stands until another one begins."""
+        return await end_shadow(self.link, name)
 
     async def rescore(
         self, name: str, *, rate: float | None = None, watch: Callable[[Rescored], None] | None = None

@@ -157,9 +157,9 @@ class Grid:
         """A feature map by its name."""
         return Features(self._loop, self._grid.features(name))
 
-    def predictions(self, name: str) -> Predictions:
-        """The predictions of a deployment by its name."""
-        return Predictions(self._loop, self._grid.predictions(name))
+    def predictions(self, name: str, *, shadow: bool = False) -> Predictions:
+        """The predictions of a deployment by its name, or those of its shadow."""
+        return Predictions(self._loop, self._grid.predictions(name, shadow=shadow))
 
     def deploy(
         self,
@@ -275,6 +275,22 @@ class Grid:
         Raises what `promote` raises, and ModelError if it has named no other.
         """
         return self._loop.run(self._grid.rollback(name, alias=alias, timeout_s=timeout_s))
+
+    def shadow(self, name: str, version: str, *, budget: float = 0.1, timeout_s: float = PROMOTE_TIMEOUT_S) -> Deployed:
+        """Have a published version score what a deployment scores, into the map `<predictions>.shadow`.
+
+        `version` is `MODEL@VERSION` or `MODEL@ALIAS`, of any model that the records can feed. What it predicts is never
+        published and makes no dead letters: `predictions(name, shadow=True)` reads it. In every worker its model runs
+        in a process of its own, and takes no more than `budget` of the worker's time, above 0 and at most 1; rows
+        beyond that are left out and counted. Called again with another budget it changes that. Raises PromotionError if
+        a worker can't load it, or has not within `timeout_s` seconds; ModelError if there is no such version,
+        SignatureError if its inputs can't be found in the records, DeploymentError for an unknown deployment.
+        """
+        return self._loop.run(self._grid.shadow(name, version, budget=budget, timeout_s=timeout_s))
+
+    def end_shadow(self, name: str) -> Deployed:
+        """Have no version score beside; what it has predicted stands until another one begins."""
+        return self._loop.run(self._grid.end_shadow(name))
 
     def rescore(
         self, name: str, *, rate: float | None = None, watch: Callable[[Rescored], None] | None = None

@@ -186,11 +186,17 @@ class DeploymentConfig:
                 remedy="leave start out, or give the map a journal",
             )
 
+    @property
+    def shadow_predictions(self) -> str:
+        """The map that receives what a shadow predicts: `<predictions>.shadow`."""
+        return f"{self.predictions}.shadow"
+
     def _check_maps_and_columns(self) -> None:
         maps = [self.features, self.predictions, self.dead_letters]
-        if len(set(maps)) < len(maps):
+        if len({*maps, self.shadow_predictions}) <= len(maps):
             raise ConfigError(
-                f"features, predictions and dead_letters must be three maps, not {', '.join(map(repr, maps))}",
+                "features, predictions and dead_letters must be three maps, and none that of a shadow, not "
+                f"{', '.join(map(repr, maps))}",
                 remedy="leave predictions and dead_letters out to get maps named after the deployment",
             )
         if self.columns is not None and (not self.columns or len(set(self.columns)) < len(self.columns)):

@@ -142,10 +142,14 @@ class ModelTimeoutError(ModelError, TimeoutError):
     """The model did not answer in time, and its process was ended."""
 
 
-class TrialStartError(ModelError):
-    """A process for trials did not come up, which says nothing of the records that wait for it."""
+class UnansweredError(ModelError):
+    """A model was not asked, or not to an end, which says nothing of the records that wait for it."""
 
     retryable = True
+
+
+class TrialStartError(UnansweredError):
+    """A process for trials did not come up."""
 
 
 class ComparisonError(ModelError):

@@ -50,6 +50,8 @@ _totals = {
     "published": _total("published", "Messages published to the topic.", *BY_DEPLOYMENT),
     "unpublished": _total("unpublished", "Messages that the topic did not take.", *BY_DEPLOYMENT),
     "superseded": _total("superseded", "Changes left out as a newer one of their key had come.", *BY_DEPLOYMENT),
+    "shadow_predictions": _total("shadow_predictions", "Predictions of shadows, in their own map.", *BY_DEPLOYMENT),
+    "shadow_skipped": _total("shadow_skipped", "Records that shadows had no time for.", *BY_DEPLOYMENT),
     "unexplained": _total("unexplained_repairs", "Records repaired for no known reason; must be 0.", *BY_DEPLOYMENT),
 }
 _by_cause = {

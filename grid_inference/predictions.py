@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -36,8 +37,9 @@ WORKERS_GRACE_S = 5.0
 class Predictions:
     """The predictions of one deployment. It belongs to the loop that opened its grid: elsewhere it raises GridError."""
 
-    def __init__(self, link: Link, deployment: str) -> None:
+    def __init__(self, link: Link, deployment: str, *, shadow: bool = False) -> None:
         self.deployment = deployment
+        self._shadow = shadow
         self.dead_letters = DeadLetters(link, deployment)
         """The records that were refused."""
         self._link = link
@@ -76,6 +78,7 @@ class Predictions:
         Raises DeadLetterError if it was refused, NoWorkersError if nobody scores, PredictionTimeoutError after
         `timeout` seconds.
         """
+        self._check_published("predict", "put the record, and `get_current` from time to time")
         config = (await self._resolved()).config
         digest = await Features(self._link, config.features).put(key, record)
         started, pause = time.monotonic(), POLL_S_MIN
@@ -151,6 +154,8 @@ class Predictions:
         """
         _check_choice("source", source, ("map", "topic"))
         _check_choice("gaps", gaps, ("catch-up", "yield"))
+        if source == "topic":
+            self._check_published("the topic", 'leave out `source`: source="map" has all')
         deployed = await self._resolved()
         return await subscribe(self._link, deployed, where, source, yields_gaps=gaps == "yield", queue_max=queue_max)
 
@@ -176,8 +181,14 @@ class Predictions:
 
     async def _resolved(self) -> Deployed:
         if self._deployed is None:
-            self._deployed = await Registry(self._link).deployment(self.deployment)
+            found = await Registry(self._link).deployment(self.deployment)
+            own = found.config.shadow_predictions if self._shadow else found.config.predictions
+            self._deployed = replace(found, config=found.config.replace(predictions=own))
         return self._deployed
+
+    def _check_published(self, what: str, remedy: str) -> None:
+        if self._shadow:
+            raise ConfigError(f"{what} has nothing of a shadow, which may leave records out", remedy=remedy)
 
     async def _map(self) -> GridMap:
         return GridMap(self._link, (await self._resolved()).config.predictions)

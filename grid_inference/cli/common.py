@@ -18,6 +18,7 @@ from rich.table import Table
 
 from grid_inference.cli.ending import USAGE, Ending
 from grid_inference.client import Grid, connect
+from grid_inference.config import PROMOTE_TIMEOUT_S
 from grid_inference.grid.expiry import LOSS
 from grid_inference.model.difference import Difference
 from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
@@ -34,6 +35,7 @@ __all__ = [
     "plain",
     "say_differences",
     "table",
+    "timeout_option",
     "write_json",
 ]
 
@@ -47,6 +49,15 @@ key_type_option = click.option(
     "--key-type",
     type=click.Choice(KEY_TYPES),
     help="The keys' type in the grid. By default whole numbers are `long`, as in Java, and all else is `string`.",
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=PROMOTE_TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long workers may take to load it.",
 )
 
 

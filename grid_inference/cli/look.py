@@ -72,7 +72,7 @@ def _say_status(found: Status) -> None:
         rows.add_row(
             one.name,
             one.state,
-            f"{one.model}@{one.version} {one.alias}".strip(),
+            _versions(one),
             one.trigger,
             lag,
             str(one.owned),
@@ -86,9 +86,23 @@ def _say_status(found: Status) -> None:
             out.print(f"{one.name}: {one.promise}", markup=False)
         if one.accepts_expiry:
             out.print(f"{one.name}: {EXPIRY_ACCEPTED}", markup=False)
+        if shadow := one.shadow:
+            counted = f"{shadow['scored']:,} scored, {shadow['skipped']:,} left out"
+            refused = f", {sum(shadow['refused'].values()):,} refused" if shadow["refused"] else ""
+            out.print(f"{one.name}: shadow {shadow['model']}@{shadow['version']}: {counted}{refused}", markup=False)
         for failure in one.failures:
             out.print(f"[red]{one.name} does not run:[/] ", end="")
             out.print(failure, markup=False)
+
+
+def _versions(one: DeploymentStatus) -> str:
+    """What scores, and what scores a share or beside."""
+    names = [f"{one.model}@{one.version} {one.alias}".strip()]
+    if one.candidate and one.share:
+        names.append(f"{one.model}@{one.candidate} canary {one.share:.0%}")
+    if one.shadow:
+        names.append(f"{one.shadow['model']}@{one.shadow['version']} shadow")
+    return ", ".join(names)
 
 
 def _say_proof(one: DeploymentStatus, proof: list[PartitionProof]) -> None:

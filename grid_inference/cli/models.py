@@ -19,12 +19,14 @@ from grid_inference.cli.common import (
     json_option,
     say_differences,
     table,
+    timeout_option,
     write_json,
 )
 from grid_inference.cli.comparison import compare
 from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.keys import keygen
-from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S
+from grid_inference.cli.shadow import shadow
+from grid_inference.config import CHAMPION
 
 if TYPE_CHECKING:
     from grid_inference.model.compiling import Report
@@ -35,10 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 alias_option = click.option("--alias", default=CHAMPION, show_default=True, metavar="NAME", help="Which alias moves.")
-timeout_option = click.option(
-    "--timeout", "timeout_s", type=float, default=PROMOTE_TIMEOUT_S, show_default=True, metavar="SECONDS",
-    help="How long workers may take to load it.",
-)  # fmt: skip
 
 
 @click.group("models", epilog=examples("grid-inference models list", "grid-inference models promote fraud 4"))
@@ -48,6 +46,7 @@ def models() -> None:
 
 models.add_command(compare)
 models.add_command(keygen)
+models.add_command(shadow)
 
 
 @models.command("publish", epilog=examples("grid-inference models publish fraud fraud.skops"))

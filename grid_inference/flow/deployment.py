@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from grid_inference.config import DeploymentConfig, WorkerConfig
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.calls import Call
-from grid_inference.flow.feeds import Feed, Feeds, ScanFeed
+from grid_inference.flow.feeds import Arrivals, Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions, Progress
@@ -24,6 +25,7 @@ from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.flow.rescore import RESCORE, Rescoring
 from grid_inference.flow.serving import Loaded, Serving
+from grid_inference.flow.shadow import Shadow
 from grid_inference.flow.split import Split
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Claim, Leases
@@ -58,6 +60,10 @@ class RunningDeployment:
         self._split = Split(self._serving.scorer)
         self._canary: Serving | None = None
         """The version that scores a share of the keys."""
+        self._shadow: Shadow | None = None
+        """The version that scores beside, into a map of its own."""
+        self._shadowed = Counter[str]()
+        """What ended shadows have `scored` and `skipped`."""
         self._retiring: dict[Serving, asyncio.Task[None]] = {}
         self._retired_model_s = 0.0
         self.reconciler = Reconciler(
@@ -72,7 +78,15 @@ class RunningDeployment:
         self.reader: Feeds = _reader(link, settings, config, self._scan, observe)
         self.writer = Writer(link, settings, leases, observe)
         self.positions = Positions(link, settings.name)
-        self._pipeline = Pipeline(self.reader, self._split, self.writer, self.positions, leases, deployed.generation)
+        self._pipeline = Pipeline(
+            self.reader,
+            self._split,
+            self.writer,
+            self.positions,
+            leases,
+            generation=deployed.generation,
+            shadow=self._offer,
+        )
         # A map that is listened to has no sequences to compare by; and where older records are not to be scored, they
         # would all seem to be missing.
         self._comparable = settings.trigger == "journal" and settings.start == "existing"
@@ -131,6 +145,24 @@ class RunningDeployment:
         before, self._canary, self._split.canary = self._canary, None, None
         if before:
             self._retiring[before] = asyncio.create_task(self._retire(before))
+
+    async def shadow(self, wanted: Deployed, loaded: Loaded, budget: float) -> None:
+        """Have another version score beside what is written from now on, in a share of the time."""
+        if self._shadow is None or (self._shadow.model, self._shadow.version) != (wanted.model, wanted.version):
+            await self.end_shadow()
+            self._shadow = Shadow(self._link, wanted, loaded, self._config, self._leases)
+        self._shadow.budget = budget
+
+    async def end_shadow(self) -> None:
+        """Have no other version score beside."""
+        before, self._shadow = self._shadow, None
+        if before:
+            await before.stop()
+            self._shadowed.update({name: before.counts()[name] for name in ("scored", "skipped")})
+
+    def _offer(self, arrivals: Arrivals) -> None:
+        if self._shadow:
+            self._shadow.offer(arrivals)
 
     async def _retire(self, before: Serving) -> None:
         await before.retire()
@@ -254,6 +286,7 @@ class RunningDeployment:
         await asyncio.gather(*self._lanes, return_exceptions=True)
         self._serving.calls.close()
         self.end_canary()
+        await self.end_shadow()
         await asyncio.gather(*self._retiring.values())
         if self._meter:
             self._meter.carry(self.counts())
@@ -274,6 +307,8 @@ class RunningDeployment:
     def counts(self) -> dict[str, Any]:
         """What this worker did for the deployment since it started."""
         reader, counts = self.reader, self.writer.counts
+        shadow = self._shadow.counts() if self._shadow else None
+        scored, skipped = (self._shadowed[name] + (shadow[name] if shadow else 0) for name in ("scored", "skipped"))
         return {
             "version": self.version,
             "owned": len(reader.feeds),
@@ -284,6 +319,9 @@ class RunningDeployment:
             "predictions": counts.predictions,
             "versions": {str(version): count for version, count in counts.versions.items()},
             "canary": {"version": self._canary.version, "share": self._split.share} if self._canary else None,
+            "shadow": shadow,
+            "shadow_predictions": scored,
+            "shadow_skipped": skipped,
             "dead_letters": counts.dead_letters,
             "refused": dict(counts.refused),
             "removals": counts.removals,

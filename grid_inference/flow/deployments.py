@@ -46,6 +46,8 @@ class Deployments:
         self._models: dict[str, Any] = {}
         self._beside: dict[str, _Beside] = {}
         """The version that each running deployment is to have next."""
+        self._shadows: dict[str, _Beside] = {}
+        """The version that each running deployment is to have beside."""
         self._failures: dict[str, str] = {}
         self._refused: dict[str, tuple[int, float]] = {}
         """Generation that could not be started, and when it is tried again."""
@@ -63,12 +65,14 @@ class Deployments:
         self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
         for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]:
             await self._running.pop(name).stop()
-            self._drop_beside(name)
+            _drop(self._beside, name)
+            _drop(self._shadows, name)
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
             try:
                 if running := self._running.get(name):
                     self._go_along(running, deployed)
+                    await self._shade(running, deployed)
                 elif not self._waits(deployed):
                     await self._start(deployed)
             except Exception as error:  # an entry or a model may be anything: the others go on  # noqa: BLE001
@@ -117,6 +121,9 @@ class Deployments:
         counts = {name: running.counts() for name, running in self._running.items()}
         for name, failure in self._failures.items():
             counts.setdefault(name, {"owned": 0})["failure"] = failure
+        for name, one in self._shadows.items():
+            if one.failure and name in counts:
+                counts[name]["shadow"] = {"model": one.model, "version": one.version, "failure": one.failure}
         return counts
 
     def measure(self) -> None:
@@ -131,7 +138,7 @@ class Deployments:
 
     async def stop(self) -> None:
         """Finish what is under way, everywhere."""
-        for one in self._beside.values():
+        for one in (*self._beside.values(), *self._shadows.values()):
             one.task.cancel()
         await asyncio.gather(*(running.stop() for running in self))
 
@@ -146,13 +153,13 @@ class Deployments:
         if deployed.version == running.version:
             self._failures.pop(name, None)
             wanted = deployed.candidate and deployed.prepared(deployed.candidate).switched()
-            beside = self._load_beside(wanted, deployed)
+            beside = self._load_beside(self._beside, wanted, name)
             if wanted and deployed.share and beside and beside.loaded:
                 running.canary(wanted, beside.loaded, deployed.share)
             else:
                 running.end_canary()
             return
-        beside = self._load_beside(deployed, deployed)
+        beside = self._load_beside(self._beside, deployed, name)
         if beside is None or not beside.task.done():
             return
         if beside.loaded is None:
@@ -162,21 +169,25 @@ class Deployments:
         self._failures.pop(name, None)
         del self._beside[name]
 
-    def _load_beside(self, wanted: Deployed | None, deployed: Deployed) -> _Beside | None:
+    async def _shade(self, running: RunningDeployment, deployed: Deployed) -> None:
+        """Load what is to score beside, and let it once it is there."""
+        wanted = deployed.shadowed()
+        beside = self._load_beside(self._shadows, wanted, deployed.config.name)
+        if wanted and deployed.shadow and beside and beside.loaded:
+            await running.shadow(wanted, beside.loaded, deployed.shadow.budget)
+        else:
+            await running.end_shadow()
+
+    def _load_beside(self, places: dict[str, _Beside], wanted: Deployed | None, name: str) -> _Beside | None:
         """What is loaded, or is being loaded, of the version that is wanted; a failure is tried again after a while."""
-        name = deployed.config.name
-        known = self._beside.get(name)
-        if known and (wanted is None or known.version != wanted.version or known.again_s < now_s()):
-            self._drop_beside(name)
+        known = places.get(name)
+        if known and (wanted is None or not known.is_of(wanted) or known.again_s < now_s()):
+            _drop(places, name)
             known = None
         if known is None and wanted is not None:
-            known = self._beside[name] = _Beside(wanted.version)
+            known = places[name] = _Beside(wanted.model, wanted.version)
             known.task = asyncio.create_task(self._fill(known, wanted))
         return known
-
-    def _drop_beside(self, name: str) -> None:
-        if known := self._beside.pop(name, None):
-            known.task.cancel()
 
     async def _fill(self, beside: _Beside, wanted: Deployed) -> None:
         try:
@@ -235,17 +246,27 @@ def _said(error: Exception) -> str:
 
 
 def _manifests(deployed: Deployed) -> list[Manifest]:
-    candidate = deployed.candidate
-    return [deployed.manifest, *([candidate.manifest] if candidate else [])]
+    beside = [deployed.candidate, deployed.shadow.version if deployed.shadow else None]
+    return [deployed.manifest, *(one.manifest for one in beside if one)]
+
+
+def _drop(places: dict[str, _Beside], name: str) -> None:
+    if known := places.pop(name, None):
+        known.task.cancel()
 
 
 @dataclass(slots=True, eq=False)
 class _Beside:
     """A version that is loaded beside the one at work."""
 
+    model: str
     version: int
     task: asyncio.Task[None] = field(init=False)
     loaded: Loaded | None = None
     failure: str = ""
     again_s: float = math.inf
     """When a failure is tried again."""
+
+    def is_of(self, deployed: Deployed) -> bool:
+        """Whether it is the version that is at work there."""
+        return (self.model, self.version) == (deployed.model, deployed.version)

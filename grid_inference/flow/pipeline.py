@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,15 @@ class Pipeline:
     """Carries one deployment's records from the feature map to the predictions map."""
 
     def __init__(
-        self, reader: Feeds, split: Split, writer: Writer, positions: Positions, leases: Leases, generation: int
+        self,
+        reader: Feeds,
+        split: Split,
+        writer: Writer,
+        positions: Positions,
+        leases: Leases,
+        *,
+        generation: int,
+        shadow: Callable[[Arrivals], None],
     ) -> None:
         self.reader = reader
         self.split = split
@@ -36,6 +45,8 @@ class Pipeline:
         self.positions = positions
         self.leases = leases
         self.generation = generation
+        self.shadow = shadow
+        """Is shown what is written, and keeps nothing waiting."""
         self.batches = 0
         self.failures: Counter[str] = Counter()
         """Batches that failed and are scored again, by cause."""
@@ -62,6 +73,7 @@ class Pipeline:
                 await self.again(arrivals, "internal error")
             else:
                 self.advance(arrivals)
+                self.shadow(arrivals)  # a challenger may score them too, in its own time
                 self.reader.resume(arrivals)  # only now is more asked for: backpressure
 
     async def write(self, outcome: Outcome, arrivals: Arrivals) -> None:

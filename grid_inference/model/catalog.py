@@ -127,7 +127,9 @@ class Catalog:
         uses = [one.config.name for one in using if _scores_by(one, version)]
         if named or uses:
             users = ", ".join([f"alias {alias}" for alias in named] + [f"deployment {name}" for name in uses])
-            raise ModelError(f"{version} is in use by {users}", remedy="promote another version first")
+            raise ModelError(
+                f"{version} is in use by {users}", remedy="promote another version, or end the shadow, first"
+            )
         await self._models.delete(_key(str(version)))
         await self._change(model.name, lambda now: _forgotten(now, version.version))
         kept = {one.manifest.sha256 for name in await self.models() for one in await self.versions(name)}
@@ -162,8 +164,9 @@ class Catalog:
 
 def _scores_by(deployed: Deployed, version: ModelVersion) -> bool:
     """Whether a deployment scores by a version, or is about to."""
-    numbers = {deployed.version, *([deployed.candidate.version] if deployed.candidate else [])}
-    return deployed.model == version.model and version.version in numbers
+    beside = [deployed.candidate, deployed.shadow.version if deployed.shadow else None]
+    used = {(deployed.model, deployed.version), *((one.model, one.version) for one in beside if one)}
+    return (version.model, version.version) in used
 
 
 def _forgotten(model: Model, version: int) -> Model:

@@ -25,7 +25,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_bytes, decode_json, encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys
 
-__all__ = ["ARTIFACTS_MAP", "DEPLOYMENTS_MAP", "Deployed", "Registry"]
+__all__ = ["ARTIFACTS_MAP", "DEPLOYMENTS_MAP", "Challenger", "Deployed", "Registry"]
 
 _log = logger(__name__)
 
@@ -34,6 +34,27 @@ ARTIFACTS_MAP = "grid_inference.artifacts"
 
 State = Literal["running", "paused", "undeployed"]
 STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """A version that scores what another one has scored, into a map of its own: a shadow."""
+
+    version: ModelVersion
+    budget: float
+    """The share of a worker's time that it may take, above 0 and at most 1."""
+
+    def to_mapping(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {"version": self.version.to_mapping(), "budget": self.budget}
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, Any]) -> Challenger:
+        """From what `to_mapping` gave; raise ValueError for a budget that is none."""
+        budget = float(mapping["budget"])
+        if not 0 < budget <= 1:
+            raise ValueError(f"{budget!r} is no budget")
+        return cls(ModelVersion.from_mapping(mapping["version"]), budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +81,8 @@ class Deployed:
     """The version that workers load beside the one at work, so that a promotion needs no pause."""
     share: float = 0.0
     """Of all keys those that the candidate scores, as a canary; from 0 to 1."""
+    shadow: Challenger | None = None
+    """The version that scores the same records beside, unseen by those who read predictions."""
     rescore: int = 0
     """When the pass began that scores by this version what others have scored, microseconds since 1970; 0: none."""
     rescore_rate: float = 0.0
@@ -89,12 +112,20 @@ class Deployed:
         return replace(self, candidate=candidate, standing=standing, share=self.share if same else 0.0)
 
     def switched(self) -> Deployed:
-        """The same with its candidate at work."""
-        new = self.candidate
+        """The same with its candidate at work, which is no shadow any more."""
+        new, shadow = self.candidate, self.shadow
         if new is None:
             return self
-        changes = {"version": new.version, "signature": new.signature, "manifest": new.manifest}
-        return replace(self, **changes, expected=new.expected, candidate=None, share=0.0)
+        same = shadow is not None and (shadow.version.model, shadow.version.version) == (new.model, new.version)
+        return replace(self._by(new), candidate=None, share=0.0, shadow=None if same else shadow)
+
+    def shadowed(self) -> Deployed | None:
+        """The same with its shadow at work; None if there is none."""
+        return self._by(self.shadow.version) if self.shadow else None
+
+    def _by(self, new: ModelVersion) -> Deployed:
+        changes = {"model": new.model, "version": new.version, "signature": new.signature, "manifest": new.manifest}
+        return replace(self, **changes, expected=new.expected)
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -126,6 +157,7 @@ class Deployed:
             "standing": list(self.standing),
             "candidate": self.candidate and self.candidate.to_mapping(),
             "share": self.share,
+            "shadow": self.shadow and self.shadow.to_mapping(),
             "rescore": self.rescore,
             "rescore_rate": self.rescore_rate,
         }
@@ -137,7 +169,7 @@ class Deployed:
         What was written before there were promotions has no more than the first seven.
         """
         try:
-            expected, candidate = mapping.get("expected"), mapping.get("candidate")
+            expected, candidate, shadow = (mapping.get(name) for name in ("expected", "candidate", "shadow"))
             return cls(
                 config=DeploymentConfig.from_mapping(mapping["config"]),
                 model=str(mapping["model"]),
@@ -152,6 +184,7 @@ class Deployed:
                 standing=tuple(map(int, mapping.get("standing", [mapping["version"]]))),
                 candidate=ModelVersion.from_mapping(candidate) if candidate else None,
                 share=min(1.0, max(0.0, float(mapping.get("share", 0.0)))),
+                shadow=Challenger.from_mapping(shadow) if shadow else None,
                 rescore=int(mapping.get("rescore", 0)),
                 rescore_rate=max(0.0, float(mapping.get("rescore_rate", 0.0))),
             )

@@ -66,6 +66,9 @@ class DeploymentStatus:
     """The version that workers load beside, while a promotion is under way or it is a canary."""
     share: float = 0.0
     """Of all keys those that the candidate scores as a canary."""
+    shadow: dict[str, Any] | None = None
+    """The version that scores beside: `model`, `version`, `budget`, and over all workers how many records it has
+    `scored`, `skipped` for want of time, and `refused` by cause."""
     versions: dict[str, int] = field(default_factory=dict[str, int])
     """Predictions by the version that made them, since the workers that live now started."""
 
@@ -98,6 +101,21 @@ def _worker(said: dict[str, Any]) -> dict[str, Any]:
     return facts | {"deployments": loaded}
 
 
+def _shadow(deployed: Deployed, said: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What a deployment's shadow did, over all workers."""
+    challenger = deployed.shadow
+    if challenger is None:
+        return None
+    version, totals, refused = challenger.version, Counter[str](), Counter[str]()
+    for worker in said:
+        counts = worker["deployments"].get(deployed.config.name, {}).get("shadow") or {}
+        if (counts.get("model"), counts.get("version")) == (version.model, version.version):
+            totals.update({name: counts.get(name, 0) for name in ("scored", "skipped")})
+            refused.update(counts.get("refused", {}))
+    facts = {"model": version.model, "version": version.version, "budget": challenger.budget}
+    return facts | {"scored": totals["scored"], "skipped": totals["skipped"], "refused": dict(refused)}
+
+
 def promise_of(config: DeploymentConfig) -> str:
     """What an operator may rely on, by the deployment's trigger."""
     if config.trigger == "listener":
@@ -120,6 +138,7 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         candidate=deployed.candidate.version if deployed.candidate else None,
         share=deployed.share,
     )
+    result.shadow = _shadow(deployed, said)
     gaps, repairs, versions = Counter[str](), Counter[str](), Counter[str]()
     for worker in said:
         counts = worker["deployments"].get(config.name)

@@ -134,6 +134,19 @@ def test_scoring_moves_what_tells_of_scoring(node: Node, deployed: gi.Grid) -> N
     moves(node, of("removals_total"), lambda: deployed.features("records").remove(3))
 
 
+def test_a_shadow_is_told_apart(node: Node, deployed: gi.Grid, model: Any) -> None:
+    deployed.publish(model, name="challenger", columns=FEATURES)
+    deployed.shadow("measured", "challenger@1", budget=0.05)
+
+    def moved() -> bool:
+        deployed.features("records").put_batch(batch(1000, 7), key="key")
+        now = node.metrics()
+        return all(now.get(of(f"shadow_{name}_total"), 0.0) > 0 for name in ("predictions", "skipped"))
+
+    until(moved, "both counts")
+    deployed.end_shadow("measured")
+
+
 def test_refused_records_are_told_by_cause(node: Node, deployed: gi.Grid) -> None:
     bad = {**dict.fromkeys(FEATURES, 0.5), "b": float("nan")}
     moves(node, of("dead_letters_total", cause="NAN_FEATURE"), lambda: deployed.features("records").put(50_001, bad))

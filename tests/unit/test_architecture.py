@@ -34,7 +34,7 @@ LAYERS = (
     ("subscriptions",),
     ("dead_letters",),
     ("features", "predictions"),
-    ("comparison", "promotion", "rescoring", "synchronization"),
+    ("comparison", "promotion", "rescoring", "shadowing", "synchronization"),
     ("aio", "blocking", "client"),
     ("gateway", "connectors"),
     ("health",),

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.errors import ModelCrashedError, ModelTimeoutError, TrialStartError
+from grid_inference.errors import ModelCrashedError, ModelTimeoutError, UnansweredError
 from grid_inference.model.frame import Frame
 
 __all__ = ["BadOutputError", "Failure", "Inputs", "Predicts", "Scores", "isolate", "plainly_finite"]
@@ -138,7 +138,7 @@ def isolate(
         part, part_rows = waiting.pop()
         try:
             scores = _checked(engine.predict(part, finite=finite), part.shape[0])
-        except TrialStartError:
+        except UnansweredError:
             raise
         except Exception as error:  # noqa: BLE001  # the record's fate, not the worker's
             count = part.shape[0]

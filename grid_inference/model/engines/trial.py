@@ -101,10 +101,12 @@ class _Child:
 class TrialEngine:
     """One model in a child process; of one thread at a time."""
 
-    def __init__(self, model: Any, signature: Signature, timeout_s: float) -> None:
+    def __init__(self, model: Any, signature: Signature, timeout_s: float, *, niceness: int = 0) -> None:
         self._model = model
         self._signature = signature
         self._timeout_s = timeout_s
+        self._niceness = niceness
+        """By how much the process gives way to others, as `nice` has it; not on Windows."""
         self._child: _Child | None = None
 
     @property
@@ -125,6 +127,10 @@ class TrialEngine:
             raise answer.error()
         return answer
 
+    def start(self) -> None:
+        """Start the process if there is none, which takes as long as importing the model's library."""
+        self._child = self._child or self._start()
+
     def close(self) -> None:
         """End the process; the next call starts another one. Closing twice is the same as once."""
         child, self._child = self._child, None
@@ -141,7 +147,7 @@ class TrialEngine:
         child = _Child(process, pipe)
         try:
             _await_word(pipe)
-            pipe.send((self._model, self._signature, FORKS and library_of(self._model) is None))
+            pipe.send((self._model, self._signature, FORKS and library_of(self._model) is None, self._niceness))
             _await_word(pipe)
         except (OSError, EOFError, TimeoutError) as error:
             child.end()
@@ -159,7 +165,9 @@ def _serve(pipe: Connection) -> None:
     """The child's life: load the model, and have requests answered until the pipe ends."""
     with contextlib.suppress(EOFError, ConnectionError):
         pipe.send("imported")
-        model, signature, forks = pipe.recv()
+        model, signature, forks, niceness = pipe.recv()
+        if sys.platform != "win32":
+            os.nice(niceness)
         engine = engine_of(model, signature)
         pipe.send("loaded")
         # A model of scikit-learn has not computed yet, so no thread of it is lost by forking; others start theirs when
