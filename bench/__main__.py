@@ -23,6 +23,7 @@ from bench.latency import latency
 from bench.measure import machine
 from bench.ours import Ours
 from bench.records import records
+from bench.shadow import shadow
 from grid_inference.node import default_workers
 
 __all__ = ["main"]
@@ -36,6 +37,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "latency": latency,
     "memory": compare.memory,
     "instrumentation": instrumentation,
+    "shadow": shadow,
 }
 QUICK: Final = Sizes(
     lr=100_000,

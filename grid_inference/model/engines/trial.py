@@ -143,11 +143,13 @@ class TrialEngine:
         pipe, theirs = cast("tuple[Connection, Connection]", context.Pipe())
         process = context.Process(target=_serve, args=(theirs,), name="trial", daemon=True)
         process.start()
+        if self._niceness and sys.platform != "win32":  # its imports give way as well
+            os.setpriority(os.PRIO_PROCESS, cast("int", process.pid), self._niceness)
         theirs.close()
         child = _Child(process, pipe)
         try:
             _await_word(pipe)
-            pipe.send((self._model, self._signature, FORKS and library_of(self._model) is None, self._niceness))
+            pipe.send((self._model, self._signature, FORKS and library_of(self._model) is None))
             _await_word(pipe)
         except (OSError, EOFError, TimeoutError) as error:
             child.end()
@@ -165,9 +167,7 @@ def _serve(pipe: Connection) -> None:
     """The child's life: load the model, and have requests answered until the pipe ends."""
     with contextlib.suppress(EOFError, ConnectionError):
         pipe.send("imported")
-        model, signature, forks, niceness = pipe.recv()
-        if sys.platform != "win32":
-            os.nice(niceness)
+        model, signature, forks = pipe.recv()
         engine = engine_of(model, signature)
         pipe.send("loaded")
         # A model of scikit-learn has not computed yet, so no thread of it is lost by forking; others start theirs when
