@@ -90,6 +90,8 @@ def _say_status(found: Status) -> None:
             counted = f"{shadow['scored']:,} scored, {shadow['skipped']:,} left out"
             refused = f", {sum(shadow['refused'].values()):,} refused" if shadow["refused"] else ""
             out.print(f"{one.name}: shadow {shadow['model']}@{shadow['version']}: {counted}{refused}", markup=False)
+            for failure in shadow["failures"]:
+                out.print(f"{one.name}: shadow not scored: {failure}", markup=False)
         for failure in one.failures:
             out.print(f"[red]{one.name} does not run:[/] ", end="")
             out.print(failure, markup=False)

@@ -68,7 +68,7 @@ class DeploymentStatus:
     """Of all keys those that the candidate scores as a canary."""
     shadow: dict[str, Any] | None = None
     """The version that scores beside: `model`, `version`, `budget`, and over all workers how many records it has
-    `scored`, `skipped` for want of time, and `refused` by cause."""
+    `scored`, `skipped` for want of time, and `refused` by cause; `failures` are why a worker lets it not."""
     versions: dict[str, int] = field(default_factory=dict[str, int])
     """Predictions by the version that made them, since the workers that live now started."""
 
@@ -106,14 +106,22 @@ def _shadow(deployed: Deployed, said: list[dict[str, Any]]) -> dict[str, Any] | 
     challenger = deployed.shadow
     if challenger is None:
         return None
-    version, totals, refused = challenger.version, Counter[str](), Counter[str]()
+    version, totals, refused, failures = challenger.version, Counter[str](), Counter[str](), list[str]()
     for worker in said:
         counts = worker["deployments"].get(deployed.config.name, {}).get("shadow") or {}
         if (counts.get("model"), counts.get("version")) == (version.model, version.version):
             totals.update({name: counts.get(name, 0) for name in ("scored", "skipped")})
             refused.update(counts.get("refused", {}))
-    facts = {"model": version.model, "version": version.version, "budget": challenger.budget}
-    return facts | {"scored": totals["scored"], "skipped": totals["skipped"], "refused": dict(refused)}
+            failures += [f"{worker['id']}: {counts['failure']}"] if counts.get("failure") else []
+    return {
+        "model": version.model,
+        "version": version.version,
+        "budget": challenger.budget,
+        "scored": totals["scored"],
+        "skipped": totals["skipped"],
+        "refused": dict(refused),
+        "failures": failures,
+    }
 
 
 def promise_of(config: DeploymentConfig) -> str:
