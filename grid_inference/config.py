@@ -325,6 +325,10 @@ class WorkerConfig:
     """How often each partition is compared with its results without a reason, at most 25,000 records a second."""
     metrics: bool = True
     """Measure what docs/metrics.md lists."""
+    share_arrays: bool = True
+    """Let the workers of a node have large models' arrays in memory once, where that can be."""
+    arrays: str = ""
+    """The folder in which they do: the node makes it and tells its workers. Empty: each has its own."""
     keys: str = ""
     """The folder of the keys whose models are trusted here. Empty: the user's own."""
     allow_pickle: bool = False

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,9 +22,12 @@ from typing import IO, Self
 from prometheus_client.multiprocess import mark_process_dead
 
 from grid_inference.errors import GridInferenceError, warn_forgotten
+from grid_inference.logs import logger
 from grid_inference.model.trust import check_pickle_allowed
 
 __all__ = ["Workers", "default_workers", "threads_per_worker"]
+
+_log = logger(__name__)
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 WORKERS_MAX_BY_DEFAULT = 8
@@ -76,6 +81,8 @@ class Workers:
     """Where the workers' logs go; None is our own standard error."""
     metrics: str | None = None
     """A folder in which they keep their figures for whoever reads them (`metrics.py`)."""
+    arrays: str | None = None
+    """A folder in which they share large models' arrays (`model/shared.py`), there while several of them run."""
     restarts: int = 0
     _slots: list[_Slot] = field(default_factory=list[_Slot])
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -86,6 +93,7 @@ class Workers:
         """Start the workers and the thread that watches over them."""
         if self.allow_pickle:
             check_pickle_allowed(self.address)
+        self.arrays = _folder() if self.count > 1 else None
         self._slots = [_Slot(self._spawn(), time.monotonic()) for _ in range(self.count)]
         self._watcher = threading.Thread(target=self._watch, name="workers", daemon=True)
         self._watcher.start()
@@ -119,7 +127,7 @@ class Workers:
             except subprocess.TimeoutExpired:
                 slot.process.kill()
                 slot.process.wait()
-        self._slots = []
+        self._forget()
 
     def kill(self) -> None:
         """End all workers at once, as a crash of their machine would."""
@@ -132,7 +140,7 @@ class Workers:
             slot.process.wait()
             if slot.process.stdin:
                 slot.process.stdin.close()
-        self._slots = []
+        self._forget()
 
     def __enter__(self) -> Self:
         return self if self._watcher else self.start()
@@ -151,12 +159,20 @@ class Workers:
         finally:
             self.stop()
 
+    def _forget(self) -> None:
+        """Nothing of the workers is left."""
+        self._slots = []
+        if self.arrays:
+            shutil.rmtree(self.arrays, ignore_errors=True)
+            self.arrays = None
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         threads = str(self.threads or threads_per_worker(self.count))
         # Threads that spin while they wait would take the cores from the member and the other workers.
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "OMP_WAIT_POLICY": "PASSIVE"}
         if self.metrics:
             environment["PROMETHEUS_MULTIPROC_DIR"] = self.metrics
+        environment["GRID_INFERENCE_ARRAYS"] = self.arrays or ""
         command = [
             sys.executable,
             "-m",
@@ -195,3 +211,12 @@ class Workers:
                 mark_process_dead(slot.process.pid, self.metrics)
             slot.process, slot.started_s, slot.restart_at_s = self._spawn(), now_s, None
             self.restarts += 1
+
+
+def _folder() -> str | None:
+    """A new folder that only we can read; None where there can't be one: the workers then share nothing."""
+    try:
+        return tempfile.mkdtemp(prefix="grid-inference-arrays-")
+    except OSError as error:
+        _log.warning("no folder for shared arrays", error=error)
+        return None

@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from grid_inference.config import WorkerConfig
@@ -25,6 +26,7 @@ from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
 from grid_inference.model.artifact import Manifest
 from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.shared import forget
 
 __all__ = ["Deployments"]
 
@@ -42,6 +44,7 @@ class Deployments:
         self._leases = leases
         self._config = config
         self._address = address
+        self._arrays = Path(config.arrays) if config.arrays and config.share_arrays else None
         self._running: dict[str, RunningDeployment] = {}
         self._models: dict[str, Any] = {}
         self._beside: dict[str, _Beside] = {}
@@ -62,7 +65,7 @@ class Deployments:
         known = await Registry(self._link).ever_deployed()
         wanted = {name: one for name, one in known.items() if one.state == "running"}
         kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
-        self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
+        self._drop_models(self._models.keys() - kept)
         for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]:
             await self._running.pop(name).stop()
             _drop(self._beside, name)
@@ -141,6 +144,7 @@ class Deployments:
         for one in (*self._beside.values(), *self._shadows.values()):
             one.task.cancel()
         await asyncio.gather(*(running.stop() for running in self))
+        self._drop_models(set(self._models))  # whoever is left maps them still; of a node that was killed nothing stays
 
     def _waits(self, deployed: Deployed) -> bool:
         generation, again_s = self._refused.get(deployed.config.name, (0, 0.0))
@@ -220,6 +224,13 @@ class Deployments:
         model, name = await self._model(deployed), f"{deployed.model}@{deployed.version}"
         return await asyncio.to_thread(Loaded.of, model, deployed.signature, deployed.expected, name)
 
+    def _drop_models(self, sha256s: set[str]) -> None:
+        """Let go of models, and of the files in which their arrays stand."""
+        for sha256 in sha256s:
+            del self._models[sha256]
+            if self._arrays:
+                forget(sha256, self._arrays)
+
     async def _model(self, deployed: Deployed) -> Any:
         """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
         sha256 = deployed.manifest.sha256
@@ -230,6 +241,7 @@ class Deployments:
                 self._address,
                 keys=self._config.keys,
                 allow_pickle=self._config.allow_pickle,
+                arrays=self._arrays,
             )
         return self._models[sha256]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from grid_inference.config import WorkerConfig
@@ -22,21 +23,27 @@ from grid_inference.model.expected import Expected
 from grid_inference.model.keys import Keyring
 from grid_inference.model.native import engine_of
 from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.shared import shared
 from grid_inference.model.signature import Signature
 from grid_inference.model.trust import Trust
 
 __all__ = ["Loaded", "Serving", "fetched"]
 
 
-async def fetched(link: Link, manifest: Manifest, address: str, *, keys: str, allow_pickle: bool = False) -> Any:
+async def fetched(
+    link: Link, manifest: Manifest, address: str, *, keys: str, allow_pickle: bool = False, arrays: Path | None = None
+) -> Any:
     """A model from the grid at `address`, by the keys that are trusted in the folder `keys` at this moment.
+
+    Its large arrays are shared by whoever loads it with the same folder `arrays`.
 
     Raises TrustError for what nobody vouched for, ArtifactError for what is not whole or can't be loaded here.
     """
     trusted = Keyring(keys).trusted().values()  # as they are now: an operator may just have added one
     trust = Trust.of(address, *link.members().values(), allow_pickle=allow_pickle, keys=trusted)
     check_versions(manifest)  # before all of it is fetched, which is tried again and again
-    return await asyncio.to_thread(load, await Registry(link).artifact(manifest), trust)
+    model = await asyncio.to_thread(load, await Registry(link).artifact(manifest), trust)
+    return await asyncio.to_thread(shared, model, manifest, arrays) if arrays else model
 
 
 @dataclass(frozen=True, slots=True)
