@@ -21,6 +21,7 @@ from grid_inference.model.artifact import Manifest, check_versions, load
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.expected import Expected
 from grid_inference.model.keys import Keyring
+from grid_inference.model.memory import give_back
 from grid_inference.model.native import engine_of
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.shared import shared
@@ -43,7 +44,10 @@ async def fetched(
     trust = Trust.of(address, *link.members().values(), allow_pickle=allow_pickle, keys=trusted)
     check_versions(manifest)  # before all of it is fetched, which is tried again and again
     model = await asyncio.to_thread(load, await Registry(link).artifact(manifest), trust)
-    return await asyncio.to_thread(shared, model, manifest, arrays) if arrays else model
+    if arrays:
+        model = await asyncio.to_thread(shared, model, manifest, arrays)
+    await asyncio.to_thread(give_back)
+    return model
 
 
 @dataclass(frozen=True, slots=True)
