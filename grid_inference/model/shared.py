@@ -7,6 +7,7 @@ taken only if each equals what this process has loaded itself. A write to an arr
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import pickle
@@ -44,6 +45,13 @@ WAIT_S_MAX, LOOK_S = 60.0, 0.05
 """How long another worker of the node may take to write a file; and how often it is looked whether it has."""
 
 
+SAID_BY_CLASSES = (
+    *("__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__", "__getnewargs__"),
+    *("__module__", "__qualname__", "__name__", "__class__"),
+)
+"""What pickle asks an object for, and an object of its own may have in place of its class."""
+
+
 class OtherBytesError(Exception):
     """The file holds something else than this process has loaded."""
 
@@ -70,6 +78,19 @@ def forget(sha256: str, folder: Path) -> None:
         _path(folder, sha256).unlink()
 
 
+class _ClassesSayHow(pickle.Pickler):
+    """Takes objects apart as their classes say, which are trusted.
+
+    What an object says of itself may be any data of an archive that nobody vouched for.
+    """
+
+    def reducer_override(self, obj: Any) -> Any:
+        own: Any = {} if isinstance(obj, type) else getattr(obj, "__dict__", {})
+        if any(name in own for name in SAID_BY_CLASSES):
+            raise pickle.PicklingError(f"a {type(obj).__name__} says itself how it is pickled")
+        return NotImplemented
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """A model taken apart: a pickle, which never leaves this process, and the bytes of its arrays, which it lacks."""
@@ -80,8 +101,9 @@ class _Parts:
     @classmethod
     def of(cls, model: Any) -> Self:
         buffers: list[pickle.PickleBuffer] = []
-        pickled = pickle.dumps(model, protocol=5, buffer_callback=buffers.append)
-        return cls(pickled, [np.frombuffer(each.raw(), np.uint8) for each in buffers])
+        stream = io.BytesIO()
+        _ClassesSayHow(stream, protocol=5, buffer_callback=buffers.append).dump(model)
+        return cls(stream.getvalue(), [np.frombuffer(each.raw(), np.uint8) for each in buffers])
 
     def whole(self, others: dict[int, Bytes]) -> Any:
         """The model anew, with other arrays where they are given by their numbers."""

@@ -321,6 +321,19 @@ def test_another_worker_that_writes_is_waited_for_but_not_for_ever(
     assert shared(own, manifest, tmp_path) is not own
 
 
+@pytest.mark.usefixtures("anything")
+@pytest.mark.parametrize("name", ["__reduce_ex__", "__reduce__", "__getstate__", "__module__"])
+def test_an_object_is_not_asked_how_it_is_pickled(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    own, manifest = loaded(make_pipeline(StandardScaler(), KNeighborsClassifier()).fit(MATRIX, BINARY))
+    called: list[Any] = []
+    own[-1].__dict__[name] = "antigravity" if name == "__module__" else lambda *said: called.append(said) or "4"
+    with caplog.at_level(logging.WARNING):
+        assert shared(own, manifest, tmp_path) is own
+    assert not called
+    assert len(caplog.records) == 1
+    assert not list(tmp_path.iterdir())
+
+
 class Unpicklable(KNeighborsClassifier):
     """Its class allows no copies."""
 
