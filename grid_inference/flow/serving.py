@@ -44,9 +44,10 @@ async def fetched(
     trust = Trust.of(address, *link.members().values(), allow_pickle=allow_pickle, keys=trusted)
     check_versions(manifest)  # before all of it is fetched, which is tried again and again
     model = await asyncio.to_thread(load, await Registry(link).artifact(manifest), trust)
+    await asyncio.to_thread(give_back)
     if arrays:
         model = await asyncio.to_thread(shared, model, manifest, arrays)
-    await asyncio.to_thread(give_back)
+        await asyncio.to_thread(give_back)
     return model
 
 
