@@ -25,6 +25,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
 from grid_inference.model.artifact import Manifest
+from grid_inference.model.memory import give_back
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.shared import forget
 
@@ -66,10 +67,13 @@ class Deployments:
         wanted = {name: one for name, one in known.items() if one.state == "running"}
         kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
         self._drop_models(self._models.keys() - kept)
-        for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]:
+        outdated = [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]
+        for name in outdated:
             await self._running.pop(name).stop()
             _drop(self._beside, name)
             _drop(self._shadows, name)
+        if outdated:
+            await asyncio.to_thread(give_back, garbage=True)
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
             try:

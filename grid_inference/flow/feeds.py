@@ -224,6 +224,8 @@ class Feeds(ABC):
         for feed in self.feeds.values():
             if feed.scan:
                 feed.scan.cancel()
+        # A parked read holds on to us until something comes; the model must not wait for that.
+        self._scan = _no_scan
 
     @property
     def scanning(self) -> int:
@@ -387,3 +389,8 @@ class Feeds(ABC):
     async def settled(self, feed: Feed) -> None:
         """Wait until all that was offered is written."""
         await feed.room.wait()
+
+
+async def _no_scan(feed: Feed, cause: str) -> Position | None:
+    """Where nothing is fed any more."""
+    del feed, cause

@@ -60,6 +60,8 @@ def test_workers_of_a_node_share_a_large_models_arrays(
         assert Path(path).parent.stat().st_mode & 0o777 == 0o700
         grid.undeploy(names.deployment)
         until(lambda: not Path(path).exists(), "the end of the file")
+        # Reads of the map's journal are parked until something is put: the model does not wait for that.
+        until(lambda: not any(map(mapped, pids)), "the end of its pages")
         assert grid.workers.pids == pids
     assert not Path(path).parent.exists()
 
