@@ -25,6 +25,7 @@ from grid_inference.comparison.compare import ROWS
 from grid_inference.comparison.report import Comparison
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
+from grid_inference.drift.report import Drift
 from grid_inference.errors import warn_forgotten
 from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.model.difference import Difference
@@ -209,6 +210,15 @@ class Grid:
         """
         return self._loop.run(self._grid.differences(name))
 
+    def drift(self, name: str, version: int | None = None) -> Drift:
+        """How far what a deployment's model gets and says is from its training, by the version at work or another one.
+
+        Held against each other are the training statistics of the version, from the `sample` that it was published
+        with, and what workers have counted of the records of the last `drift.window_s` seconds. Raises DeploymentError
+        for an unknown deployment and where nothing is counted yet, ModelError for a version without these statistics.
+        """
+        return self._loop.run(self._grid.drift(name, version))
+
     def publish(
         self,
         model: Any,
@@ -231,9 +241,10 @@ class Grid:
         the version says how they compare, or why there is no translation.
 
         `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
-        kept with the model's results, and every worker checks that it gets the same. Nothing scores by it before
-        `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one that can't be fed,
-        ConfigError for a name that can't be one.
+        kept with the model's results, and every worker checks that it gets the same. Of 500 rows or more it is also
+        kept how they are spread, against which `drift` holds what comes: give rows of the training data. Nothing scores
+        by the version before `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one
+        that can't be fed, ConfigError for a name that can't be one.
         """
         return self._loop.run(
             self._grid.publish(model, name=name, columns=columns, sample=sample, classes=classes, compile=compile)

@@ -23,6 +23,7 @@ __all__ = [
     "FUNCTION_NAME",
     "PROMOTE_TIMEOUT_S",
     "DeploymentConfig",
+    "DriftConfig",
     "GridConfig",
     "InputConfig",
     "ProbeConfig",
@@ -43,6 +44,8 @@ CHAMPION = "champion"
 """The alias of a model that deployments follow where none is named."""
 PROMOTE_TIMEOUT_S = 120.0
 """How long workers may take to load a version that is promoted."""
+WINDOW_S_MIN = 10.0
+"""Workers tell what they have counted each 5 s."""
 T = TypeVar("T")
 Scalar = str | int | float | bool
 Cast = Literal["float", "int", "bool", "string", "datetime", "epoch_s", "epoch_ms"]
@@ -117,6 +120,23 @@ class ProbeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftConfig:
+    """The table `drift` of a deployment: how inputs and scores are held against the model's training statistics."""
+
+    psi: float = 0.25
+    """The population stability index of a column above which an event tells; 0: nothing is counted."""
+    window_s: float = 3600.0
+    """The records of how many seconds are held against the training."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not 0 <= self.psi < float("inf"):
+            raise ConfigError(f"drift.psi = {self.psi!r} must be 0 or more")
+        if not WINDOW_S_MIN <= self.window_s < float("inf"):
+            raise ConfigError(f"drift.window_s = {self.window_s!r} must be {WINDOW_S_MIN:g} or more")
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentConfig:
     """A deployment file: one feature map, one model, one predictions map. Only `name` and `features` must be given."""
 
@@ -158,6 +178,8 @@ class DeploymentConfig:
 
     probe: ProbeConfig | None = None
     """A record by which the time from a put to its prediction is measured: a table with `key`, `record`, `every_s`."""
+    drift: DriftConfig = field(default_factory=DriftConfig)
+    """How inputs and scores are held against the model's training statistics: a table with `psi`, `window_s`."""
     accept_expiry: bool = False
     """Work on a map whose records go by themselves, by a time to live, a max-idle or eviction. What is lost: a record
     may go before it is scored and never have a prediction; a prediction may outlive its record; copies of the journal
@@ -240,6 +262,9 @@ class DeploymentConfig:
                 if key not in given:
                     raise ConfigError(f"probe.{key} is missing", remedy="a probe needs at least key and record")
             values["probe"] = ProbeConfig(**given)
+        drift = values.get("drift")
+        if isinstance(drift, Mapping):
+            values["drift"] = DriftConfig(**_known(DriftConfig, cast("Mapping[str, Any]", drift), "drift."))
         for name in ("columns", "classes"):
             if isinstance(listed := values.get(name), list):
                 values[name] = tuple(cast("list[Any]", listed))
@@ -434,7 +459,7 @@ def _input(name: str, said: Any) -> InputConfig:
 
 def _check(config: Any) -> None:
     """Refuse a field whose value is not of its declared type or not among its choices."""
-    prefix = {TopicConfig: "topic.", ProbeConfig: "probe."}.get(type(config), "")
+    prefix = {TopicConfig: "topic.", ProbeConfig: "probe.", DriftConfig: "drift."}.get(type(config), "")
     for key, hint in get_type_hints(type(config)).items():
         value = getattr(config, key)
         if not _fits(value, hint):
@@ -465,7 +490,7 @@ def _said(hint: Any) -> str:
         items = get_args(hint)[0]
         return "a list of texts" if items is str else "a list of texts, numbers or booleans"
     words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", TopicConfig: "a table"}
-    words |= {ProbeConfig: "a table"}
+    words |= {ProbeConfig: "a table", DriftConfig: "a table"}
     return words.get(hint, "a table of inputs")
 
 

@@ -52,6 +52,7 @@ _totals = {
     "superseded": _total("superseded", "Changes left out as a newer one of their key had come.", *BY_DEPLOYMENT),
     "shadow_predictions": _total("shadow_predictions", "Predictions of shadows, in their own map.", *BY_DEPLOYMENT),
     "shadow_skipped": _total("shadow_skipped", "Records that shadows had no time for.", *BY_DEPLOYMENT),
+    "drift_crossings": _total("drift_crossings", "Columns that came over the threshold of drift.", *BY_DEPLOYMENT),
     "unexplained": _total("unexplained_repairs", "Records repaired for no known reason; must be 0.", *BY_DEPLOYMENT),
 }
 _by_cause = {
@@ -63,6 +64,7 @@ _by_cause = {
 _owned = _now("owned_partitions", "Partitions that workers of this node score.", "livesum")
 _scanning = _now("scanning_partitions", "Partitions that workers of this node reconcile.", "livesum")
 _version = _now("scored_version", "The newest version by which workers of this node score; 0: none.", "livemax")
+_drift = _now("drift_psi", "The largest population stability index of all columns, where evaluated.", "livemax")
 _late_writes = _total("late_writes", "Batches written when their partition was another worker's.")
 
 
@@ -94,10 +96,11 @@ class Meter:
         _owned.labels(self._deployment).set(counts["owned"])
         _scanning.labels(self._deployment).set(counts["scanning"])
         _version.labels(self._deployment).set(counts["version"])
+        _drift.labels(self._deployment).set(counts["drift_psi"])
 
     def close(self) -> None:
         """Nothing is owned any more; the counters stay."""
-        for gauge in (_owned, _scanning, _version):
+        for gauge in (_owned, _scanning, _version, _drift):
             gauge.labels(self._deployment).set(0)
 
     def _raise(self, counter: Counter, place: tuple[str, str], total: float) -> None:

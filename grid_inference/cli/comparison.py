@@ -64,7 +64,7 @@ def compare(
     Both are loaded and asked here; nothing is written to the grid.
     """
     if png:
-        from grid_inference.comparison.figure import check_matplotlib  # noqa: PLC0415  # only for a picture
+        from grid_inference.pictures import check_matplotlib  # noqa: PLC0415  # only for a picture
 
         check_matplotlib()
     with connected(address, cluster_name) as grid:

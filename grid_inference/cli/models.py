@@ -23,6 +23,7 @@ from grid_inference.cli.common import (
     write_json,
 )
 from grid_inference.cli.comparison import compare
+from grid_inference.cli.drift import drift
 from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.keys import keygen
 from grid_inference.cli.shadow import shadow
@@ -45,6 +46,7 @@ def models() -> None:
 
 
 models.add_command(compare)
+models.add_command(drift)
 models.add_command(keygen)
 models.add_command(shadow)
 

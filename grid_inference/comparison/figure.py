@@ -1,12 +1,9 @@
-"""A comparison as a picture: matplotlib is imported here only, and only when a picture is asked for.
-
-In: a `Comparison`. Out: a PNG of its scores, and with labels of what they are worth. No window, no global state.
-"""
+"""A comparison as a picture. In: a `Comparison`. Out: a PNG of its scores, and with labels of what they are worth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +13,15 @@ from sklearn.metrics import roc_curve
 
 from grid_inference.comparison.quality import calibration
 from grid_inference.comparison.report import ClassifierQuality, Comparison, RegressorQuality
-from grid_inference.errors import ConfigError
 from grid_inference.model.engines.isolate import Scores
+from grid_inference.pictures import ONE, OTHER, legend, write_panels
 
-__all__ = ["check_matplotlib", "write_png"]
+__all__ = ["write_png"]
 
-ONE, OTHER, IDEAL = "#1f77b4", "#d95f02", "#999999"
+IDEAL = "#999999"
 BINS = 50
-PANEL_INCHES = (5.2, 4.2)
-DOTS_PER_INCH = 120
 HEXAGONS = 40
 Panel = Callable[[Any, Comparison], None]
-
-
-def check_matplotlib() -> None:
-    """Raise ConfigError if matplotlib is not installed."""
-    try:
-        import_module("matplotlib")
-    except ImportError:
-        raise ConfigError(
-            "a picture needs matplotlib, which is not installed here", remedy="pip install 'grid-inference[plot]'"
-        ) from None
 
 
 def write_png(comparison: Comparison, path: str | Path) -> None:
@@ -44,22 +29,14 @@ def write_png(comparison: Comparison, path: str | Path) -> None:
 
     Raises ConfigError without matplotlib, OSError where the file can't be written.
     """
-    check_matplotlib()
-    figure_module = import_module("matplotlib.figure")
-    backend = import_module("matplotlib.backends.backend_agg")
-    panels = _panels(comparison)
-    columns = 2 if len(panels) in {2, 4} else len(panels)
-    lines = -(-len(panels) // columns)
-    size = columns * PANEL_INCHES[0], lines * PANEL_INCHES[1]
-    figure = figure_module.Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-    backend.FigureCanvasAgg(figure)
     counted = f"{comparison.compared:,} records of {comparison.features}"
     labelled = f", {comparison.labelled:,} with a label" if comparison.labelled else ""
-    figure.suptitle(f"{comparison.one.version} and {comparison.other.version}: {counted}{labelled}", parse_math=False)
-    for panel, axes in zip(panels, np.ravel(figure.subplots(lines, columns)), strict=True):
-        panel(axes, comparison)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="png")
+    title = f"{comparison.one.version} and {comparison.other.version}: {counted}{labelled}"
+    write_panels(title, [partial(_drawn, panel, comparison) for panel in _panels(comparison)], path)
+
+
+def _drawn(panel: Panel, comparison: Comparison, axes: Any) -> None:
+    panel(axes, comparison)
 
 
 def _panels(comparison: Comparison) -> list[Panel]:
@@ -90,7 +67,7 @@ def _histograms(axes: Any, comparison: Comparison, values: tuple[NDArray[np.floa
     for name, color, some in zip(_names(comparison), (ONE, OTHER), values, strict=True):
         axes.hist(some, edges, histtype="stepfilled", color=color, alpha=0.3)
         axes.hist(some, edges, histtype="step", color=color, linewidth=1.2, label=name)
-    _legend(axes)
+    legend(axes)
 
 
 def _against(axes: Any, comparison: Comparison) -> None:
@@ -114,7 +91,7 @@ def _roc(axes: Any, comparison: Comparison) -> None:
     axes.set_title("ROC curve")
     axes.set_xlabel(f"share of the others that are called {second}", parse_math=False)
     axes.set_ylabel(f"share of {second} that is found", parse_math=False)
-    _legend(axes, loc="lower right")
+    legend(axes, loc="lower right")
 
 
 def _calibration(axes: Any, comparison: Comparison) -> None:
@@ -126,7 +103,7 @@ def _calibration(axes: Any, comparison: Comparison) -> None:
     axes.set_title("Calibration")
     axes.set_xlabel(f"mean {_score_name(comparison)} of a bin", parse_math=False)
     axes.set_ylabel("share that came true")
-    _legend(axes, loc="upper left")
+    legend(axes, loc="upper left")
 
 
 def _errors(axes: Any, comparison: Comparison) -> None:
@@ -149,8 +126,3 @@ def _labelled(comparison: Comparison) -> list[tuple[str, str, Scores, NDArray[An
 
 def _names(comparison: Comparison) -> tuple[str, str]:
     return comparison.one.version, comparison.other.version
-
-
-def _legend(axes: Any, loc: str = "best") -> None:
-    for text in axes.legend(loc=loc, frameon=False, fontsize="small").get_texts():
-        text.set_parse_math(False)

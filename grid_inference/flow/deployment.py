@@ -27,6 +27,7 @@ from grid_inference.flow.rescore import RESCORE, Rescoring
 from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.shadow import Shadow
 from grid_inference.flow.split import Split
+from grid_inference.flow.watch import Watch
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
@@ -56,7 +57,13 @@ class RunningDeployment:
         self._config = config
         self._leases = leases
         settings = deployed.config
-        self._serving = Serving(link, deployed, loaded, config, observe)
+        self._watch = Watch(
+            link,
+            leases.worker,
+            owns=lambda partition: partition in self.reader.feeds,
+            at_work=lambda: {one.version for one in self._at_work()},
+        )
+        self._serving = Serving(link, deployed, loaded, config, observe, self._watch)
         self._split = Split(self._serving.scorer)
         self._canary: Serving | None = None
         """The version that scores a share of the keys."""
@@ -114,7 +121,7 @@ class RunningDeployment:
         self._lanes = [asyncio.create_task(self._pipeline.run()) for _ in range(self._config.lanes)]
         self._timers = [asyncio.create_task(self._keep_time())]
         self._timers += [asyncio.create_task(self.proof.run()) for _ in range(COMPARISONS_AT_ONCE)]
-        self._timers += [asyncio.create_task(self.rescoring.run())]
+        self._timers += [asyncio.create_task(self.rescoring.run()), asyncio.create_task(self._watch.run())]
 
     def follow(self, deployed: Deployed) -> None:
         """Have results of other versions count; of this deployment's generation."""
@@ -124,7 +131,7 @@ class RunningDeployment:
     def switch(self, deployed: Deployed, loaded: Loaded) -> None:
         """Score by another version from the next batch on; what is under way is ended by the one before."""
         before = self._serving
-        self._serving = Serving(self._link, deployed, loaded, self._config, self._observe)
+        self._serving = Serving(self._link, deployed, loaded, self._config, self._observe, self._watch)
         self._split.scorer = self._serving.scorer
         self.rescoring.version = self._serving.version
         self.end_canary()
@@ -136,7 +143,7 @@ class RunningDeployment:
         """Score a share of the keys by another version, from the next batch on."""
         if self._canary is None or self._canary.version != wanted.version:
             self.end_canary()
-            self._canary = Serving(self._link, wanted, loaded, self._config, self._observe)
+            self._canary = Serving(self._link, wanted, loaded, self._config, self._observe, self._watch)
         self._split.canary, self._split.share = self._canary.scorer, share
         self._size_batches()
 
@@ -284,6 +291,7 @@ class RunningDeployment:
         for timer in self._timers:
             timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
+        await self._watch.close()
         self._serving.calls.close()
         self.end_canary()
         await self.end_shadow()
@@ -335,6 +343,8 @@ class RunningDeployment:
             "unexplained": self.proof.unexplained,
             "rescore": self.deployed.rescore,
             "rescored": self.rescoring.done,
+            "drift_crossings": self._watch.crossings,
+            "drift_psi": self._watch.psi,
             "failure": self.failure(),
         }
 

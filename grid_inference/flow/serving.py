@@ -15,6 +15,7 @@ from grid_inference.config import WorkerConfig
 from grid_inference.flow.calls import ModelCalls, Speed
 from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.score import Scorer
+from grid_inference.flow.watch import Watch
 from grid_inference.grid.link import Link
 from grid_inference.metrics import Observe
 from grid_inference.model.artifact import Manifest, check_versions, load
@@ -70,13 +71,15 @@ class Loaded:
 class Serving:
     """A version at work in one deployment."""
 
-    def __init__(self, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, observe: Observe) -> None:
+    def __init__(
+        self, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, observe: Observe, watch: Watch
+    ) -> None:
         settings, signature = deployed.config, deployed.signature
         self.version = deployed.version
         self.calls = ModelCalls(loaded.model, loaded.engine, config, settings.name, observe, speed=loaded.speed)
         self.scorer = Scorer(
             link,
-            self.calls,
+            watch.asks(self.calls, deployed),
             signature,
             PredictionEncoder(settings.name, deployed.model, deployed.version, signature),
             inputs=settings.inputs,

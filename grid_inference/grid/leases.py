@@ -61,7 +61,7 @@ class Leases:
     def __init__(self, link: Link, worker: str, ttl_s: float) -> None:
         self._link = link
         self._map = GridMap(link, LEASES_MAP)
-        self._worker = worker
+        self._worker = self.worker = worker
         self._ttl_s = ttl_s
         self.epochs = np.zeros(link.partition_count, np.int64)
         """Epoch of each partition that is held; 0 where it is not."""

@@ -39,9 +39,10 @@ class GridMap:
         answer = await self.link.call(messages.get_request(self.name, key), self._partition(key))
         return messages.decode_data(answer)
 
-    async def set(self, key: bytes, value: bytes) -> None:
-        """Write one entry; acknowledged by the owner and its backups."""
-        await self.link.call(messages.set_request(self.name, key, value), self._partition(key))
+    async def set(self, key: bytes, value: bytes, *, ttl_s: float | None = None) -> None:
+        """Write one entry; acknowledged by the owner and its backups. It goes by itself after `ttl_s` seconds."""
+        ttl_ms = -1 if ttl_s is None else max(1, int(ttl_s * 1000))
+        await self.link.call(messages.set_request(self.name, key, value, ttl_ms), self._partition(key))
 
     async def delete(self, key: bytes) -> None:
         """Remove one entry if it is there."""

@@ -47,6 +47,7 @@ class Catalog:
                 published_us=time.time_ns() // 1000,
                 published_by=by,
                 compiled=made.compiled,
+                statistics=made.statistics,
             )
             value = encode_json(version.to_mapping())
             if await self._models.put_if_absent(_key(str(version)), value) is None:

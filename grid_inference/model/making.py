@@ -27,6 +27,7 @@ from grid_inference.model.native import engine_of, library_of
 from grid_inference.model.native.function import PythonFunction
 from grid_inference.model.native.library import ArrayEngine
 from grid_inference.model.signature import Signature
+from grid_inference.model.statistics import Statistics
 from grid_inference.wire.compact import Column
 
 __all__ = ["Made", "inputs_of", "make", "settled"]
@@ -41,6 +42,8 @@ class Made:
     expected: Expected | None
     compiled: Report | None = None
     """What became of its translation to ONNX, if one was asked for."""
+    statistics: Statistics | None = None
+    """How the sample was spread; None if it has too few rows for that."""
 
 
 def make(
@@ -88,7 +91,9 @@ def make(
         report, both = compiled(loaded, signature, engine, inputs)
         if both is not None:
             artifact, engine = Artifact.from_model(both), engine_of(both, signature)
-    return Made(artifact, signature, Expected.of(engine, sample), report)
+    expected = Expected.of(engine, sample)
+    rows = inputs if inputs is not None else _unnamed(sample, signature)
+    return Made(artifact, signature, expected, report, Statistics.of(engine, rows))
 
 
 def settled(engine: Engine, inputs: Inputs | None) -> Signature:
@@ -124,6 +129,17 @@ def inputs_of(sample: Any, signature: Signature) -> Inputs | None:
     if not signature.frame:
         return np.stack([np.asarray(values, np.float64) for values in found.values()], axis=1)
     return Frame.of({name: _column(values) for name, values in found.items()})
+
+
+def _unnamed(sample: Any, signature: Signature) -> Inputs | None:
+    """A matrix whose columns nobody has named yet."""
+    if signature.names or not isinstance(sample, np.ndarray | list | tuple):
+        return None
+    try:
+        matrix = np.atleast_2d(np.asarray(sample, np.float64))
+    except (TypeError, ValueError):
+        return None
+    return matrix if matrix.ndim == 2 and matrix.shape[1] == signature.inputs_count else None
 
 
 def _column(values: Any) -> Column:

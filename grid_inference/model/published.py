@@ -17,6 +17,7 @@ from grid_inference.model.artifact import Manifest
 from grid_inference.model.compiling import Report
 from grid_inference.model.expected import Expected
 from grid_inference.model.signature import Signature
+from grid_inference.model.statistics import Statistics
 from grid_inference.wire.json_values import decode_json
 
 __all__ = ["MODELS_MAP", "Model", "ModelVersion", "Reference"]
@@ -63,6 +64,8 @@ class ModelVersion:
     """User and host, as they call themselves."""
     compiled: Report | None = None
     """What became of its translation to ONNX, if one was asked for."""
+    statistics: Statistics | None = None
+    """How its training was spread, against which drift is told; None without a sample of enough rows."""
 
     def __str__(self) -> str:
         return f"{self.model}@{self.version}"
@@ -78,6 +81,7 @@ class ModelVersion:
             "published_us": self.published_us,
             "published_by": self.published_by,
             "compiled": self.compiled and self.compiled.to_mapping(),
+            "statistics": self.statistics and self.statistics.to_mapping(),
         }
 
     @classmethod
@@ -93,6 +97,7 @@ class ModelVersion:
                 published_us=int(mapping["published_us"]),
                 published_by=str(mapping["published_by"]),
                 compiled=Report.from_mapping(mapping["compiled"]) if mapping.get("compiled") else None,
+                statistics=Statistics.from_mapping(mapping["statistics"]) if mapping.get("statistics") else None,
             )
         except Exception as error:
             raise ModelError(

@@ -21,6 +21,7 @@ from grid_inference.model.artifact import CHUNK_BYTES, Artifact, Manifest
 from grid_inference.model.expected import Expected
 from grid_inference.model.published import ModelVersion
 from grid_inference.model.signature import Signature
+from grid_inference.model.statistics import Statistics
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_bytes, decode_json, encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys
@@ -87,6 +88,8 @@ class Deployed:
     """When the pass began that scores by this version what others have scored, microseconds since 1970; 0: none."""
     rescore_rate: float = 0.0
     """Records per second that it may take, over all workers; 0: no limit."""
+    statistics: Statistics | None = None
+    """How the training of the version at work was spread; None if that is not known."""
 
     @classmethod
     def of(cls, config: DeploymentConfig, version: ModelVersion, alias: str, generation: int) -> Deployed:
@@ -103,6 +106,7 @@ class Deployed:
             alias=alias,
             generation=generation,
             standing=(version.version,),
+            statistics=version.statistics,
         )
 
     def prepared(self, candidate: ModelVersion) -> Deployed:
@@ -125,7 +129,7 @@ class Deployed:
 
     def _by(self, new: ModelVersion) -> Deployed:
         changes = {"model": new.model, "version": new.version, "signature": new.signature, "manifest": new.manifest}
-        return replace(self, **changes, expected=new.expected)
+        return replace(self, **changes, expected=new.expected, statistics=new.statistics)
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -160,6 +164,7 @@ class Deployed:
             "shadow": self.shadow and self.shadow.to_mapping(),
             "rescore": self.rescore,
             "rescore_rate": self.rescore_rate,
+            "statistics": self.statistics and self.statistics.to_mapping(),
         }
 
     @classmethod
@@ -169,7 +174,9 @@ class Deployed:
         What was written before there were promotions has no more than the first seven.
         """
         try:
-            expected, candidate, shadow = (mapping.get(name) for name in ("expected", "candidate", "shadow"))
+            expected, candidate, shadow, statistics = (
+                mapping.get(name) for name in ("expected", "candidate", "shadow", "statistics")
+            )
             return cls(
                 config=DeploymentConfig.from_mapping(mapping["config"]),
                 model=str(mapping["model"]),
@@ -187,6 +194,7 @@ class Deployed:
                 shadow=Challenger.from_mapping(shadow) if shadow else None,
                 rescore=int(mapping.get("rescore", 0)),
                 rescore_rate=max(0.0, float(mapping.get("rescore_rate", 0.0))),
+                statistics=Statistics.from_mapping(statistics) if statistics else None,
             )
         except Exception as error:
             raise DeploymentError(

@@ -67,7 +67,8 @@ MESSAGE_BYTES_MAX = 4 << 20
 """A PutAll is cut where it would grow beyond this, so that no partition thread is held for long."""
 
 _no_thread = struct.pack("<q", 0)
-_no_ttl = struct.pack("<q", -1)
+_ttl = struct.Struct("<q")
+_no_ttl = _ttl.pack(-1)
 _pointer = struct.Struct("<ii")
 _bool = struct.Struct("<B")
 _int = struct.Struct("<i")
@@ -101,9 +102,11 @@ def get_request(name: str, key: bytes) -> bytearray:
     return f.request(MAP_GET, _no_thread, f.string_frame(name), f.data_frame(key))
 
 
-def set_request(name: str, key: bytes, value: bytes) -> bytearray:
-    """Map.Set without a time to live of its own."""
-    return f.request(MAP_SET, _no_thread + _no_ttl, f.string_frame(name), f.data_frame(key), f.data_frame(value))
+def set_request(name: str, key: bytes, value: bytes, ttl_ms: int = -1) -> bytearray:
+    """Map.Set; -1: without a time to live of its own."""
+    return f.request(
+        MAP_SET, _no_thread + _ttl.pack(ttl_ms), f.string_frame(name), f.data_frame(key), f.data_frame(value)
+    )
 
 
 def delete_request(name: str, key: bytes) -> bytearray:

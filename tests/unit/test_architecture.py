@@ -18,6 +18,7 @@ FUNCTION_LINES_MAX = 60
 LAYERS = (
     ("errors",),
     ("display",),
+    ("pictures",),
     ("config",),
     ("metrics",),
     ("logs",),
@@ -25,6 +26,7 @@ LAYERS = (
     ("records",),
     ("grid",),
     ("model",),
+    ("drift",),
     ("flow",),
     ("worker",),
     ("node", "nodes"),

@@ -134,7 +134,7 @@ def test_a_journal_is_as_full_as_its_fullest_partition() -> None:
 
 def test_a_deployment_carries_all_its_counters_over() -> None:
     meter, counts = Meter("carried"), dict.fromkeys(metrics._totals, 0) | {name: {} for name in metrics._by_cause}
-    counts |= {"owned": 31, "scanning": 2, "version": 4}
+    counts |= {"owned": 31, "scanning": 2, "version": 4, "drift_psi": 0.5}
     meter.carry(counts)
     for index, name in enumerate(metrics._totals, 1):
         counts[name] = index

@@ -1,0 +1,1 @@
+"""What workers see of a model's inputs and scores, held against the statistics of its training."""
