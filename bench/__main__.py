@@ -18,6 +18,7 @@ from rich.console import Console
 from bench import compare, report
 from bench.compare import Results, Sizes
 from bench.data import train
+from bench.drift import drift
 from bench.instrumentation import instrumentation
 from bench.latency import latency
 from bench.measure import machine
@@ -38,6 +39,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "memory": compare.memory,
     "instrumentation": instrumentation,
     "shadow": shadow,
+    "drift": drift,
 }
 QUICK: Final = Sizes(
     lr=100_000,

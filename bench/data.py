@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-__all__ = ["FEATURES", "NAMES", "NUMBERS", "TEXTS", "columns", "matrix", "table", "train"]
+__all__ = ["FEATURES", "NAMES", "NUMBERS", "TEXTS", "TRAINING_ROWS", "columns", "matrix", "table", "train"]
 
 FEATURES: Final = 30
 NAMES: Final = tuple(f"f{number:02d}" for number in range(FEATURES))

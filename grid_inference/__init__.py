@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grid_inference.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect, local
     from grid_inference.comparison.report import Comparison
-    from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
+    from grid_inference.config import DeploymentConfig, DriftConfig, GridConfig, TopicConfig, WorkerConfig
+    from grid_inference.drift.report import ColumnDrift, Drift
     from grid_inference.errors import (
         ArtifactError,
         ComparisonError,
@@ -68,12 +69,15 @@ __all__ = [
     "Comparison",
     "Deployed",
     "DeploymentConfig",
+    "DriftConfig",
     "Model",
     "ModelVersion",
     "Promotion",
     "Signature",
     "TopicConfig",
     # How it is doing
+    "ColumnDrift",
+    "Drift",
     "PartitionProof",
     "Status",
     "Verdict",
@@ -116,9 +120,14 @@ _HOMES = {
     "comparison.report": ("Comparison",),
     "config": (
         "DeploymentConfig",
+        "DriftConfig",
         "GridConfig",
         "TopicConfig",
         "WorkerConfig",
+    ),
+    "drift.report": (
+        "ColumnDrift",
+        "Drift",
     ),
     "errors": (
         "ArtifactError",

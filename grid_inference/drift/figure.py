@@ -15,6 +15,8 @@ __all__ = ["write_png"]
 
 PANELS_MAX: Final = 6
 BAR: Final = 0.42
+HEADROOM: Final = 0.3
+"""So much of the highest bar is left free for what the colours mean."""
 NAME_CHARS_MAX: Final = 18
 
 
@@ -42,6 +44,7 @@ def _bars(axes: Any, column: ColumnDrift) -> None:
     figure = "not judged yet" if column.psi is None else f"PSI {column.psi:.3f}, {column.word}"
     axes.set_title(f"{_cut(column.name)}: {figure}", parse_math=False)
     axes.set_ylabel("share of rows")
+    axes.margins(y=HEADROOM)
     legend(axes)
 
 

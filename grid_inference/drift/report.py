@@ -11,7 +11,7 @@ import numpy as np
 
 from grid_inference.display import table_html
 from grid_inference.drift.distance import psi, wasserstein
-from grid_inference.model.bins import Counted
+from grid_inference.model.bins import NEAR_ZERO, Counted
 from grid_inference.model.statistics import Column, Statistics
 
 __all__ = ["LARGE", "MODERATE", "ColumnDrift", "Drift", "drift_of"]
@@ -136,7 +136,7 @@ def _column(column: Column, name: str, kind: Kind, counted: Counted) -> ColumnDr
 def _bins(column: Column) -> tuple[str, ...]:
     if column.edges is None:
         return *(column.categories or ()), "other", "missing"
-    edges = [f"{edge:.4g}" for edge in column.edges]
+    edges = [f"{0.0 if abs(edge) <= NEAR_ZERO else edge:.4g}" for edge in column.edges]
     if not edges:
         return "any", "missing"
     between = (f"{one} to {other}" if one != other else one for one, other in pairwise(edges))

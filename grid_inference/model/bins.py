@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bins", "CategoryBins", "Counted", "NumberBins", "categories_of", "edges_of", "numbers_of"]
+__all__ = ["NEAR_ZERO", "Bins", "CategoryBins", "Counted", "NumberBins", "categories_of", "edges_of", "numbers_of"]
 
 Counted = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Rows and the sum of their values, of each bin."""
@@ -91,7 +91,7 @@ def numbers_of(values: NDArray[Any]) -> NDArray[np.float64] | None:
     """Values as float64, None becoming NaN; None if they are no numbers."""
     if values.dtype.kind in "fiub":
         return values.astype(np.float64, copy=False)
-    if values.dtype.kind != "O" or any(isinstance(value, str) for value in values.tolist()):
+    if values.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in values.tolist()):
         return None
     try:
         return values.astype(np.float64)

@@ -21,6 +21,7 @@ RATIOS = {
     "backlog_json_of_compact",
     "listened_of_listener",
     "metrics_on_of_off",
+    "drift_on_of_off",
     "latency_p50_of_listener",
     "latency_p99_of_listener",
 }

@@ -146,9 +146,10 @@ def test_a_deployment_carries_all_its_counters_over() -> None:
         assert value(counter, "carried") == index
     for index, counter in enumerate(metrics._by_cause.values(), 1):
         assert (value(counter, "carried", "a cause"), value(counter, "carried", "another")) == (index, 1)
-    assert [value(gauge, "carried") for gauge in (metrics._owned, metrics._scanning, metrics._version)] == [31, 2, 4]
+    gauges = (metrics._owned, metrics._scanning, metrics._version, metrics._drift)
+    assert [value(gauge, "carried") for gauge in gauges] == [31, 2, 4, 0.5]
     meter.close()
-    assert [value(gauge, "carried") for gauge in (metrics._owned, metrics._scanning, metrics._version)] == [0, 0, 0]
+    assert [value(gauge, "carried") for gauge in gauges] == [0, 0, 0, 0]
     before = metrics._late_writes._value.get()
     assert late_writes(3, late_writes(2, 0)) == 3
     assert metrics._late_writes._value.get() - before == 3
