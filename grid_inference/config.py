@@ -275,6 +275,8 @@ class DeploymentConfig:
         mapping = dataclasses.asdict(self)
         for name in ("columns", "classes"):
             mapping[name] = mapping[name] and list(mapping[name])
+        if self.drift == DriftConfig():
+            del mapping["drift"]  # older workers refuse what they don't know
         return mapping
 
     def replace(self, **changes: Any) -> Self:

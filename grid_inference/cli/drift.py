@@ -54,7 +54,7 @@ def drift(
 def _say(found: Drift) -> None:
     sys.stdout.write(
         f"{found.model}@{found.version} in {found.deployment}: {found.rows:,} rows of the last {found.window_s:g} s, "
-        f"counted by {found.workers}, against {found.training_rows:,} of its training\n"
+        f"counted by {found.workers} workers, against {found.training_rows:,} of its training\n"
     )
     right = ("PSI", "moved by", "mean", "mean now", "missing", "missing now", "rows")
     rows = table("column", "PSI", "", *right[1:], right=right)

@@ -35,6 +35,7 @@ ARTIFACTS_MAP = "grid_inference.artifacts"
 
 State = Literal["running", "paused", "undeployed"]
 STATES: tuple[State, ...] = get_args(State)
+ENTRIES_KEPT_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class Deployed:
     def read(cls, value: bytes) -> Deployed:
         """The deployment in an entry's bytes; raise DeploymentError if they are none."""
         try:
-            return cls.from_mapping(decode_json(value))
+            return _read(value)
         except DecodeError as error:
             raise DeploymentError(f"an entry of {DEPLOYMENTS_MAP} is no deployment: {error}") from error
 
@@ -313,6 +314,12 @@ class Registry:
     async def set_state(self, name: str, state: State) -> Deployed:
         """Pause, resume or undeploy; an undeployed one stays as an entry, so that its generations count on."""
         return await self.change(name, lambda one: replace(one, state=state))
+
+
+@lru_cache(maxsize=ENTRIES_KEPT_MAX)
+def _read(value: bytes) -> Deployed:
+    """Once for each entry: a worker reads all of them at each turn, and a wide model's takes it some milliseconds."""
+    return Deployed.from_mapping(decode_json(value))
 
 
 def _state(text: Any) -> State:

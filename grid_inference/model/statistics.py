@@ -226,7 +226,7 @@ def _wrong(column: Column) -> str:
         return "its borders do not rise"
     if column.categories is not None and len(set(column.categories)) < len(column.categories):
         return "a text stands twice"
-    size = column.bins().size
+    size = len(column.edges if column.edges is not None else column.categories or ()) + 2
     if len(column.shares) != size or len(column.means) != (size - 1 if column.edges is not None else 0):
         return f"it has not {size} shares and their means"
     if min(column.shares) < 0 or abs(sum(column.shares) - 1) > SHARES_OFF_MAX:
@@ -241,7 +241,10 @@ def _listed(value: Any, most: int) -> Sequence[Any]:
 
 
 def _numbers(value: Any, most: int) -> tuple[float, ...]:
-    return tuple(map(_number, _listed(value, most)))
+    listed = _listed(value, most)
+    if all(type(each) is float for each in listed) and all(map(math.isfinite, listed)):
+        return tuple(listed)
+    return tuple(map(_number, listed))
 
 
 def _number(value: Any) -> float:
