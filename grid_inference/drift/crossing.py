@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from grid_inference.drift.report import ColumnDrift, Drift
 
-__all__ = ["EVENTS_TOPIC", "Crossing", "crossings", "over_in", "state_of"]
+__all__ = ["EVENTS_TOPIC", "Crossing", "Over", "crossings", "over_in", "state_of"]
 
 EVENTS_TOPIC: Final = "grid_inference.events"
 BACK_SHARE: Final = 0.8

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from grid_inference.drift.counting import Counting
 from grid_inference.drift.counts import DRIFT_MAP, Counts, place_of
-from grid_inference.drift.crossing import EVENTS_TOPIC, Crossing, crossings, over_in, state_of
+from grid_inference.drift.crossing import EVENTS_TOPIC, Crossing, Over, crossings, over_in, state_of
 from grid_inference.drift.reading import read
 from grid_inference.drift.report import Drift
 from grid_inference.errors import DecodeError, GridError
@@ -151,7 +151,7 @@ class Watch:
         drift = await read(self._link, watched.deployed, watched.counting.statistics)
         place, key = watched.place, encode_keys([watched.place])[0]
         before = await self._map.get(key)
-        over = over_in(decode_json(before), place) if before else frozenset[tuple[str, str]]()
+        over = _over(before, place)
         changes = crossings(over, drift.columns, drift.threshold)
         if changes and await self._set(key, before, encode_json(state_of(place, over, changes))):
             self._say(drift, changes)
@@ -180,3 +180,11 @@ class Watch:
 
     def _partition(self, place: str) -> int:
         return int(partition_ids(encode_keys([place]), self._link.partition_count)[0])
+
+
+def _over(state: bytes | None, place: str) -> Over:
+    """The columns that are over, as the grid says; none where it says anything else."""
+    try:
+        return over_in(None if state is None else decode_json(state), place)
+    except DecodeError:
+        return frozenset()

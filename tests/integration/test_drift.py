@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +18,12 @@ from sklearn.linear_model import LogisticRegression
 
 import grid_inference as gi
 from grid_inference.cli.app import run
-from tests.integration.conftest import FEATURES, Names, until
+from grid_inference.drift.counts import DRIFT_MAP
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.wire.json_values import encode_bytes, encode_json
+from grid_inference.wire.keys import encode_keys
+from tests.integration.conftest import FEATURES, Names, on_a_link, until
 
 RNG = np.random.default_rng(41)
 SAMPLE = RNG.random((2000, 3))
@@ -81,6 +87,19 @@ def put_until(grid: gi.Grid, names: Names, inputs: Callable[[], Any], met: Calla
     return found[0]
 
 
+async def hostile(link: Link, place: str) -> None:
+    """Whoever writes to the grid may write anything."""
+    there = GridMap(link, DRIFT_MAP)
+    counts = {"kind": "counts", "place": place, "worker": 5, "counts": [[1]], "sums": "x"}
+    for name, value in (
+        (place, encode_bytes(b"?")),
+        (f"{place}/a", encode_json(counts)),
+        (f"{place}/b", encode_json([1])),
+        (f"{place}/c", encode_bytes(b"{")),
+    ):
+        await there.set(encode_keys([name])[0], value)
+
+
 def shifted() -> np.ndarray[Any, Any]:
     """Records whose first field has moved, and with it the scores."""
     return RNG.random((ROWS, 3)) + np.array([3.0, 0, 0])
@@ -98,6 +117,7 @@ def test_a_shift_is_counted_told_once_and_shown(
     judged = put_until(grid, names, lambda: RNG.random((ROWS, 3)), lambda one: all(each.psi for each in one.columns))
     assert {one.word for one in judged.columns} == {"stable"}
     assert not events
+    on_a_link(grid, lambda link: hostile(link, f"{names.deployment}/{names.deployment}@1"))
     # The sum of all that was counted: the shift must outweigh what came before it.
     over = put_until(grid, names, shifted, lambda one: column(one, "a").psi > 1.0)
     assert {one.name for one in over.columns[:2]} == {"a", "score"}
@@ -157,6 +177,20 @@ def test_what_can_not_be_watched_says_why(grid: gi.Grid, names: Names) -> None:
         grid.drift(names.deployment)
     assert grid.deployment(names.deployment).statistics == grid.model_versions(names.deployment)[0].statistics
     grid.undeploy(names.deployment)
+
+
+def test_what_a_dead_worker_has_counted_fades(grid: gi.Grid) -> None:
+    async def fades(link: Link) -> None:
+        there, key = GridMap(link, DRIFT_MAP), encode_keys(["nobody/nothing@1/gone"])[0]
+        await there.set(key, encode_json({"kind": "counts"}), ttl_s=1.0)
+        assert await there.get(key) is not None
+        for _ in range(600):
+            if await there.get(key) is None:
+                return
+            await asyncio.sleep(0.05)
+        pytest.fail("it stands still")
+
+    on_a_link(grid, fades)
 
 
 def test_a_canary_is_counted_by_itself(grid: gi.Grid, names: Names) -> None:
