@@ -1,12 +1,13 @@
 """`Counting`: what one worker sees of a model's inputs and scores, counted within a budget of its time.
 
 In: batches as the model got them, and what it said. Out: counts of a sliding window. Of a batch it looks at some
-hundred rows, and a piece of its columns at a time; then it rests until what it took is a hundredth of the time that has
-passed. Nothing in here fails a batch.
+hundred rows, and a piece of its columns at a time; then it rests until what it took is half a hundredth of the time
+that has passed. Nothing in here fails a batch.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any, Final
@@ -25,8 +26,8 @@ __all__ = ["Counting", "Window"]
 
 _log = logger(__name__)
 
-BUDGET_SHARE: Final = 0.01
-"""Of the time that passes, what counting may take."""
+BUDGET_SHARE: Final = 0.005
+"""Of the time that passes, what counting may take: as much again may go for caches that the model then finds cold."""
 PIECE_S: Final = 0.001
 """A piece ends with the column that reaches it; the next one goes on behind that."""
 ROWS_MAX: Final = 500
@@ -82,13 +83,12 @@ class Counting:
         self._lock = threading.Lock()
         self._next = 0
         """The column that the next piece begins with."""
-        self._again_s = 0.0
-        self._ended = not self._bins
+        self._again_s = 0.0 if self._bins else math.inf
         self.spent_s = 0.0
 
     def due(self) -> bool:
         """Whether the budget allows to look at a batch now."""
-        return time.perf_counter() >= self._again_s and not self._ended
+        return time.perf_counter() >= self._again_s
 
     def take(self, inputs: Inputs, scores: Scores) -> None:
         """Count some rows of a batch: inputs of all, scores of those that have one. Raises nothing."""
@@ -97,13 +97,13 @@ class Counting:
         begun_s = time.perf_counter()
         try:
             self._piece(inputs, scores, begun_s)
-        except Exception:  # whatever it is, it costs no batch  # noqa: BLE001
-            self._ended = True
-            _log.exception("drift is not counted any more", **self._about)
-        finally:
             ended_s = time.perf_counter()
             self.spent_s += ended_s - begun_s
             self._again_s = ended_s + (ended_s - begun_s) * (1 / BUDGET_SHARE - 1)
+        except Exception:  # whatever it is, it costs no batch  # noqa: BLE001
+            self._again_s = math.inf
+            _log.exception("drift is not counted any more", **self._about)
+        finally:
             self._lock.release()
 
     def total(self) -> list[Counted]:

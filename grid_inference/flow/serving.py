@@ -72,14 +72,20 @@ class Serving:
     """A version at work in one deployment."""
 
     def __init__(
-        self, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, observe: Observe, watch: Watch
+        self,
+        link: Link,
+        deployed: Deployed,
+        loaded: Loaded,
+        config: WorkerConfig,
+        observe: Observe,
+        watch: Watch | None = None,
     ) -> None:
         settings, signature = deployed.config, deployed.signature
         self.version = deployed.version
         self.calls = ModelCalls(loaded.model, loaded.engine, config, settings.name, observe, speed=loaded.speed)
         self.scorer = Scorer(
             link,
-            watch.asks(self.calls, deployed),
+            watch.asks(self.calls, deployed) if watch else self.calls,
             signature,
             PredictionEncoder(settings.name, deployed.model, deployed.version, signature),
             inputs=settings.inputs,

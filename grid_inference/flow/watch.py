@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,13 +50,13 @@ class Tap:
         self._asks = asks
         self._counting = counting
 
-    async def run(
+    def run(
         self, work: Callable[[Score], T], rows: int, partitions: NDArray[np.int32], *, suspect: bool = False
-    ) -> T:
-        """Do what needs the model; rows on trial are not counted."""
+    ) -> Coroutine[Any, Any, T]:
+        """Do what needs the model; rows on trial are not counted. A coroutine less: each batch would pay for it."""
         if not suspect and self._counting.due():
-            return await self._asks.run(lambda score: work(self._counted(score)), rows, partitions)
-        return await self._asks.run(work, rows, partitions, suspect=suspect)
+            return self._asks.run(lambda score: work(self._counted(score)), rows, partitions)
+        return self._asks.run(work, rows, partitions, suspect=suspect)
 
     def _counted(self, score: Score) -> Score:
         def counted(inputs: Inputs, nan: NanPolicy) -> Scored:

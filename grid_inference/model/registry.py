@@ -35,7 +35,8 @@ ARTIFACTS_MAP = "grid_inference.artifacts"
 
 State = Literal["running", "paused", "undeployed"]
 STATES: tuple[State, ...] = get_args(State)
-ENTRIES_KEPT_MAX = 100
+ENTRIES_KEPT_MAX = 32
+"""Of those that were read last."""
 
 
 @dataclass(frozen=True, slots=True)
