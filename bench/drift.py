@@ -30,7 +30,7 @@ def drift(ours: Ours, models: dict[str, Path], sizes: Sizes, results: Results) -
     results.details["drift"] = {"on": [one.per_s for one in runs[True]], "off": [one.per_s for one in runs[False]]}
     # Steadier than the clock on a machine that does something else as well.
     cpu_us = {
-        name: statistics.median(one.cpu_s["workers"] / one.records * 1e6 for one in runs[watched])
+        name: statistics.fmean(one.cpu_s["workers"] / one.records * 1e6 for one in runs[watched])
         for name, watched in (("on", True), ("off", False))
     }
     results.details["drift_worker_cpu_us_per_record"] = cpu_us | {"ratio": cpu_us["on"] / cpu_us["off"]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -46,9 +46,9 @@ CALL_SHARE = 0.25
 class Asks(Protocol):
     """What a scorer needs of whoever asks the model."""
 
-    async def run(
+    def run(
         self, work: Callable[[Score], T], rows: int, partitions: NDArray[np.int32], *, suspect: bool = False
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Do what needs the model for so many rows of these partitions."""
         ...
 
