@@ -17,7 +17,7 @@ PANELS_MAX: Final = 6
 BAR: Final = 0.42
 HEADROOM: Final = 0.3
 """So much of the highest bar is left free for what the colours mean."""
-NAME_CHARS_MAX: Final = 18
+NAME_CHARS_MAX: Final = 24
 
 
 def write_png(drift: Drift, path: str | Path) -> None:
