@@ -1,7 +1,8 @@
 """The promoter: changes the model's version in a seeded order, one change when told to, until it is done.
 
 A change may fail while something dies. Where it says PromotionError, nothing may have changed: that is looked at. After
-any other error nobody knows, so the promoter looks, and changes again what is not as it should be.
+any other error nobody knows, so the promoter looks, and changes again what is not as it should be. All the while the
+version that is never promoted is a shadow: whatever of it came among the predictions, the judge would call wrong.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import cycle
 from typing import Any
 
 import grid_inference as gi
 from tests.chaos.child import Commands
-from tests.chaos.versions import FIRST, PROMOTE, Change, plan
+from tests.chaos.versions import FIRST, PROMOTE, VERSIONS, Change, plan
 from tests.chaos.workload import CONNECT_TIMEOUT_S, DEPLOYMENTS, MODEL
 
 CHANGE_S_MAX = 180.0
 """A change that is not done by then, in however many attempts, is given up, and the run with it."""
 PATIENT_TIMEOUT_S = 60.0
 """How long every attempt but the first may take."""
+SHADOW_TIMEOUT_S = 10.0
+BUDGETS = (0.1, 0.5, 1.0)
 PAUSE_S = 0.5
 ASKED_S_MAX = 60.0
 VERIFY_S_MAX = 60.0
@@ -37,6 +42,7 @@ class Promoter:
         )
         self._todo = plan(options["seed"], options["count"])[::-1]
         self._now = FIRST
+        self._budgets = cycle(BUDGETS)
 
     def change(self, first_timeout_s: float) -> dict[str, Any]:
         """Do the next change."""
@@ -60,6 +66,7 @@ class Promoter:
             return {"given_up": f"{kind} to {version}: {failed}"}
         self._now, ended_us = version, time.time_ns() // 1000
         times = (begun_s, time.monotonic(), maybe_us or attempt_us, ended_us)
+        self._shade()
         return {"change": asdict(Change(kind, version, *times, tuple(failed), tuple(half_done)))}
 
     def _attempt(self, kind: str, version: int, timeout_s: float) -> None:
@@ -69,6 +76,14 @@ class Promoter:
             done = self._grid.rollback(MODEL, timeout_s=timeout_s)
         if (done.version, done.deployments) != (version, tuple(sorted(DEPLOYMENTS))):
             raise AssertionError(f"{kind} to {version} has done {done}")
+
+    def _shade(self) -> None:
+        """Have the shadow begin, or its budget change; something may be dying that prevents it."""
+        for name in DEPLOYMENTS:
+            with suppress(gi.GridInferenceError):
+                self._grid.shadow(
+                    name, f"{MODEL}@{VERSIONS + 1}", budget=next(self._budgets), timeout_s=SHADOW_TIMEOUT_S
+                )
 
     def _changed(self) -> list[str]:
         """What is not as it was before the attempt."""
@@ -88,9 +103,11 @@ class Promoter:
         return _asked(lambda: self._grid.models()[MODEL].current("champion"))
 
     def verify(self) -> dict[str, Any]:
-        """The product's own proof: of each deployment that is not complete what is said of it."""
+        """The product's own proof, of what is not complete; and how many predictions of the shadow there are."""
         verdicts = {name: _asked(lambda name=name: self._grid.verify(name, VERIFY_S_MAX)) for name in DEPLOYMENTS}
-        return {"incomplete": [f"{name}: {one}" for name, one in verdicts.items() if not one.complete]}
+        shadowed = [_asked(lambda name=name: self._grid.predictions(name, shadow=True).size()) for name in DEPLOYMENTS]
+        incomplete = [f"{name}: {one}" for name, one in verdicts.items() if not one.complete]
+        return {"incomplete": incomplete, "shadow_predictions": sum(shadowed)}
 
     def close(self) -> None:
         """Disconnect."""

@@ -148,7 +148,7 @@ def reported(stage: Stage, wanted: int, verdicts: Sequence[Verdict], on_topics: 
         "silent_versions": sorted(version for version in promoted if not checked[version]),
         "version_late_s": round(max((late_s for _, late_s in late_s), default=0.0), 2),
         "version_late_in_calm_s": round(max((late_s for end, late_s in late_s if end in in_calm_us), default=0.0), 2),
-        "incomplete": stage.children["promoter"].ask("verify", ASKED_S_MAX)["incomplete"],
+        **stage.children["promoter"].ask("verify", ASKED_S_MAX),
         **pauses(stage),
     }
 
@@ -182,4 +182,6 @@ def broken(told: Mapping[str, Any]) -> list[str]:
         found.append(f"no prediction for {told['longest_pause_s']} s > {most_s:g} s at a promotion")
     if told["version_late_s"] > LATE_S_MAX:
         found.append(f"a version scored {told['version_late_s']} s > {LATE_S_MAX:g} s after it was replaced")
+    if not told["shadow_predictions"]:
+        found.append("the shadow predicted nothing")
     return found

@@ -135,8 +135,10 @@ def test_the_longest_pause_of_a_stretch() -> None:
 
 def test_a_pause_counts_unless_there_are_such_without_a_promotion() -> None:
     told = {"promotions": 3, "longest_pause_s": 1.5, "longest_pause_without_s": 0.2, "version_late_s": 0.0}
+    told["shadow_predictions"] = 7
     assert broken(told) == ["no prediction for 1.5 s > 1 s at a promotion"]
     assert broken(told | {"longest_pause_without_s": 0.8}) == []
+    assert broken(told | {"longest_pause_s": 0.5, "shadow_predictions": 0}) == ["the shadow predicted nothing"]
     assert broken(told | {"longest_pause_s": 0.5, "version_late_s": 31.0}) == [
         "a version scored 31.0 s > 30 s after it was replaced"
     ]
