@@ -150,7 +150,7 @@ class Grid:
             await self._catalog.move(config.name, alias, version.version)
         else:
             version, alias = await self._catalog.version(reference), "" if reference.version else reference.which
-            await self._check_results(config, version)
+            await self._check_results(config, version, sampled=sample is not None)
             signature = await self._fits(version.signature, config)
         return await self._registry.deploy(config.replace(model=None), replace(version, signature=signature), alias)
 
@@ -164,12 +164,12 @@ class Grid:
             await check_expiry(self.link, config.features)
         return await self._checked(signature, config)
 
-    async def _check_results(self, config: DeploymentConfig, version: ModelVersion) -> None:
+    async def _check_results(self, config: DeploymentConfig, version: ModelVersion, *, sampled: bool) -> None:
         """Refuse to have one version stand for two ways of feeding it: nobody could tell its results apart."""
-        if config.columns is not None or config.classes is not None:
+        if config.columns is not None or config.classes is not None or sampled:
             raise DeploymentError(
-                f"{version} is published with its columns and classes",
-                remedy="leave columns and classes out, or publish it with others",
+                f"{version} is published with its columns, classes and sample",
+                remedy="leave columns, classes and sample out, or publish it with others",
             )
         before = (await self._registry.ever_deployed()).get(config.name)
         if before is None or (before.model, before.version) != (version.model, version.version):

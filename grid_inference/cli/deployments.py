@@ -23,6 +23,7 @@ from grid_inference.cli.common import (
     write_json,
 )
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
+from grid_inference.cli.sample import rows_of, sample_option
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import DeploymentError, ExpiryWarning, NoJournalWarning
 from grid_inference.model.registry import Deployed
@@ -42,6 +43,7 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 @click.option("--model", metavar="PATH|MODEL@ALIAS", help="A model's file, module:function, or a published model.")
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
 @click.option("--classes", metavar="A,B", help="A classifier's classes in order, if it doesn't know them.")
+@sample_option
 @click.option(
     "--start", type=click.Choice(["existing", "new"]), help="Score what is there already, or only what comes."
 )
@@ -60,6 +62,7 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
 
     Options go over what a deployment file says.
     """
+    sample = options.pop("sample")
     config = _config_of(name, options)
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model with a file of a fitted estimator, or MODEL@ALIAS")
@@ -67,7 +70,7 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
         for kind in (NoJournalWarning, ExpiryWarning):
             warnings.simplefilter("always", kind)
         try:
-            deployed = grid.deploy(config)
+            deployed = grid.deploy(config, sample=sample and rows_of(sample))
             found = grid.differences(config.name)
         except DeploymentError as error:
             raise Ending(REFUSED, str(error), error.remedy) from None

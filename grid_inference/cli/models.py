@@ -6,7 +6,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,8 +23,9 @@ from grid_inference.cli.common import (
 )
 from grid_inference.cli.comparison import compare
 from grid_inference.cli.drift import drift
-from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
+from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.cli.keys import keygen
+from grid_inference.cli.sample import rows_of, sample_option
 from grid_inference.cli.shadow import shadow
 from grid_inference.config import CHAMPION
 
@@ -56,7 +56,7 @@ models.add_command(shadow)
 @click.argument("path", metavar="PATH|MODULE:FUNCTION")
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
 @click.option("--classes", metavar="A,B", help="A classifier's classes in order, if it doesn't know them.")
-@click.option("--sample", type=click.Path(dir_okay=False), help="A CSV, Parquet or JSON lines file of its inputs.")
+@sample_option
 @click.option("--compile", is_flag=True, help="Translate it to ONNX too, where that says the same and is faster.")
 @json_option
 @grid_options
@@ -80,7 +80,7 @@ def publish(
             path,
             name=name,
             columns=_split(columns),
-            sample=sample and _rows(sample),
+            sample=sample and rows_of(sample),
             classes=_split(classes),
             compile=compile,
         )
@@ -246,23 +246,6 @@ def _say_compiled(report: Report) -> None:
 
 def _split(names: str | None) -> list[str] | None:
     return [name.strip() for name in names.split(",") if name.strip()] if names else None
-
-
-def _rows(path: str) -> dict[str, Any]:
-    """A file's rows as columns; raise Ending for what can't be read."""
-    import pyarrow as pa  # noqa: PLC0415  # takes a while, which other commands need not wait for
-    from pyarrow import csv, json, parquet  # noqa: PLC0415
-
-    file = Path(path)
-    try:
-        found: Any
-        if file.suffix == ".parquet":
-            found = parquet.read_table(file)
-        else:
-            found = json.read_json(file) if file.suffix in {".json", ".jsonl"} else csv.read_csv(file)
-    except (OSError, pa.ArrowException) as error:
-        raise Ending(REFUSED, f"{path}: can't be read: {error}", "give a CSV, Parquet or JSON lines file") from None
-    return {name: found[name].to_numpy(zero_copy_only=False) for name in found.column_names}
 
 
 def _say(done: Promotion, found: Mapping[str, list[Difference]], *, as_json: bool) -> None:

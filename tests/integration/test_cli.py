@@ -229,6 +229,21 @@ def test_deploy_tells_where_records_are_not_what_the_model_takes(cli, ok, model,
         ok("undeploy", name)
 
 
+def test_deploy_keeps_how_a_sample_was_spread(cli, ok, model, tmp_path):
+    name, sample = "cli-sample", csv(tmp_path / "sample.csv", 600)
+    where = ("--features", f"{name}-records", "--model")
+    deployed = ok("deploy", name, *where, model, "--columns", "a,b", "--sample", sample)
+    try:
+        assert (deployed["statistics"]["rows"], len(deployed["expected"]["score"])) == (600, 20)
+        assert [column["name"] for column in deployed["statistics"]["inputs"]] == ["a", "b"]
+        code, _, said = cli("deploy", name, *where, f"{name}@champion", "--sample", sample)
+        assert (code, "with its columns, classes and sample" in said) == (4, True)
+        code, _, said = cli("deploy", name, *where, model, "--sample", tmp_path / "nothing.csv")
+        assert (code, "nothing.csv: can't be read" in said) == (4, True)
+    finally:
+        ok("undeploy", name)
+
+
 def test_the_life_of_a_model(cli, ok, model, tmp_path):
     name = "cli-life-of-a-model"
     assert [ok("models", "publish", name, model, "--columns", "a,b")["version"] for _ in range(2)] == [1, 2]
