@@ -303,9 +303,9 @@ class Grid:
 
         `sample` is some input rows, shape (n, k), a DataFrame or an array: the first 20 without missing values are
         kept with the model's results, and every worker checks that it gets the same. Of 500 rows or more it is also
-        kept how they are spread, against which `drift` holds what comes: give rows of the training data. Nothing scores
-        by the version before `deploy` or `promote`. Raises ArtifactError for what is no model, SignatureError for one
-        that can't be fed, ConfigError for a name that can't be one.
+        kept how they are spread, against which `drift` holds what comes: give rows like those of the training that the
+        model was not fitted on. Nothing scores by the version before `deploy` or `promote`. Raises ArtifactError for
+        what is no model, SignatureError for one that can't be fed, ConfigError for a name that can't be one.
         """
         check_model_name(name)
         return await self._publish(name, await self._made(model, columns, sample, classes, compile=compile))
@@ -368,7 +368,7 @@ class Grid:
     async def shadow(
         self, name: str, version: str, *, budget: float = 0.1, timeout_s: float = PROMOTE_TIMEOUT_S
     ) -> Deployed:
-        """Have a published version score what a deployment scores, into the map `<predictions>.shadow`.
+        """Have a published version score what a deployment scores, into the map `<name>.predictions.shadow`.
 
         `version` is `MODEL@VERSION` or `MODEL@ALIAS`, of any model that the records can feed. What it predicts is never
         published and makes no dead letters: `predictions(name, shadow=True)` reads it. In every worker its model runs

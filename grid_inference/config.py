@@ -210,8 +210,8 @@ class DeploymentConfig:
 
     @property
     def shadow_predictions(self) -> str:
-        """The map that receives what a shadow predicts: `<predictions>.shadow`."""
-        return f"{self.predictions}.shadow"
+        """The map that receives what a shadow predicts: `<name>.predictions.shadow`."""
+        return f"{self.name}.predictions.shadow"
 
     def _check_maps_and_columns(self) -> None:
         maps = [self.features, self.predictions, self.dead_letters]

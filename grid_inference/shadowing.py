@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from grid_inference.errors import PromotionError
+from grid_inference.errors import DeploymentError, PromotionError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import live_workers
@@ -29,10 +29,12 @@ END_S_MAX = 10.0
 async def begin_shadow(link: Link, name: str, version: ModelVersion, budget: float, timeout_s: float) -> Deployed:
     """Have a version, whose signature fits the records, score beside; another shadow's results are removed first.
 
-    Raises PromotionError if a worker can't load it, or has not in time: then there is no shadow.
+    Raises PromotionError if a worker can't load it, or has not in time: then there is no shadow. DeploymentError if its
+    map is one that a deployment works on.
     """
     registry = Registry(link)
     before = await registry.deployment(name)
+    _check_own_map(before, await registry.ever_deployed())
     if not _is_of(before, version):
         await end_shadow(link, name)
         await GridMap(link, before.config.shadow_predictions).clear()
@@ -60,14 +62,26 @@ async def _until(link: Link, name: str, done: Callable[[dict[str, Any]], bool], 
     while True:
         said = {worker: one["deployments"].get(name, {}) for worker, one in (await live_workers(link)).items()}
         missing = [worker for worker, counts in said.items() if not done(counts)]
-        if not missing:
+        if not missing and (said or done({})):
             return
         if time.monotonic() > deadline:
             raise PromotionError(
-                f"{problem} after {timeout_s:g} s by {', '.join(missing)}",
+                f"{problem} after {timeout_s:g} s by {', '.join(missing) or 'any worker: none runs'}",
                 remedy="the records go on being scored; their logs say more, and more time may help",
             )
         await asyncio.sleep(POLL_S)
+
+
+def _check_own_map(deployed: Deployed, every: Mapping[str, Deployed]) -> None:
+    """Refuse to empty a map that somebody has other uses for."""
+    own = deployed.config.shadow_predictions
+    for one in every.values():
+        if own in {one.config.features, one.config.predictions, one.config.dead_letters}:
+            raise DeploymentError(
+                f"the map {own!r}, in which a shadow of {deployed.config.name!r} would write, is one of "
+                f"{one.config.name!r}",
+                remedy="deploy one of the two under another name, or on another map",
+            )
 
 
 def _has(said: dict[str, Any], version: ModelVersion, budget: float) -> bool:

@@ -15,6 +15,7 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from grid_inference.cli.ending import USAGE, Ending
 from grid_inference.client import Grid, connect
@@ -90,9 +91,17 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+class _Table(Table):
+    """A table whose cells are texts as they are: a name in brackets is no markup."""
+
+    def add_row(self, *cells: Any, **how: Any) -> None:
+        """Add a row."""
+        super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **how)
+
+
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A table in the house's style."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = _Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left")
     return made

@@ -6,14 +6,13 @@ what does not fit the version's statistics is left out.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
 import numpy as np
 
-from grid_inference.model.bins import Counted
+from grid_inference.model.bins import SUMMED_MAX, Counted
 from grid_inference.model.statistics import Statistics
 
 __all__ = ["DRIFT_MAP", "Counts", "place_of", "together"]
@@ -21,6 +20,7 @@ __all__ = ["DRIFT_MAP", "Counts", "place_of", "together"]
 DRIFT_MAP: Final = "grid_inference.drift"
 DIGITS: Final = 9
 ROWS_COUNTED_MAX: Final = 1 << 53
+SUM_MAX: Final = SUMMED_MAX * ROWS_COUNTED_MAX
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,4 +98,4 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_sum(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= SUM_MAX

@@ -158,7 +158,7 @@ class RunningDeployment:
         if self._shadow is None or (self._shadow.model, self._shadow.version) != (wanted.model, wanted.version):
             await self.end_shadow()
             self._shadow = Shadow(self._link, wanted, loaded, self._config, self._leases)
-        self._shadow.budget = budget
+        self._shadow.give(budget)
 
     async def end_shadow(self) -> None:
         """Have no other version score beside."""
@@ -168,8 +168,12 @@ class RunningDeployment:
             self._shadowed.update({name: before.counts()[name] for name in ("scored", "skipped")})
 
     def _offer(self, arrivals: Arrivals) -> None:
-        if self._shadow:
-            self._shadow.offer(arrivals)
+        """Show what is written to the shadow, whose errors are its own."""
+        try:
+            if self._shadow:
+                self._shadow.offer(arrivals)
+        except Exception:  # noqa: BLE001
+            _log.exception("batch not taken by the shadow", deployment=self.deployed.config.name)
 
     async def _retire(self, before: Serving) -> None:
         await before.retire()

@@ -42,6 +42,7 @@ class Deployments:
 
     def __init__(self, link: Link, leases: Leases, config: WorkerConfig, address: str) -> None:
         self._link = link
+        self._registry = Registry(link)
         self._leases = leases
         self._config = config
         self._address = address
@@ -63,17 +64,17 @@ class Deployments:
 
     async def follow(self) -> None:
         """Start, stop and replace, until what runs here is what stands in the grid."""
-        known = await Registry(self._link).ever_deployed()
+        known = await self._registry.ever_deployed()
         wanted = {name: one for name, one in known.items() if one.state == "running"}
         kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
-        self._drop_models(self._models.keys() - kept)
+        dropped = self._drop_models(kept)
         outdated = [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]
         for name in outdated:
             await self._running.pop(name).stop()
             _drop(self._beside, name)
             _drop(self._shadows, name)
-        if outdated:
-            await asyncio.to_thread(give_back, garbage=True)
+        if dropped:
+            await asyncio.to_thread(give_back, garbage=bool(outdated))
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
             try:
@@ -148,7 +149,7 @@ class Deployments:
         for one in (*self._beside.values(), *self._shadows.values()):
             one.task.cancel()
         await asyncio.gather(*(running.stop() for running in self))
-        self._drop_models(set(self._models))  # whoever is left maps them still; of a node that was killed nothing stays
+        self._drop_models(set())  # whoever is left maps them still; of a node that was killed nothing stays
 
     def _waits(self, deployed: Deployed) -> bool:
         generation, again_s = self._refused.get(deployed.config.name, (0, 0.0))
@@ -228,12 +229,13 @@ class Deployments:
         model, name = await self._model(deployed), f"{deployed.model}@{deployed.version}"
         return await asyncio.to_thread(Loaded.of, model, deployed.signature, deployed.expected, name)
 
-    def _drop_models(self, sha256s: set[str]) -> None:
-        """Let go of models, and of the files in which their arrays stand."""
-        for sha256 in sha256s:
-            del self._models[sha256]
-            if self._arrays:
-                forget(sha256, self._arrays)
+    def _drop_models(self, kept: set[str]) -> set[str]:
+        """Let go of all models but these, and of the files of arrays that a load has left; which were dropped."""
+        dropped = self._models.keys() - kept
+        self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
+        if self._arrays:
+            forget(self._arrays, kept)
+        return dropped
 
     async def _model(self, deployed: Deployed) -> Any:
         """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""

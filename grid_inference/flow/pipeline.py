@@ -46,7 +46,7 @@ class Pipeline:
         self.leases = leases
         self.generation = generation
         self.shadow = shadow
-        """Is shown what is written, and keeps nothing waiting."""
+        """Is shown what is written; keeps nothing waiting, and raises nothing."""
         self.batches = 0
         self.failures: Counter[str] = Counter()
         """Batches that failed and are scored again, by cause."""
@@ -73,8 +73,8 @@ class Pipeline:
                 await self.again(arrivals, "internal error")
             else:
                 self.advance(arrivals)
-                self.shadow(arrivals)  # a challenger may score them too, in its own time
                 self.reader.resume(arrivals)  # only now is more asked for: backpressure
+                self.shadow(arrivals)  # a challenger may score them too, in its own time
 
     async def write(self, outcome: Outcome, arrivals: Arrivals) -> None:
         """Write a batch; one that a doubt about the leases has held up is written when they are found to be ours."""

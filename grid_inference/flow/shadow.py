@@ -1,6 +1,6 @@
 """`Shadow`: a challenger scores what stands written already, into a map of its own, in the time that it is given.
 
-In: batches that another version has scored. Out: predictions in `<predictions>.shadow`, never published, no dead
+In: batches that another version has scored. Out: predictions in `<name>.predictions.shadow`, never published, no dead
 letters. The challenger's model is asked in a process of its own that gives way to others, so that it can neither end
 nor hold up the worker. After each turn it rests until the turn was no more than its share of the time; what comes
 meanwhile waits within the bounds of one turn, or is left out. The flow waits for nothing here.
@@ -51,6 +51,8 @@ FADING = 0.8
 """What a turn counts for beside the one after it, in the time that a row takes."""
 REMOVALS_MAX = 10_000
 """So many removals wait for a turn, beside the rows; of more the shadow's predictions stay."""
+DELETES_AT_ONCE = 500
+"""The event loop is not held up by more of them."""
 NICENESS = 10
 """By how much the challenger's process gives way, as `nice` has it."""
 
@@ -61,8 +63,8 @@ class Shadow:
     def __init__(self, link: Link, wanted: Deployed, loaded: Loaded, config: WorkerConfig, leases: Leases) -> None:
         settings, signature = wanted.config, wanted.signature
         self.model, self.version = wanted.model, wanted.version
-        self.budget = 1.0
-        """The share of the time that it may take."""
+        self._budget = 1.0
+        self._budget_changed = asyncio.Event()
         self._link = link
         self._leases = leases
         self._map = settings.shadow_predictions
@@ -75,12 +77,13 @@ class Shadow:
             inputs=settings.inputs,
             nan=settings.nan,
         )
-        self._rows_max = config.batch_rows_max
+        self._keep_on_remove = settings.on_remove == "keep"
+        self._rows_max, self._bytes_max = config.batch_rows_max, config.batch_bytes_max
         self._lately = (0.0, 0.0)
         """Seconds and rows of turns, of which the newest count for most."""
         self._waiting: list[tuple[Events, NDArray[np.int32]]] = []
         """Rows of written batches with the partition of each, oldest first."""
-        self._rows_waiting = self._removals_waiting = 0
+        self._rows_waiting = self._bytes_waiting = self._removals_waiting = 0
         self._arrived = asyncio.Event()
         self._counts = Counter[str]()
         self._refused = Counter[str]()
@@ -88,29 +91,43 @@ class Shadow:
         self._failure = ""
         self._task = asyncio.create_task(self._run())
 
+    def give(self, budget: float) -> None:
+        """Have it take this share of the time, above 0 and at most 1."""
+        self._budget = budget
+        self._budget_changed.set()
+
     def offer(self, arrivals: Arrivals) -> None:
         """Take as many rows of a written batch as there is time for, at once; under pressure the same keys go first."""
         rows = arrivals.rows
         present = np.flatnonzero(rows.values.lengths >= 0)
-        removed = np.flatnonzero(rows.values.lengths < 0)
-        room = 0 if arrivals.suspect else max(0, self._turn_rows() - self._rows_waiting)
-        if room < present.size:
-            self._counts["skipped"] += present.size - room
-            present = present[np.argsort(places(rows.identities[present]), kind="stable")[:room]]
-        removed = removed[: max(0, REMOVALS_MAX - self._removals_waiting)]
+        removed = np.empty(0, np.int64)
+        if present.size < len(rows) and not self._keep_on_remove:
+            removed = np.flatnonzero(rows.values.lengths < 0)[: max(0, REMOVALS_MAX - self._removals_waiting)]
+        taken = self._within(rows, present, 0 if arrivals.suspect else self._turn_rows() - self._rows_waiting)
+        self._counts["skipped"] += present.size - taken.size
+        present = taken
         self._rows_waiting += present.size
+        self._bytes_waiting += int(rows.values.lengths[present].sum())
         self._removals_waiting += removed.size
         if present.size + removed.size:
             taken = np.sort(np.concatenate([present, removed]))
             self._waiting.append((rows.take(taken), arrivals.partitions[taken]))
             self._arrived.set()
 
+    def _within(self, rows: Events, present: NDArray[np.int64], room: int) -> NDArray[np.int64]:
+        """Those that there is room for, by their number and their bytes."""
+        if room <= 0 or self._bytes_waiting >= self._bytes_max:
+            return present[:0]
+        if room < present.size:
+            present = present[np.argsort(places(rows.identities[present]), kind="stable")[:room]]
+        return present[self._bytes_waiting + np.cumsum(rows.values.lengths[present]) <= self._bytes_max]
+
     def counts(self) -> dict[str, Any]:
         """What it did since it began."""
         return {
             "model": self.model,
             "version": self.version,
-            "budget": self.budget,
+            "budget": self._budget,
             "scored": self._counts["scored"],
             "skipped": self._counts["skipped"],
             "refused": dict(self._refused),
@@ -144,7 +161,15 @@ class Shadow:
             self._seconds += spent_s
             if rows:
                 self._lately = (spent_s + FADING * self._lately[0], rows + FADING * self._lately[1])
-            await asyncio.sleep(spent_s / self.budget - spent_s)
+            await self._rest(spent_s)
+
+    async def _rest(self, spent_s: float) -> None:
+        """Wait until what was spent is no more than the budget's share, also of one that changes meanwhile."""
+        begun_s = time.perf_counter()
+        while (left_s := begun_s + spent_s / self._budget - spent_s - time.perf_counter()) > 0:
+            self._budget_changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._budget_changed.wait(), left_s)
 
     def _left(self, rows: int, failure: str) -> None:
         """A turn came to nothing: the records have their predictions, only these are not compared."""
@@ -155,27 +180,30 @@ class Shadow:
 
     async def _turn(self) -> None:
         parts, self._waiting = self._waiting, []
-        self._rows_waiting = self._removals_waiting = 0
+        self._rows_waiting = self._bytes_waiting = self._removals_waiting = 0
         self._arrived.clear()
         rows, partitions = Events.concat([part for part, _ in parts]), np.concatenate([each for _, each in parts])
         mine = rows.newest_rows()
         mine = mine[self._leases.holds(partitions[mine])]
         arrivals = Arrivals(rows.take(mine), partitions[mine], [], [], 0)
         outcome = await self._scorer.score(arrivals, lambda some: self._leases.epochs[some])
-        await self._link.call_all(self._requests(outcome), self._leases.allows)
+        await self._write(outcome)
         self._counts["scored"] += len(outcome.predictions)
         self._refused.update(outcome.dead.causes)
 
-    def _requests(self, outcome: Outcome) -> list[tuple[int, bytearray]]:
+    async def _write(self, outcome: Outcome) -> None:
         """Write what was scored; remove what an older record of a key that is gone or refused had."""
-        good, requests = outcome.predictions, list[tuple[int, bytearray]]()
+        good = outcome.predictions
         if len(good):
             values = outcome.encoder.predictions(good)
-            requests += messages.put_all_requests(self._map, good.keys, values, good.partitions)
-        gone = Blobs.concat([outcome.removed, outcome.dead.keys])
-        gone_from = np.concatenate([outcome.removed_partitions, outcome.dead.partitions])
-        deletes = (messages.delete_request(self._map, key) for key in gone.tolist())
-        return requests + list(zip(gone_from.tolist(), deletes, strict=True))
+            requests = messages.put_all_requests(self._map, good.keys, values, good.partitions)
+            await self._link.call_all(requests, self._leases.allows)
+        gone = Blobs.concat([outcome.removed, outcome.dead.keys]).tolist()
+        gone_from = np.concatenate([outcome.removed_partitions, outcome.dead.partitions]).tolist()
+        for at in range(0, len(gone), DELETES_AT_ONCE):
+            some = slice(at, at + DELETES_AT_ONCE)
+            deletes = [messages.delete_request(self._map, key) for key in gone[some]]
+            await self._link.call_all(zip(gone_from[some], deletes, strict=True), self._leases.allows)
 
 
 class _InItsProcess:
@@ -189,7 +217,7 @@ class _InItsProcess:
 
     async def start(self) -> None:
         """Have the process there before time is counted; one that does not come up shows at the first turn."""
-        with contextlib.suppress(UnansweredError):
+        with contextlib.suppress(Exception):
             await asyncio.get_running_loop().run_in_executor(self._executor, self._trial.start)
 
     async def run(

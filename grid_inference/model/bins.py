@@ -14,7 +14,17 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NEAR_ZERO", "Bins", "CategoryBins", "Counted", "NumberBins", "categories_of", "edges_of", "numbers_of"]
+__all__ = [
+    "NEAR_ZERO",
+    "SUMMED_MAX",
+    "Bins",
+    "CategoryBins",
+    "Counted",
+    "NumberBins",
+    "categories_of",
+    "edges_of",
+    "numbers_of",
+]
 
 Counted = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Rows and the sum of their values, of each bin."""
@@ -106,13 +116,22 @@ def edges_of(numbers: NDArray[np.float64]) -> tuple[float, ...]:
         return ()
     places = np.ceil(np.arange(1, QUANTILES) / QUANTILES * ordered.size).astype(np.int64) - 1
     edges = set[float]()
-    for value in set(ordered[np.maximum(places, 0)].tolist()):
-        near = max(abs(value) * NEAR, NEAR_ZERO)
+    quantiles = np.unique(ordered[np.maximum(places, 0)])
+    for value, near in zip(quantiles.tolist(), _near(quantiles, ordered[[0, -1]]).tolist(), strict=True):
         edges.add(value - near)
         first, last = ordered.searchsorted([value - near, value + near])
         if last - first >= HEAVY_SHARE * ordered.size:
             edges.add(value + near)
     return tuple(sorted(edge for edge in edges if math.isfinite(edge)))
+
+
+def _near(quantiles: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far a border lies below each: less than to its neighbours, as values may differ by little of their size."""
+    around = np.unique(np.concatenate([ends, quantiles]))
+    with np.errstate(over="ignore"):
+        gaps = np.diff(around, prepend=-np.inf, append=np.inf)
+    at = around.searchsorted(quantiles)
+    return np.maximum(np.minimum(np.abs(quantiles) * NEAR, np.minimum(gaps[at], gaps[at + 1]) / 2), NEAR_ZERO)
 
 
 def categories_of(values: NDArray[Any]) -> tuple[str, ...]:

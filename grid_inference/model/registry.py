@@ -35,8 +35,6 @@ ARTIFACTS_MAP = "grid_inference.artifacts"
 
 State = Literal["running", "paused", "undeployed"]
 STATES: tuple[State, ...] = get_args(State)
-ENTRIES_KEPT_MAX = 32
-"""Of those that were read last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +206,7 @@ class Deployed:
     def read(cls, value: bytes) -> Deployed:
         """The deployment in an entry's bytes; raise DeploymentError if they are none."""
         try:
-            return _read(value)
+            return cls.from_mapping(decode_json(value))
         except DecodeError as error:
             raise DeploymentError(f"an entry of {DEPLOYMENTS_MAP} is no deployment: {error}") from error
 
@@ -220,6 +218,8 @@ class Registry:
         self._deployments = GridMap(link, DEPLOYMENTS_MAP)
         self._artifacts = GridMap(link, ARTIFACTS_MAP)
         self._link = link
+        self._read: dict[bytes, Deployed] = {}
+        """Entries as they stood at the last look: a worker looks again and again, and a wide model's takes long."""
 
     # ---- artifacts
 
@@ -266,13 +266,14 @@ class Registry:
 
     async def ever_deployed(self) -> dict[str, Deployed]:
         """All deployments by name, whatever their state; entries that are none are left out, and told of once."""
-        every: list[Deployed] = []
+        found: dict[bytes, Deployed] = {}
         for value in await self._deployments.values():
             try:
-                every.append(Deployed.read(value))
+                found[value] = self._read.get(value) or Deployed.read(value)
             except DeploymentError as error:
                 _tell_once(str(error))
-        return {one.config.name: one for one in sorted(every, key=lambda one: one.config.name)}
+        self._read = found
+        return {one.config.name: one for one in sorted(found.values(), key=lambda one: one.config.name)}
 
     async def deployment(self, name: str) -> Deployed:
         """One deployment; raise DeploymentError if there is none of that name."""
@@ -315,12 +316,6 @@ class Registry:
     async def set_state(self, name: str, state: State) -> Deployed:
         """Pause, resume or undeploy; an undeployed one stays as an entry, so that its generations count on."""
         return await self.change(name, lambda one: replace(one, state=state))
-
-
-@lru_cache(maxsize=ENTRIES_KEPT_MAX)
-def _read(value: bytes) -> Deployed:
-    """Once for each entry: a worker reads all of them at each turn, and a wide model's takes it some milliseconds."""
-    return Deployed.from_mapping(decode_json(value))
 
 
 def _state(text: Any) -> State:

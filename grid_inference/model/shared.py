@@ -14,7 +14,7 @@ import pickle
 import stat
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ ALIGNMENT = 64
 """Arrays begin at multiples of it, as numpy's own do at least: the same instructions compute the same."""
 COMPARED_BYTES = 4 << 20
 """Compared at a time, so that comparing needs no memory."""
+SUFFIX = ".arrays"
 WAIT_S_MAX, LOOK_S = 60.0, 0.05
 """How long another worker of the node may take to write a file; and how often it is looked whether it has."""
 
@@ -72,10 +73,12 @@ def shared(model: Any, manifest: Manifest, folder: Path) -> Any:
         return model
 
 
-def forget(sha256: str, folder: Path) -> None:
-    """Nobody is to map a model's file any more; whoever has mapped it keeps its pages."""
+def forget(folder: Path, kept: Collection[str] = ()) -> None:
+    """Nobody is to map files of other models than these any more; whoever has mapped one keeps its pages."""
     with suppress(OSError):
-        _path(folder, sha256).unlink()
+        for path in folder.glob(f"*{SUFFIX}"):
+            if path.stem not in kept:
+                path.unlink(missing_ok=True)
 
 
 class _ClassesSayHow(pickle.Pickler):
@@ -148,7 +151,7 @@ def _address(array: Bytes) -> int:
 
 
 def _path(folder: Path, sha256: str) -> Path:
-    return folder / f"{sha256}.arrays"
+    return folder / f"{sha256}{SUFFIX}"
 
 
 def _mapped(path: Path, places: Sequence[_Place]) -> dict[int, Bytes]:

@@ -188,7 +188,9 @@ def _scored(engine: Engine, inputs: Inputs) -> Scores | None:
 
 
 def _asked(engine: Engine, rows: Inputs) -> Scores:
+    """What it makes of as many rows as there is time for, whatever their order is: a sample may be sorted."""
     parts, begun_s = list[Scores](), time.monotonic()
+    rows = rows[np.random.default_rng(0).permutation(rows.shape[0])]
     for start in range(0, rows.shape[0], SCORED_AT_ONCE):
         if parts and time.monotonic() - begun_s > SCORING_S_MAX:
             break

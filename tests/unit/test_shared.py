@@ -158,8 +158,10 @@ def test_a_large_model_is_shared(neighbours: tuple[Any, Any], tmp_path: Path):
     assert file.name == f"{manifest.sha256}.arrays"
     assert file.stat().st_size > module.SHARED_BYTES_MIN
     np.testing.assert_array_equal(found.predict(QUESTIONS), own.predict(QUESTIONS))
-    forget(manifest.sha256, tmp_path)
-    forget(manifest.sha256, tmp_path)
+    forget(tmp_path, {manifest.sha256})
+    assert [path.stem for path in tmp_path.glob("*.arrays")] == [manifest.sha256]
+    forget(tmp_path)
+    forget(tmp_path)
     assert not list(tmp_path.iterdir())
     np.testing.assert_array_equal(found.predict(QUESTIONS), own.predict(QUESTIONS))
 

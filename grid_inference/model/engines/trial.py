@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from dataclasses import dataclass
@@ -142,19 +143,45 @@ class TrialEngine:
         # On Windows it is another class with the same methods.
         pipe, theirs = cast("tuple[Connection, Connection]", context.Pipe())
         process = context.Process(target=_serve, args=(theirs,), name="trial", daemon=True)
-        process.start()
-        if self._niceness and sys.platform != "win32":  # its imports give way as well
-            os.setpriority(os.PRIO_PROCESS, cast("int", process.pid), self._niceness)
-        theirs.close()
+        try:
+            process.start()
+        except OSError as error:  # of too many processes, or too little memory
+            pipe.close()
+            raise _not_come_up(error) from None
+        finally:
+            theirs.close()
         child = _Child(process, pipe)
         try:
+            if self._niceness and sys.platform != "win32":  # its imports give way as well
+                with contextlib.suppress(OSError):  # where that is not allowed it is a process like others
+                    os.setpriority(os.PRIO_PROCESS, cast("int", process.pid), self._niceness)
             _await_word(pipe)
-            pipe.send((self._model, self._signature, FORKS and library_of(self._model) is None))
+            _hand_over(pipe, (self._model, self._signature, FORKS and library_of(self._model) is None))
             _await_word(pipe)
-        except (OSError, EOFError, TimeoutError) as error:
+        except Exception as error:  # a model's own way of being pickled may raise anything  # noqa: BLE001
             child.end()
-            raise TrialStartError(f"a process for trials did not come up: {str(error) or 'it ended'}") from None
+            raise _not_come_up(error) from None
         return child
+
+
+def _not_come_up(error: Exception) -> TrialStartError:
+    return TrialStartError(f"a process for trials did not come up: {str(error) or 'it ended'}")
+
+
+def _hand_over(pipe: Connection, what: Any) -> None:
+    """Send something large: its arrays one by one, so that others may use the interpreter between them."""
+    arrays = list[pickle.PickleBuffer]()
+    pickled = pickle.dumps(what, protocol=5, buffer_callback=arrays.append)
+    pipe.send(len(arrays))
+    pipe.send_bytes(pickled)
+    for array in arrays:
+        pipe.send_bytes(array.raw())
+
+
+def _handed_over(pipe: Connection) -> Any:
+    """Receive what `_hand_over` sends; only a parent's own child does."""
+    count, pickled = pipe.recv(), pipe.recv_bytes()
+    return pickle.loads(pickled, buffers=[bytearray(pipe.recv_bytes()) for _ in range(count)])  # noqa: S301
 
 
 def _await_word(pipe: Connection) -> None:
@@ -167,7 +194,7 @@ def _serve(pipe: Connection) -> None:
     """The child's life: load the model, and have requests answered until the pipe ends."""
     with contextlib.suppress(EOFError, ConnectionError):
         pipe.send("imported")
-        model, signature, forks = pipe.recv()
+        model, signature, forks = _handed_over(pipe)
         engine = engine_of(model, signature)
         pipe.send("loaded")
         # A model of scikit-learn has not computed yet, so no thread of it is lost by forking; others start theirs when
