@@ -130,6 +130,12 @@ def test_ties_fall_into_the_same_bins_as_float32() -> None:
     assert held(training, RNG.choice([0.1, 0.2, 0.3, 0.7, 0.9], ROWS)).word == "large"
 
 
+def test_a_small_spread_around_a_large_value_has_bins_too() -> None:
+    training = 1.7e9 + RNG.uniform(0, 600, ROWS)
+    assert held(training, 1.7e9 + RNG.uniform(0, 600, ROWS)).word == "stable"
+    assert held(training, 1.7e9 + RNG.uniform(300, 900, ROWS)).word == "large"
+
+
 def test_flags_are_numbers_with_a_bin_for_each_value() -> None:
     flags = RNG.random(ROWS) < 0.3
     described = column(flags)
