@@ -215,10 +215,9 @@ class DeploymentConfig:
 
     def _check_maps_and_columns(self) -> None:
         maps = [self.features, self.predictions, self.dead_letters]
-        if len({*maps, self.shadow_predictions}) <= len(maps):
+        if len(set(maps)) < len(maps):
             raise ConfigError(
-                "features, predictions and dead_letters must be three maps, and none that of a shadow, not "
-                f"{', '.join(map(repr, maps))}",
+                f"features, predictions and dead_letters must be three maps, not {', '.join(map(repr, maps))}",
                 remedy="leave predictions and dead_letters out to get maps named after the deployment",
             )
         if self.columns is not None and (not self.columns or len(set(self.columns)) < len(self.columns)):
