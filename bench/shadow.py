@@ -31,7 +31,7 @@ def shadow(ours: Ours, models: dict[str, Path], sizes: Sizes, results: Results) 
         counts = ours.grid.worker_counts(name).values()
         did.extend(one["shadow"] for one in counts if one.get("shadow"))
 
-    for turn in range(sizes.repeats * 2):
+    for turn in range(sizes.repeats):
         for shadowed in (True, False) if turn % 2 else (False, True):
             before, after = (begin, note) if shadowed else (None, None)
             runs[shadowed].append(ours.backlog(models["hgb"], sizes.hgb * 2, before=before, after=after))
