@@ -27,7 +27,7 @@ CHANGE_S_MAX = 180.0
 PATIENT_TIMEOUT_S = 60.0
 """How long every attempt but the first may take."""
 SHADOW_TIMEOUT_S = 10.0
-BUDGETS = (0.1, 0.5, 1.0)
+BUDGETS = (0.05, 0.1, 0.2)
 PAUSE_S = 0.5
 ASKED_S_MAX = 60.0
 VERIFY_S_MAX = 60.0
