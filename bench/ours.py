@@ -163,32 +163,16 @@ class Ours:
                 raise BenchError(f"{size} of {count} predictions after {WAIT_TIMEOUT_S:.0f} s: {self.grid.status()}")
             time.sleep(POLL_S)
 
-    def backlog(
-        self,
-        model: Path,
-        records: int,
-        prefix: str = "",
-        load: Load | None = None,
-        *,
-        before: Callable[[str], None] | None = None,
-        after: Callable[[str], None] | None = None,
-    ) -> Backlog:
-        """Let records wait while the deployment is paused, resume it, and time it until nothing waits any more.
-
-        `before` the records are put, and `after` it is timed, something may be done with the deployment.
-        """
+    def backlog(self, model: Path, records: int, prefix: str = "", load: Load | None = None) -> Backlog:
+        """Let records wait while the deployment is paused, resume it, and time it until nothing waits any more."""
         load = load or FLOATS
         name = self.deploy(model, prefix, load)
         try:
-            if before:
-                before(name)
             self.pause(name)
             load.put(self, features_of(name, prefix), WARM_ROWS, records)
             with Meter(self.nodes.processes) as meter:
                 self.grid.resume(name)
                 self.wait_for(name, WARM_ROWS + records)
-            if after:
-                after(name)
             proof = self.prove(name, WARM_ROWS + records)
             done = Backlog(records, meter.seconds, meter.cpu_s, meter.peak_rss_mb, meter.loopback_bytes)
             done.verify_s = proof.seconds
