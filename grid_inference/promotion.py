@@ -165,8 +165,7 @@ def _has(worker: str, name: str, said: dict[str, Any], version: ModelVersion, no
 
 
 def _is_candidate(now: Deployed, version: ModelVersion) -> bool:
-    there = now.candidate
-    return there is not None and (there.model, there.version) == (version.model, version.version)
+    return version.same_as(now.candidate)
 
 
 def _without(now: Deployed, version: ModelVersion) -> Deployed:

@@ -98,8 +98,7 @@ def _has(said: dict[str, Any], version: ModelVersion, budget: float) -> bool:
 
 
 def _is_of(deployed: Deployed, version: ModelVersion) -> bool:
-    there = deployed.shadow.version if deployed.shadow else None
-    return there is not None and (there.model, there.version) == (version.model, version.version)
+    return version.same_as(deployed.shadow and deployed.shadow.version)
 
 
 def _without(deployed: Deployed, version: ModelVersion) -> Deployed:

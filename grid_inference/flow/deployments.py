@@ -264,8 +264,7 @@ def _said(error: Exception) -> str:
 
 
 def _manifests(deployed: Deployed) -> list[Manifest]:
-    beside = [deployed.candidate, deployed.shadow.version if deployed.shadow else None]
-    return [deployed.manifest, *(one.manifest for one in beside if one)]
+    return [deployed.manifest, *(one.manifest for one in deployed.beside)]
 
 
 def _drop(places: dict[str, _Beside], name: str) -> None:

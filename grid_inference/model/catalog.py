@@ -165,9 +165,8 @@ class Catalog:
 
 def _scores_by(deployed: Deployed, version: ModelVersion) -> bool:
     """Whether a deployment scores by a version, or is about to."""
-    beside = [deployed.candidate, deployed.shadow.version if deployed.shadow else None]
-    used = {(deployed.model, deployed.version), *((one.model, one.version) for one in beside if one)}
-    return (version.model, version.version) in used
+    at_work = (deployed.model, deployed.version) == (version.model, version.version)
+    return at_work or any(map(version.same_as, deployed.beside))
 
 
 def _forgotten(model: Model, version: int) -> Model:

@@ -70,6 +70,10 @@ class ModelVersion:
     def __str__(self) -> str:
         return f"{self.model}@{self.version}"
 
+    def same_as(self, other: ModelVersion | None) -> bool:
+        """Whether it is that version, whatever its inputs were settled to."""
+        return other is not None and (self.model, self.version) == (other.model, other.version)
+
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
         return {

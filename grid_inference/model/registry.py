@@ -120,8 +120,13 @@ class Deployed:
         new, shadow = self.candidate, self.shadow
         if new is None:
             return self
-        same = shadow is not None and (shadow.version.model, shadow.version.version) == (new.model, new.version)
-        return replace(self._by(new), candidate=None, share=0.0, shadow=None if same else shadow)
+        ended = shadow is not None and new.same_as(shadow.version)
+        return replace(self._by(new), candidate=None, share=0.0, shadow=None if ended else shadow)
+
+    @property
+    def beside(self) -> list[ModelVersion]:
+        """The versions that workers load beside the one at work."""
+        return [one for one in (self.candidate, self.shadow and self.shadow.version) if one]
 
     def shadowed(self) -> Deployed | None:
         """The same with its shadow at work; None if there is none."""

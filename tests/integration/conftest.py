@@ -22,6 +22,7 @@ from grid_inference.grid.link import Link
 
 FEATURES = ("a", "b", "c")
 SETTLE_S = 30.0
+INPUTS = np.random.default_rng(11).random((400, 3))
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +61,29 @@ def deployed(local_grid: gi.Grid, model: Any, names: Names) -> Iterator[gi.Predi
     """The model at work on a map of its own."""
     local_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, nan="dead-letter")
     yield local_grid.predictions(names.deployment)
+    local_grid.undeploy(names.deployment)
+
+
+def fitted(slope: float) -> LogisticRegression:
+    """A model that differs from those of other slopes by each of its scores."""
+    return LogisticRegression(C=slope).fit(INPUTS, INPUTS.sum(axis=1) > 1.5)
+
+
+@pytest.fixture
+def name() -> str:
+    """A model's name that nobody else uses."""
+    return f"m{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def published(local_grid: gi.Grid, names: Names, name: str) -> Iterator[list[LogisticRegression]]:
+    """Three versions, the first of which is at work by the alias."""
+    models = [fitted(slope) for slope in (0.01, 1.0, 100.0)]
+    for one in models:
+        local_grid.publish(one, name=name, columns=FEATURES, sample=INPUTS[:30])
+    local_grid.promote(name, 1)
+    local_grid.deploy(names.deployment, f"{name}@champion", features=names.features)
+    yield models
     local_grid.undeploy(names.deployment)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,25 +12,7 @@ from sklearn.linear_model import LogisticRegression
 import grid_inference as gi
 from tests.integration.conftest import FEATURES, Names, batch, state, under_load, until
 
-INPUTS = np.random.default_rng(11).random((400, 3))
 KEYS = 2000
-
-
-@pytest.fixture
-def name() -> str:
-    return f"m{uuid.uuid4().hex[:10]}"
-
-
-@pytest.fixture
-def published(local_grid: gi.Grid, names: Names, name: str) -> Iterator[list[LogisticRegression]]:
-    """Three versions, the first of which is at work by the alias."""
-    models = [LogisticRegression(C=slope).fit(INPUTS, INPUTS.sum(axis=1) > 1.5) for slope in (0.01, 1.0, 100.0)]
-    for one in models:
-        local_grid.publish(one, name=name, columns=FEATURES, sample=INPUTS[:30])
-    local_grid.promote(name, 1)
-    local_grid.deploy(names.deployment, f"{name}@champion", features=names.features)
-    yield models
-    local_grid.undeploy(names.deployment)
 
 
 def scored(grid: gi.Grid, names: Names, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-import uuid
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,33 +19,10 @@ from grid_inference.model.published import MODELS_MAP, ModelVersion
 from grid_inference.model.registry import ARTIFACTS_MAP
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
-from tests.integration.conftest import FEATURES, Names, batch, on_a_link, state, under_load, until
+from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, on_a_link, state, under_load, until
 
-INPUTS = np.random.default_rng(11).random((400, 3))
 CHANGES = 20
 ROWS = 25
-
-
-def fitted(slope: float) -> LogisticRegression:
-    """A model that differs from those of other slopes by each of its scores."""
-    return LogisticRegression(C=slope).fit(INPUTS, INPUTS.sum(axis=1) > 1.5)
-
-
-@pytest.fixture
-def name() -> str:
-    return f"m{uuid.uuid4().hex[:10]}"
-
-
-@pytest.fixture
-def published(local_grid: gi.Grid, names: Names, name: str) -> Iterator[list[LogisticRegression]]:
-    """Three versions, the first of which is at work by the alias."""
-    models = [fitted(slope) for slope in (0.01, 1.0, 100.0)]
-    for one in models:
-        local_grid.publish(one, name=name, columns=FEATURES, sample=INPUTS[:30])
-    local_grid.promote(name, 1)
-    local_grid.deploy(names.deployment, f"{name}@champion", features=names.features)
-    yield models
-    local_grid.undeploy(names.deployment)
 
 
 def put(grid: gi.Grid, names: Names, count: int, first_key: int) -> np.ndarray[Any, Any]:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,11 @@ from sklearn.linear_model import LogisticRegression
 import grid_inference as gi
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import has_journal
-from tests.integration.conftest import FEATURES, Names, batch, on_a_link, state, under_load, until
+from tests.integration.conftest import FEATURES, INPUTS, Names, batch, on_a_link, state, under_load, until
 from tests.poison import EXIT, FIELDS, HANG, KILL, RAISE, SPIN, fitted
 
-INPUTS = np.random.default_rng(11).random((400, 3))
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = 500
-
-
-@pytest.fixture
-def name() -> str:
-    return f"m{uuid.uuid4().hex[:10]}"
-
-
-@pytest.fixture
-def published(local_grid: gi.Grid, names: Names, name: str) -> Iterator[list[LogisticRegression]]:
-    """Three versions, the first of which is at work by the alias."""
-    models = [LogisticRegression(C=slope).fit(INPUTS, INPUTS.sum(axis=1) > 1.5) for slope in (0.01, 1.0, 100.0)]
-    for one in models:
-        local_grid.publish(one, name=name, columns=FEATURES, sample=INPUTS[:30])
-    local_grid.promote(name, 1)
-    local_grid.deploy(names.deployment, f"{name}@champion", features=names.features)
-    yield models
-    local_grid.undeploy(names.deployment)
 
 
 def put(grid: gi.Grid, names: Names, seed: int, count: int = KEYS) -> np.ndarray[Any, Any]:
