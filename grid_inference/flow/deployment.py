@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -181,12 +182,13 @@ class RunningDeployment:
         del self._retiring[before]
 
     async def own(self, claims: dict[int, Claim]) -> None:
-        """Take those of these partitions on that are not fed yet.
+        """Take those of these partitions on that are not fed yet, or were fed under another epoch.
 
         Each goes on from its stored position, or else begins with a reconcile. A position of another generation counts
         only where existing records are not to be scored. What was taken over from a holder that is dead is compared as
         well, at once and again when nothing of that one can arrive any more, by whoever owns it then.
         """
+        await self.disown([feed.partition for feed in self.reader.feeds.values() if _outlived(feed, claims)])
         new = [partition for partition in claims if partition not in self.reader.feeds]
         listening = self.deployed.config.trigger == "listener"  # there are no positions then
         stored = {} if listening else await self.positions.load(new)
@@ -383,6 +385,12 @@ class RunningDeployment:
                 _log.warning("positions not stored yet", deployment=self.deployed.config.name, error=error)
             except Exception:  # a bug of ours must not end this for good, nor pass unseen  # noqa: BLE001
                 _log.exception("positions not stored", deployment=self.deployed.config.name)
+
+
+def _outlived(feed: Feed, claims: Mapping[int, Claim]) -> bool:
+    """Whether the partition was lost and taken again since this feed began: what it has read is of another time."""
+    claim = claims.get(feed.partition)
+    return claim is not None and claim.epoch != feed.epoch
 
 
 def _reader(link: Link, settings: DeploymentConfig, config: WorkerConfig, scan: ScanFeed, observe: Observe) -> Feeds:

@@ -12,7 +12,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,8 @@ class Arrivals:
     """Where each feed stands once these rows are written; None for a scan, which moves no position."""
     superseded: int
     """Events that were left out because a newer one of their key is here."""
+    epochs: Mapping[int, int]
+    """Partition → the epoch of ownership under which its rows came; what is written of them is written under it."""
     suspect: bool = False
     """One of these rows may have killed workers."""
 
@@ -317,7 +319,9 @@ class Feeds(ABC):
         self.superseded += superseded
         if superseded:
             rows, partitions = rows.take(newest), partitions[newest]
-        return Arrivals(rows, partitions, feeds, [one for each in brought for one in each[3]], superseded, suspect)
+        positions = [one for each in brought for one in each[3]]
+        epochs = {feed.partition: feed.epoch for feed in feeds}
+        return Arrivals(rows, partitions, feeds, positions, superseded, epochs, suspect)
 
     # ---- gaps
 

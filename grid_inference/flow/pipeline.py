@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from grid_inference.errors import GridInferenceError, LeaseExpiredError
 from grid_inference.flow.feeds import Arrivals, Feeds
 from grid_inference.flow.positions import Positions
@@ -62,7 +59,7 @@ class Pipeline:
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
             self.batches += 1
             try:
-                for outcome in await self.split.score(arrivals, self.epochs):  # predictions, dead letters, removals
+                for outcome in await self.split.score(arrivals):  # predictions, dead letters, removals
                     await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
             except GridInferenceError as error:
                 _log.warning("batch not written, scored again", records=len(arrivals), error=error)
@@ -78,16 +75,13 @@ class Pipeline:
 
     async def write(self, outcome: Outcome, arrivals: Arrivals) -> None:
         """Write a batch; one that a doubt about the leases has held up is written when they are found to be ours."""
+        epochs = arrivals.epochs
         try:
-            await self.writer.write(outcome)
+            await self.writer.write(outcome, epochs)
         except LeaseExpiredError:
-            if not await self.leases.regained({feed.partition: feed.epoch for feed in arrivals.feeds}, DOUBT_S_MAX):
+            if not await self.leases.regained(epochs, DOUBT_S_MAX):
                 raise
-            await self.writer.write(outcome)
-
-    def epochs(self, partitions: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Under which epoch of ownership each row is scored."""
-        return self.leases.epochs[partitions]
+            await self.writer.write(outcome, epochs)
 
     def advance(self, arrivals: Arrivals) -> None:
         """Everything up to these positions is acknowledged, for the partitions whose lease held until now."""

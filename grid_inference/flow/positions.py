@@ -96,9 +96,11 @@ class Positions:
             partition: decode_progress(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
         }
 
-    async def flush(self, allows: Callable[[int], bool]) -> None:
-        """Store what has changed since the last time, of the partitions that may still be written to."""
-        changed = [partition for partition in sorted(self._changed) if allows(partition)]
+    async def flush(self, allows: Callable[[int, int], bool]) -> None:
+        """Store what has changed since the last time, of the partitions that may be written to under their epochs."""
+        changed = [
+            partition for partition in sorted(self._changed) if allows(partition, self._current[partition].epoch)
+        ]
         self._changed.difference_update(changed)
         if not changed:
             return

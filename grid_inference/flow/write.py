@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,16 +95,19 @@ class Writer:
         """Which keys of a partition have a dead letter: a later success removes it."""
         self._dead_keys[partition] = set(key_identities(keys).tolist()) if len(keys) else set()
 
-    async def write(self, outcome: Outcome) -> None:
-        """Write a batch; returns when every member that matters has acknowledged it.
+    async def write(self, outcome: Outcome, epochs: Mapping[int, int]) -> None:
+        """Write a batch under these epochs of its partitions; returns when every member that matters has acknowledged.
 
         Raises LeaseExpiredError if a partition may be somebody else's by now: as a rule before anything is written.
         """
         good, dead = outcome.predictions, outcome.dead
         removed, gone_from = outcome.removed, outcome.removed_partitions
-        for partitions in (good.partitions, dead.partitions, gone_from):
-            if not bool(self._leases.holds(partitions).all()):
-                raise LeaseExpiredError("the lease of a partition has run out, so its results are not written")
+
+        def allows(partition: int) -> bool:
+            return self._leases.allows(partition, epochs[partition])
+
+        if not all(map(allows, epochs)):
+            raise LeaseExpiredError("the lease of a partition has run out, so its results are not written")
         begun_s = time.perf_counter()
         requests: list[tuple[int, bytearray]] = []
         if len(good):
@@ -113,7 +117,7 @@ class Writer:
         requests += self._revive(good.keys, good.partitions)
         requests += self._remove(removed, gone_from)
         encoded_s = time.perf_counter()
-        await self._link.call_all(requests, self._leases.allows)
+        await self._link.call_all(requests, allows)
         written_s = time.perf_counter()
         self._observe("encode", encoded_s - begun_s)
         self._observe("write", written_s - encoded_s)
