@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,6 +52,24 @@ class Outcome:
     removed_partitions: NDArray[np.int32]
     encoder: PredictionEncoder
     """Writes the records of the version that has scored."""
+
+    def of(self, partitions: Collection[int]) -> Outcome:
+        """What became of the rows of some partitions."""
+        return self._where(lambda those: np.isin(those, list(partitions)))
+
+    def without(self, partitions: Collection[int]) -> Outcome:
+        """What became of the rows of all other partitions."""
+        return self._where(lambda those: ~np.isin(those, list(partitions))) if partitions else self
+
+    def _where(self, wanted: Callable[[NDArray[np.int32]], NDArray[np.bool_]]) -> Outcome:
+        removed = wanted(self.removed_partitions)
+        return Outcome(
+            self.predictions.take(wanted(self.predictions.partitions)),
+            self.dead.take(wanted(self.dead.partitions)),
+            self.removed.take(removed),
+            self.removed_partitions[removed],
+            self.encoder,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
