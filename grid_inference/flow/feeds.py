@@ -66,8 +66,6 @@ class Arrivals:
 
     def parted(self, partitions: Collection[int]) -> tuple[Arrivals, Arrivals]:
         """All but what came from some partitions, and that."""
-        if not partitions:
-            return self, self._of(lambda _: False)
         return self._of(lambda partition: partition not in partitions), self._of(partitions.__contains__)
 
     def _of(self, wanted: Callable[[int], bool]) -> Arrivals:

@@ -103,13 +103,8 @@ class Writer:
             return self._leases.allows(partition, epochs[partition])
 
         begun_s = time.perf_counter()
-        good, dead = outcome.predictions, outcome.dead
-        revived = [
-            self.dead_keys.rows_among(good.keys, good.partitions),
-            self.dead_keys.rows_among(outcome.removed, outcome.removed_partitions),
-        ]
-        gone = Blobs.concat([good.keys.take(revived[0]), outcome.removed.take(revived[1])])
-        gone_from = np.concatenate([good.partitions[revived[0]], outcome.removed_partitions[revived[1]]])
+        dead = outcome.dead
+        gone, gone_from = self._revived(outcome)
         requests = [*self._requests(outcome), *_deletes(self._dead_letters, gone, gone_from)]
         encoded_s = time.perf_counter()
         answers = await self._link.answers(requests, allows)
@@ -118,8 +113,9 @@ class Writer:
         self._observe("write", time.perf_counter() - encoded_s)
         # A key is known to have a dead letter until its removal is acknowledged.
         self.dead_keys.add(dead.keys, dead.partitions)
-        removed = ~np.isin(gone_from, list(failed))
-        self.dead_keys.discard(gone.take(removed), gone_from[removed])
+        if len(gone):
+            removed = ~np.isin(gone_from, list(failed))
+            self.dead_keys.discard(gone.take(removed), gone_from[removed])
         written = outcome.without(failed)
         self._count(written)
         await self._publish(written.predictions, outcome.encoder)
@@ -138,6 +134,14 @@ class Writer:
         if not self._keep_on_remove:
             requests += _deletes(self._predictions, outcome.removed, outcome.removed_partitions)
         return requests
+
+    def _revived(self, outcome: Outcome) -> tuple[Blobs, NDArray[np.int32]]:
+        """Keys with a dead letter that are scored or removed now, and the partition of each."""
+        good, removed, gone_from = outcome.predictions, outcome.removed, outcome.removed_partitions
+        rows = self.dead_keys.rows_among(good.keys, good.partitions)
+        others = self.dead_keys.rows_among(removed, gone_from)
+        keys = Blobs.concat([good.keys.take(rows), removed.take(others)])
+        return keys, np.concatenate([good.partitions[rows], gone_from[others]])
 
     def _count(self, written: Outcome) -> None:
         self.counts.predictions += len(written.predictions)
