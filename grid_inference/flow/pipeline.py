@@ -63,7 +63,7 @@ class Pipeline:
             self.advance(written)
             self.reader.resume(written)  # only now is more asked for: backpressure
             self.shadow(written)  # a challenger may score them too, in its own time
-            if left:
+            if left is not None:
                 self.again(left, cause)
 
     async def carry(self, arrivals: Arrivals) -> tuple[Collection[int], str]:

@@ -269,7 +269,7 @@ def _predictions(
 def _epochs_of(partitions: NDArray[np.int32], epochs: Mapping[int, int]) -> NDArray[np.int64]:
     """The epoch of each row."""
     if len(epochs) == 1:
-        return np.full(partitions.size, *epochs.values())
+        return np.full(partitions.size, next(iter(epochs.values())), np.int64)
     table = np.zeros(max(epochs, default=0) + 1, np.int64)
     table[list(epochs)] = list(epochs.values())
     return table[partitions]
