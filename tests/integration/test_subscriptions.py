@@ -19,6 +19,7 @@ from grid_inference.node import Workers
 from grid_inference.subscriptions.messages import Messages
 from grid_inference.wire import topics
 from grid_inference.wire.keys import encode_keys, partition_ids
+from tests.integration.changes import merge
 from tests.integration.conftest import FEATURES, Names, batch, until
 from tests.integration.proxy import Proxy
 
@@ -166,6 +167,17 @@ def test_a_prediction_is_the_same_by_every_way(local_grid: gi.Grid, model: Any, 
     with subscribe(predictions, way, where=None) as subscription:
         made = predictions.predict(key, HIGH)
         assert next(subscription) == made == predictions.get(key)
+    local_grid.undeploy(names.deployment)
+
+
+def test_a_prediction_that_is_merged_comes(local_grid: gi.Grid, model: Any, names: Names) -> None:
+    """As after a split of the network, whose smaller side's entries come back as merges."""
+    predictions = deploy(local_grid, model, names, "map")
+    predictions.predict("high", HIGH)
+    predictions.predict("low", LOW)
+    with subscribe(predictions, "map") as subscription:
+        merge(local_grid, f"{names.deployment}.predictions", {"new": "high", "other": "low", "low": "high"})
+        assert {next(subscription).key for _ in range(2)} == {"new", "low"}
     local_grid.undeploy(names.deployment)
 
 
