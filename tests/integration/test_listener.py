@@ -156,7 +156,9 @@ def test_what_is_merged_is_heard(plain_grid: gi.Grid, by_events_alone: gi.Predic
     features.put(-1, {"a": 0.9, "b": 0.9, "c": 0.9})
     until(lambda: by_events_alone.get(-1) is not None, "the prediction of a put")
     before, wanted = by_events_alone.get(7), by_events_alone.get(-1)
-    assert before and wanted and before.input_digest != wanted.input_digest
+    assert before
+    assert wanted
+    assert before.input_digest != wanted.input_digest
     merge(plain_grid, names.features, {7: -1, -2: -1})
     for key in (7, -2):
         until(
