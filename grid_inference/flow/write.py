@@ -41,8 +41,8 @@ __all__ = ["MESSAGE_FIELDS", "Writer", "WriterCounts"]
 
 _log = logger(__name__)
 
-MESSAGE_FIELDS = tuple(name for name in PREDICTION_MESSAGE.slots if name != "key_data")
-"""What a topic's `where` may speak of."""
+MESSAGE_FIELDS = {name: slot.kind for name, slot in PREDICTION_MESSAGE.slots.items() if name != "key_data"}
+"""What a topic's `where` may speak of, and of which kind that is."""
 PUBLISH_TRIES = 5
 PUBLISH_PAUSE_S = 0.5
 """Pause after the first failed try; it grows by as much with every further one."""
@@ -81,6 +81,8 @@ class Writer:
         self._topic = settings.topic
         self._topic_name = settings.topic.name or settings.predictions
         self._where = Where.parse(settings.topic.where) if settings.topic.where else None
+        if self._where:
+            self._where.check(MESSAGE_FIELDS)
         self._keep_on_remove = settings.on_remove == "keep"
         self._leases = leases
         self.dead_keys = DeadKeys()
@@ -189,6 +191,7 @@ class Writer:
             "owner_epoch": batch.epochs,
             "scored_at_us": np.full(count, batch.scored_at_us),
             "label": np.full(count, None, object),
+            "scores": np.full(count, None, object),
         }
         for name, value in encoder.constants.items():
             columns[name] = np.full(count, value)
