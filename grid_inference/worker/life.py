@@ -128,7 +128,8 @@ class Worker:
             if not (turn.leases.doubtful or now_s() > looked_s + LOOK_ANYWAY_S):
                 continue
             try:
-                turn.gone.update(await turn.leases.confirm())
+                lost = await turn.leases.confirm()
+                turn.gone.update(lost)  # the set of now: a turn may have taken that of before meanwhile
                 looked_s = now_s()
             except GridError as error:
                 _log.warning("leases not read", error=error)
@@ -184,7 +185,7 @@ class Worker:
         mine = {partition for partition, worker in assignment.items() if worker == self.id}
         await turn.give_back([partition for partition in leases.held if partition not in mine])
         await deployments.follow()
-        turn.claims |= await leases.claim(sorted(mine - set(leases.held)), living)
+        turn.claims |= await leases.claim(sorted(mine - set(leases.held)), living.__contains__)
         await deployments.own({partition: turn.claims[partition] for partition in leases.held})
         turn.claims = {
             partition: replace(claim, taken_over=False, late_s=0.0) for partition, claim in turn.claims.items()
