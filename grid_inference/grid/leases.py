@@ -138,6 +138,10 @@ class Leases:
         self._unproven[partition] += 1
         return not self.expired
 
+    def late_s(self, partition: int) -> float:
+        """For how long from now on what a former holder had sent may still arrive."""
+        return max(0.0, self._late_until_s.get(partition, 0.0) - now_s())
+
     def unanswered(self, partition: int, epoch: int) -> None:
         """What was to be written under this epoch has failed, so some of it may have been carried out, or may be yet.
 
@@ -227,7 +231,7 @@ class Leases:
     def _change(self, partition: int, worker: str, deaths: int, leases: GridMap | None = None) -> Awaitable[bool]:
         """Set holder and deaths of a lease, if it says what it said when it was ours last."""
         now, epoch = self._mine(partition), int(self.epochs[partition])
-        late_s = self._late_until_s.get(partition, 0.0) - now_s() if worker == NOBODY else 0.0
+        late_s = self.late_s(partition) if worker == NOBODY else 0.0
         return (leases or self._map).replace_if_same(self._key(partition), now, _value(worker, epoch, deaths, late_s))
 
     async def confirm(self) -> list[int]:
