@@ -322,9 +322,9 @@ class Deployments:
         """Bring a deployment up, once what ran under its name has ended."""
         name = deployed.config.name
         try:
-            if ending := self._ending.get(name):
-                await asyncio.wait({ending})
             loaded = await self._loaded(deployed)
+            while ending := self._ending.get(name):
+                await asyncio.wait({ending})
             running = await RunningDeployment.start(self._link, deployed, loaded, self._config, self._leases)
         except Exception as error:  # a model may be anything: the others go on  # noqa: BLE001
             self._refuse(deployed, error)

@@ -290,7 +290,7 @@ async def live_workers(link: Link) -> dict[str, dict[str, Any]]:
     return {
         worker: one
         for worker, one in said.items()
-        if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6 and one["phase"] != LEFT
+        if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6 and one["phase"] != LEFT and not is_gone(one)
     }
 
 
