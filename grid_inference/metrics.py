@@ -65,7 +65,7 @@ _owned = _now("owned_partitions", "Partitions that workers of this node score.",
 _scanning = _now("scanning_partitions", "Partitions that workers of this node reconcile.", "livesum")
 _version = _now("scored_version", "The newest version by which workers of this node score; 0: none.", "livemax")
 _drift = _now("drift_psi", "The largest population stability index of all columns, where evaluated.", "livemax")
-_late_writes = _total("late_writes", "Batches written when their partition was another worker's.")
+_late_writes = _total("late_writes", "Batches written when their partition was, or may have been, another worker's.")
 
 
 def unobserved(stage: str, value: float) -> None:

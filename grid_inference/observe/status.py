@@ -56,7 +56,7 @@ class DeploymentStatus:
     superseded: int = 0
     """Events that were not scored because a newer one of their key had come meanwhile."""
     late_writes: int = 0
-    """Batches that workers had written when their partition was somebody else's already."""
+    """Batches that workers had written when their partition was, or may have been, somebody else's already."""
     proven_age_s: float | None = None
     """Since when every partition was compared as a whole, in seconds; None while one never was."""
     failures: list[str] = field(default_factory=list[str])
