@@ -31,6 +31,8 @@ __all__ = ["main"]
 FIELDS: Final = ("a", "b", "c")
 RECORDS: Final = 310
 """Of each feature map: about ten a partition."""
+TOGETHER: Final = 20
+"""So many are deployed before it is waited for them."""
 SETTLED_S: Final = 12.0
 """So long after the last deployment it is counted: every timer has run by then, and comparisons have ended."""
 ROUND_DIGITS: Final = 4
@@ -57,7 +59,8 @@ def main() -> None:
             for number in range(before, step):
                 status.update(f"deployment {number + 1} of {step}")
                 deploy(grid, number, options.maps)
-            wait(lambda step=step: loaded(grid) == step, "the load")
+                if number % TOGETHER == 0 or number + 1 == step:
+                    wait(lambda there=number + 1: scored(grid, there), f"deployment {number + 1}")
             before = step
             status.update(f"{step} deployments at rest")
             time.sleep(SETTLED_S)
@@ -79,10 +82,11 @@ def deploy(grid: gi.Grid, number: int, maps: int) -> None:
         grid.features(f"records-{place}").put_batch(columns, key=np.arange(RECORDS))
 
 
-def loaded(grid: gi.Grid) -> int:
-    """How many deployments the worker has at work, each with all of its records scored."""
+def scored(grid: gi.Grid, count: int) -> bool:
+    """Whether the worker has so many deployments at work, each with all of its records scored."""
     [worker] = grid.status().workers
-    return sum(grid.predictions(name).size() == RECORDS for name in worker["deployments"])
+    names = worker["deployments"]
+    return len(names) == count and all(grid.predictions(name).size() == RECORDS for name in names)
 
 
 def measured(grid: gi.Grid, seconds: float) -> dict[str, float]:
