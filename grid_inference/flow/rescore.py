@@ -81,7 +81,7 @@ class Rescoring:
     def done(self) -> int:
         """How many of the partitions that are fed here are scored in this pass."""
         wanted = self.wanted
-        return sum(wanted is not None and self._done.get(partition) == wanted for partition in self._reader.feeds)
+        return 0 if wanted is None else sum(self._done.get(partition) == wanted for partition in self._reader.feeds)
 
     def scanned(self, partition: int, wanted: tuple[int, int] | None) -> None:
         """A partition's scan for a pass is done, and what differed is written."""
