@@ -126,11 +126,24 @@ def _change(action: str, done: str, description: str) -> click.Command:
     return command
 
 
-undeploy = _change(
-    "undeploy",
-    "is undeployed; its predictions stay",
-    "Stop a deployment for good; its predictions stay where they are.",
-)
+@click.command(epilog=examples("grid-inference undeploy fraud", "grid-inference undeploy fraud --forget"))
+@click.argument("name")
+@click.option("--forget", is_flag=True, help="Destroy its predictions, dead letters and positions as well.")
+@json_option
+@grid_options
+def undeploy(name: str, forget: bool, as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """Stop a deployment for good; its predictions stay where they are, unless --forget is given.
+
+    The feature map stays in any case, and so do maps that its deployment file names.
+    """
+    with connected(address, cluster_name) as grid:
+        deployed = grid.undeploy(name, forget=forget)
+    if as_json:
+        write_json(deployed.to_mapping())
+    else:
+        sys.stdout.write(f"{name} is undeployed; its predictions {'are gone' if forget else 'stay'}\n")
+
+
 pause = _change("pause", "is paused", "Stop scoring until `resume`; nothing is lost meanwhile.")
 resume = _change("resume", "is running", "Go on scoring, with what has come meanwhile.")
 
