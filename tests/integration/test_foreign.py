@@ -18,8 +18,10 @@ import grid_inference as gi
 from grid_inference.errors import RemoteError
 from grid_inference.grid.link import Link
 from grid_inference.node import Workers
-from grid_inference.wire import expiry, mapconfig
-from tests.integration.conftest import FEATURES, batch, on_a_link, until
+from grid_inference.wire import expiry, mapconfig, messages
+from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.keys import DataKey, encode_keys, guard_key, partition_ids
+from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
 
 MEMBER = """
 hazelcast:
@@ -335,6 +337,28 @@ def test_a_put_that_an_index_refuses_may_stand_and_is_scored(foreign: Foreign, m
         until(lambda: predictions.get("right") is not None, "the prediction")
         until(lambda: predictions.dead_letters.counts() != {}, "the dead letter of what stands though it was refused")
         assert predictions.dead_letters.get("wrong").cause == "WRONG_TYPE"
+
+
+def test_a_key_that_names_its_partition_is_found_by_its_bytes(
+    local_grid: gi.Grid, deployed: gi.Predictions, names: Names
+) -> None:
+    """As Java's StringPartitioningStrategy writes `a@b`: into the partition of `b`."""
+    features, found = local_grid.features(names.features), list[int]()
+
+    async def put(link: Link) -> None:
+        [plain] = partition_ids(encode_keys(["a@b"]), link.partition_count).tolist()
+        partition = (plain + 1) % link.partition_count
+        key = guard_key("a@b", partition, link.partition_count)
+        await link.call(messages.set_request(names.features, key, encode_json(RECORD)), partition)
+        found.extend((partition, link.partition_count))
+
+    features.size()
+    on_a_link(local_grid, put)
+    key = DataKey(guard_key("a@b", *found))
+    until(lambda: deployed.get(key) is not None, "the prediction under the key's own bytes")
+    assert (features.get("a@b"), deployed.get("a@b")) == (None, None)
+    assert features.get(key) == RECORD
+    assert features.to_arrow()["key"].to_pylist() == deployed.to_arrow()["key"].to_pylist() == ["a@b"]
 
 
 def test_a_reliable_topics_ring_with_a_time_to_live_holds_up_nothing(foreign: Foreign, model: Any) -> None:
