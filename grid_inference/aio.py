@@ -165,8 +165,8 @@ class Grid:
             await ensure_journal(self.link, config.features)
         else:
             await warn_without_journal(self.link, config.features, config.reconcile_s)
-        if not config.accept_expiry:
-            await check_expiry(self.link, config.features)
+        results = (config.predictions, config.dead_letters)
+        await check_expiry(self.link, config.features, results, accepted=config.accept_expiry)
         return await self._checked(signature, config)
 
     async def _check_results(self, config: DeploymentConfig, version: ModelVersion, *, sampled: bool) -> None:

@@ -25,7 +25,7 @@ from grid_inference.cli.common import (
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
 from grid_inference.cli.sample import rows_of, sample_option
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import DeploymentError, ExpiryWarning, NoJournalWarning
+from grid_inference.errors import BackupWarning, DeploymentError, ExpiryWarning, NoJournalWarning
 from grid_inference.model.registry import Deployed
 
 __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
@@ -67,7 +67,7 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model with a file of a fitted estimator, or MODEL@ALIAS")
     with connected(address, cluster_name) as grid, warnings.catch_warnings(record=True) as said:
-        for kind in (NoJournalWarning, ExpiryWarning):
+        for kind in (NoJournalWarning, ExpiryWarning, BackupWarning):
             warnings.simplefilter("always", kind)
         try:
             deployed = grid.deploy(config, sample=sample and rows_of(sample))
