@@ -19,11 +19,13 @@ from grid_inference.config import WorkerConfig
 from grid_inference.errors import GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
-from grid_inference.flow.serving import Loaded, fetched
+from grid_inference.flow.serving import Loaded, Serving, fetched
+from grid_inference.flow.tryouts import Tryouts
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
+from grid_inference.metrics import unobserved
 from grid_inference.model.artifact import Manifest
 from grid_inference.model.memory import give_back
 from grid_inference.model.registry import Deployed, Registry
@@ -54,8 +56,9 @@ class Deployments:
         self._shadows: dict[str, _Beside] = {}
         """The version that each running deployment is to have beside."""
         self._failures: dict[str, str] = {}
-        self._refused: dict[str, tuple[int, float]] = {}
-        """Generation that could not be started, and when it is tried again."""
+        self._refused: dict[str, tuple[tuple[int, str, int], float]] = {}
+        """Generation, model and version that could not be started, and when it is tried again."""
+        self._tryouts = Tryouts(link, leases.worker, self._try_out, _said)
         self.states: dict[str, str] = {}
         """State of each deployment as it was followed last."""
 
@@ -64,15 +67,18 @@ class Deployments:
 
     async def follow(self) -> None:
         """Start, stop and replace, until what runs here is what stands in the grid."""
+        proposed = await self._tryouts.follow()  # before the deployments: what is adopted meanwhile is among those
         known = await self._registry.ever_deployed()
         wanted = {name: one for name, one in known.items() if one.state == "running"}
         kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
-        dropped = self._drop_models(kept)
+        dropped = self._drop_models(kept | proposed)
         outdated = [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]
         for name in outdated:
             await self._running.pop(name).stop()
             _drop(self._beside, name)
             _drop(self._shadows, name)
+        for name in self._beside.keys() - wanted.keys():
+            _drop(self._beside, name)
         if dropped:
             await asyncio.to_thread(give_back, garbage=bool(outdated))
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
@@ -81,8 +87,10 @@ class Deployments:
                 if running := self._running.get(name):
                     self._go_along(running, deployed)
                     await self._shade(running, deployed)
-                elif not self._waits(deployed):
-                    await self._start(deployed)
+                else:
+                    self._load_beside(self._beside, _next(deployed), name)  # a promotion mends what can't start
+                    if not self._waits(deployed):
+                        await self._start(deployed)
             except Exception as error:  # an entry or a model may be anything: the others go on  # noqa: BLE001
                 self._refuse(deployed, error)
         self.states = {name: one.state for name, one in known.items()}
@@ -146,14 +154,15 @@ class Deployments:
 
     async def stop(self) -> None:
         """Finish what is under way, everywhere."""
+        self._tryouts.stop()
         for one in (*self._beside.values(), *self._shadows.values()):
             one.task.cancel()
         await asyncio.gather(*(running.stop() for running in self))
         self._drop_models(set())  # whoever is left maps them still; of a node that was killed nothing stays
 
     def _waits(self, deployed: Deployed) -> bool:
-        generation, again_s = self._refused.get(deployed.config.name, (0, 0.0))
-        return generation == deployed.generation and now_s() < again_s
+        refused, again_s = self._refused.get(deployed.config.name, ((0, "", 0), 0.0))
+        return refused == _what(deployed) and now_s() < again_s
 
     def _go_along(self, running: RunningDeployment, deployed: Deployed) -> None:
         """Load what is next beside what scores, and switch once it is wanted and there."""
@@ -161,7 +170,7 @@ class Deployments:
         running.follow(deployed)
         if deployed.version == running.version:
             self._failures.pop(name, None)
-            wanted = deployed.candidate and deployed.prepared(deployed.candidate).switched()
+            wanted = _next(deployed)
             beside = self._load_beside(self._beside, wanted, name)
             if wanted and deployed.share and beside and beside.loaded:
                 running.canary(wanted, beside.loaded, deployed.share)
@@ -219,10 +228,15 @@ class Deployments:
         """Say why it does not run, and when it is tried again, if that is not the next turn."""
         name, said = deployed.config.name, _said(error)
         if not getattr(error, "retryable", False):
-            self._refused[name] = deployed.generation, now_s() + REFUSED_PAUSE_S
+            self._refused[name] = _what(deployed), now_s() + REFUSED_PAUSE_S
         if said != self._failures.get(name):
             _log.error("deployment refused", deployment=name, version=deployed.version, error=said)
         self._failures[name] = said
+
+    async def _try_out(self, deployed: Deployed) -> None:
+        """Raise what would keep a deployment from being started here."""
+        loaded = await self._loaded(deployed)
+        Serving(self._link, deployed, loaded, self._config, unobserved).calls.close()
 
     async def _loaded(self, deployed: Deployed) -> Loaded:
         """The deployment's model, asked for its sample; ModelError if it can't be had, or computes otherwise here."""
@@ -250,6 +264,15 @@ class Deployments:
                 arrays=self._arrays,
             )
         return self._models[sha256]
+
+
+def _next(deployed: Deployed) -> Deployed | None:
+    """The same with its candidate at work."""
+    return deployed.prepared(deployed.candidate).switched() if deployed.candidate else None
+
+
+def _what(deployed: Deployed) -> tuple[int, str, int]:
+    return deployed.generation, deployed.model, deployed.version
 
 
 def _outdated(wanted: Deployed | None, running: RunningDeployment) -> bool:

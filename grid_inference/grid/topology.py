@@ -27,20 +27,16 @@ __all__ = [
     "Beats",
     "assign",
     "is_gone",
-    "live_workers",
     "machine",
     "moved_by_loss",
     "now_s",
     "read_workers",
-    "worker_counts",
 ]
 
 _log = logger(__name__)
 
 WORKERS_MAP = "grid_inference.workers"
 NO_MEMBER = ""
-LIVE_WITHIN_S = 6.0
-"""A worker that has said nothing for so long is not shown; clocks of the machines should agree within it."""
 
 
 def now_s() -> float:
@@ -162,16 +158,3 @@ def _worker(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @lru_cache(maxsize=100)
 def _tell_once(said: str) -> None:
     _log.error("entry left out, it is no worker", error=said)
-
-
-async def live_workers(link: Link) -> dict[str, dict[str, Any]]:
-    """Those that said something lately; for people's eyes, as it trusts the machines' clocks."""
-    now_us = time.time_ns() // 1000
-    said = await read_workers(link)
-    return {worker: one for worker, one in said.items() if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6}
-
-
-async def worker_counts(link: Link, name: str) -> dict[str, dict[str, Any]]:
-    """What each live worker says of a deployment, by worker id; those that do not know it are left out."""
-    said = await live_workers(link)
-    return {worker: one["deployments"][name] for worker, one in said.items() if name in one["deployments"]}

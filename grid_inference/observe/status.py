@@ -9,7 +9,7 @@ from typing import Any
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import live_workers
+from grid_inference.grid.liveness import live_workers
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.observe.proof import proof
 
