@@ -57,7 +57,7 @@ from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.observe.proof import PartitionProof, proof
-from grid_inference.observe.status import Status, status
+from grid_inference.observe.status import Status, failures, status
 from grid_inference.observe.verify import Verdict, verify
 from grid_inference.predictions import Predictions
 from grid_inference.promotion import Promotion, end_canary, promote
@@ -294,6 +294,10 @@ class Grid:
     async def deployment(self, name: str) -> Deployed:
         """One deployment; raises DeploymentError if there is none of that name."""
         return await self._registry.deployment(name)
+
+    async def failures(self) -> dict[str, list[str]]:
+        """Why deployments do not run, by name: each worker's reason. Those that run everywhere are left out."""
+        return await failures(self.link)
 
     async def differences(self, name: str) -> list[Difference]:
         """Where the records of a deployment's map are not just what its model was fitted on, field by field.

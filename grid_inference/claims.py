@@ -101,7 +101,7 @@ def _check_topic(config: DeploymentConfig, others: Iterable[DeploymentConfig]) -
         return
     taken = {
         config.features: f"feature map of {config.name!r}",
-        config.dead_letters: f"dead letters of {config.name!r}",
+        config.dead_letters: f"map of {config.name!r} for its dead_letters",
     }
     for other in others:
         taken |= {name: f"map of {other.name!r} for its {sort}" for sort, name in _results(other).items()}

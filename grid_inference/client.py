@@ -220,6 +220,10 @@ class Grid:
         """One deployment; raises DeploymentError if there is none of that name."""
         return self._loop.run(self._grid.deployment(name))
 
+    def failures(self) -> dict[str, list[str]]:
+        """Why deployments do not run, by name: each worker's reason. Those that run everywhere are left out."""
+        return self._loop.run(self._grid.failures())
+
     def differences(self, name: str) -> list[Difference]:
         """Where the records of a deployment's map are not just what its model was fitted on, field by field.
 

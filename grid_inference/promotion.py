@@ -111,7 +111,9 @@ async def _followed(link: Link, names: Sequence[str], version: int, share: float
 
 def _scores(counts: dict[str, Any], version: int, share: float) -> bool:
     """Whether a worker scores this share of the keys by a version; one that scores by none has nothing to say."""
-    if counts.get("failure") or "version" not in counts:
+    if "version" not in counts:
+        return not counts.get("failure")  # it has loaded this one: what could not be is replaced soon
+    if counts.get("failure"):
         return True
     if share >= 1:
         return counts["version"] == version
