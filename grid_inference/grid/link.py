@@ -27,7 +27,7 @@ from hazelcast.protocol.codec import client_create_proxy_codec, client_get_distr
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError, LeaseExpiredError
-from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, settle
+from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, settle, was_cancelled
 from grid_inference.grid.link_schemas import Schemas
 from grid_inference.grid.link_stock import (
     Connections,
@@ -150,6 +150,8 @@ class Link:
         except TimeoutError:
             # A client that has given up its cluster by itself never finishes a second shutdown.
             _log.debug("stock client did not end in time")
+        except Exception as error:  # whatever it is, what was to be ended is of no use any more  # noqa: BLE001
+            _log.debug("stock client did not end in order", error=error)
         finally:
             for task in self._background:
                 task.cancel()
@@ -195,7 +197,12 @@ class Link:
         self.check_loop()
         task = self.spawn(work)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if was_cancelled():
+                raise
+            raise ConnectionLostError("the connection was closed") from None
 
     # ---- the cluster as it is now
 
@@ -223,7 +230,10 @@ class Link:
         if name not in self._created:
             await self.call(client_create_proxy_codec.encode_request(name, MAP_SERVICE).buf)
             # The stock client makes what it knows known again to a cluster that comes in the place of this one.
-            await self.client._proxy_manager.get_or_create(MAP_SERVICE, name, create_on_remote=False)
+            try:
+                await self.client._proxy_manager.get_or_create(MAP_SERVICE, name, create_on_remote=False)
+            except Exception as error:
+                raise translate(error) from error
             self._created.add(name)
 
     async def map_names(self) -> set[str]:
