@@ -87,9 +87,10 @@ class Lookout:
 
 def _patience_s(said: Mapping[str, Any]) -> float:
     """How long this worker's beat may stand still."""
-    lease_s = said.get("lease_ttl_s")
-    known = isinstance(lease_s, int | float) and math.isfinite(lease_s)
-    return max(SILENT_S, LEASES * lease_s) if known else SILENT_S
+    lease_s: Any = said.get("lease_ttl_s")
+    if isinstance(lease_s, int | float) and math.isfinite(lease_s):
+        return max(SILENT_S, LEASES * lease_s)
+    return SILENT_S
 
 
 _lookouts: WeakKeyDictionary[Link, Lookout] = WeakKeyDictionary()

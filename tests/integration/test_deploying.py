@@ -159,8 +159,10 @@ def test_every_command_gives_the_same_reason(
     [reason] = state(local_grid, names).failures
     for command in (["status"], ["deployments"], ["verify", names.deployment, "--wait", "0"]):
         assert reason in run(local_grid, *command).stdout, command
-    for command in (["deployments"], ["verify", names.deployment, "--wait", "0"]):
-        assert reason in str(json.loads(run(local_grid, *command, "--json").stdout)), command
+    said = json.loads(run(local_grid, "verify", names.deployment, "--wait", "0", "--json").stdout)
+    assert said["failures"] == [reason]
+    said = json.loads(run(local_grid, "deployments", "--json").stdout)
+    assert [one["failures"] for one in said if one["config"]["name"] == names.deployment] == [[reason]]
     local_grid.promote(name, 1)
     assert "does not run" not in run(local_grid, "verify", names.deployment).stdout
 
@@ -261,5 +263,6 @@ def test_a_model_that_takes_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert put(grid, Names("d", "f"), 0) == {1}
         gate.touch()
         grid.deploy("d", str(version), features="f")
-        put(grid, Names("d", "f"), 100)
-        assert grid.predictions("d").get(100).model == "slow"
+        values = iter(range(1_000_000))
+        predict = grid.predictions("d").predict
+        until(lambda: predict("k", dict.fromkeys(FEATURES, float(next(values)))).model == "slow", "the slow one's turn")
