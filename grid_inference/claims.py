@@ -23,8 +23,12 @@ from grid_inference.wire.keys import key_text
 
 __all__ = ["check_claims", "check_names", "check_results", "check_shadow"]
 
-SAMPLE_ENTRIES = 2048
+FIRST_ENTRIES = 64
+"""So many entries are looked at first: a map of somebody else shows at once, however large its records are."""
+SAMPLE_ENTRIES = 1024
 """So many entries are looked at of a map that the deployment has written to before; of any other map all."""
+PAGE_ENTRIES = 256
+"""So many entries of such a map are asked for at a time."""
 
 
 async def check_claims(
@@ -149,10 +153,11 @@ async def _check_moved(link: Link, config: DeploymentConfig, before: DeploymentC
 async def check_results(link: Link, name: str, kind: str, deployment: str, *, known: bool = False) -> None:
     """Raise DeploymentError if a map holds anything but a deployment's results of a kind; a known one is sampled."""
     source = GridMap(link, name)
+    for count in (FIRST_ENTRIES, *([SAMPLE_ENTRIES] if known else [])):
+        await _check_page(link, name, kind, deployment, *await source.sample(count))
     if known:
-        await _check_page(link, name, kind, deployment, *await source.sample(SAMPLE_ENTRIES))
         return
-    async with aclosing(source.scan_all()) as pages:
+    async with aclosing(source.scan_all(PAGE_ENTRIES)) as pages:
         async for page in pages:
             await _check_page(link, name, kind, deployment, page.keys, page.values)
 

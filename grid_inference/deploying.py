@@ -54,9 +54,10 @@ async def _heard(
     link: Link, proposals: Proposals, proposal: Proposal, before: Deployed | None, timeout_s: float
 ) -> None:
     """Wait until every worker that lives has answered; older ones know no proposals, and are not asked."""
-    deadline, deployed = time.monotonic() + timeout_s, proposal.deployed
+    deadline, deployed, lived = time.monotonic() + timeout_s, proposal.deployed, set[str]()
     while True:
         seen = await lookout(link).look(link)
+        lived |= seen.living.keys()
         asked = [worker for worker, said in seen.present.items() if said.get("answers")]
         answers = await proposals.answers(proposal, asked)
         if failures := {worker: failure for worker, failure in answers.items() if failure}:
@@ -65,8 +66,14 @@ async def _heard(
                 f"{_by_reason(failures)}",
                 remedy=_unchanged(before),
             )
-        if not seen.present:
+        if not (seen.present or lived):
             return _warn_without_workers(deployed, seen)
+        if not seen.present:
+            raise DeploymentError(
+                f"no worker is left that could load {deployed.model}@{deployed.version}: {_some(sorted(lived))} died "
+                "meanwhile, perhaps of it",
+                remedy=f"{_unchanged(before)}; their logs say more",
+            )
         missing = [worker for worker in asked if worker not in answers]
         if not missing and (answers or seen.living):
             return None

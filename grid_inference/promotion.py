@@ -18,7 +18,7 @@ from typing import Any
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import NoWorkersWarning, PromotionError
 from grid_inference.grid.link import Link
-from grid_inference.grid.liveness import Seen, lookout
+from grid_inference.grid.liveness import lookout
 from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
@@ -125,7 +125,7 @@ async def _prepared_everywhere(
     link: Link, registry: Registry, names: tuple[str, ...], version: ModelVersion, timeout_s: float
 ) -> None:
     """Wait until every live worker has the version, for each deployment that runs; there must be one to say so."""
-    deadline = time.monotonic() + timeout_s
+    deadline, lived = time.monotonic() + timeout_s, set[str]()
     while True:
         now = await registry.deployments()
         running = [name for name in names if name in now and now[name].state == "running"]
@@ -135,6 +135,7 @@ async def _prepared_everywhere(
                 remedy="see what is at work by `grid-inference deployments`, and promote again",
             )
         seen = await lookout(link).look(link)
+        lived |= seen.living.keys()
         missing = [
             f"{worker} for {name}"
             for worker, said in seen.present.items()
@@ -144,7 +145,7 @@ async def _prepared_everywhere(
         if not running or (seen.living and not missing):
             return
         if not seen.present:
-            _warn_or_refuse(version, seen, running)
+            _warn_or_refuse(version, lived | seen.silent.keys(), running)
             return
         if time.monotonic() > deadline:
             raise PromotionError(
@@ -154,11 +155,11 @@ async def _prepared_everywhere(
         await asyncio.sleep(POLL_S)
 
 
-def _warn_or_refuse(version: ModelVersion, seen: Seen, running: list[str]) -> None:
+def _warn_or_refuse(version: ModelVersion, unheard: set[str], running: list[str]) -> None:
     """Nobody can load it now: refuse where workers should be there, and are not heard; warn where there are none."""
-    if seen.silent:
+    if unheard:
         raise PromotionError(
-            f"{version} can't be loaded by anybody: nothing is heard of the workers {', '.join(sorted(seen.silent))}",
+            f"{version} can't be loaded by anybody: nothing is heard of the workers {', '.join(sorted(unheard))}",
             remedy="nothing has changed; start a worker, which sees to what is left of these, and promote again",
         )
     warnings.warn(

@@ -151,8 +151,10 @@ async def all_at_once(member: gi.Member, turns: int) -> tuple[dict[str, BaseExce
         os.kill(member.pid, signal.SIGSTOP)
         under_way = sum(not task.done() for task in tasks.values())
         try:
-            async with asyncio.timeout(FAILS_S_MAX):
-                ended = await asyncio.gather(*tasks.values(), return_exceptions=True)
+            await asyncio.wait(tasks.values(), timeout=FAILS_S_MAX)
+            hanging = {name: task.get_stack() for name, task in tasks.items() if not task.done()}
+            assert not hanging, f"after {turns} turns"
+            ended = await asyncio.gather(*tasks.values(), return_exceptions=True)
         finally:
             os.kill(member.pid, signal.SIGCONT)
     finally:
