@@ -77,9 +77,12 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._closing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[Any]] = set()
-        self._connections = Connections(client, self._take, self._listener_of)
-        self._call_timeout_s = config.call_timeout_s
-        self._schemas = Schemas(client, self.members)
+        self._connections = Connections(
+            client, self._take, self._listener_of, self._on_connection_closed, config.heartbeat_timeout_s
+        )
+        self.call_timeout_s = config.call_timeout_s
+        """How long one request may take, its retries included."""
+        self._schemas = Schemas(client, self.members, config.call_timeout_s)
         self._created: set[str] = set()
 
     @classmethod
@@ -109,7 +112,6 @@ class Link:
                 remedy="start a node with `grid-inference node`, or give the address and the cluster name of yours",
             ) from error
         self.client.lifecycle_service.add_listener(self._on_state)
-        self.client._connection_manager.add_listener(None, self._on_connection_closed)
         await self._wait_for_partitions()
         self.spawn(self._keep_views_fresh())
 
@@ -268,7 +270,7 @@ class Link:
         every request sent through here can be carried out twice without harm. Whenever it is about to be sent, `allows`
         is asked; where it says no, `on_answer` gets a LeaseExpiredError.
         """
-        deadline = self._loop.time() + (self._call_timeout_s if timeout_s is None else timeout_s)
+        deadline = self._loop.time() + (self.call_timeout_s if timeout_s is None else timeout_s)
         request = Request(payload, partition, on_answer, deadline, allows)
         self._send(request)
         return request

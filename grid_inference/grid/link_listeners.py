@@ -148,7 +148,7 @@ class Listener:
         self._link.check_loop()
         opening = self._link.spawn(self._register())
         try:
-            await asyncio.wait_for(asyncio.shield(opening), START_TIMEOUT_S)
+            await asyncio.wait_for(asyncio.shield(opening), min(START_TIMEOUT_S, self._link.call_timeout_s))
         except BaseException as error:
             self._link.spawn(self._undo(opening))  # it may stand on some members already, and can't be broken off
             if isinstance(error, asyncio.CancelledError) and not was_cancelled():
@@ -180,7 +180,7 @@ class Listener:
             service, name = self._of
             # Members tell of the end of what clients have asked for only, not of what merely holds entries.
             create = client_create_proxy_codec.encode_request(name, service)
-            await invoke(self._link.client, create, lambda _: None)
+            await invoke(self._link.client, create, lambda _: None, self._link.call_timeout_s)
             self._registration = await self._register_stock(
                 OutboundMessage(bytearray(self._request), retryable=False),
                 lambda registration: self._removal.encode_request(name, registration),
