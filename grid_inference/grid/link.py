@@ -34,6 +34,7 @@ from grid_inference.grid.link_stock import (
     RawListener,
     check_version,
     client_config,
+    end_with_the_client,
     reason,
     stock_message,
     take_next_views,
@@ -80,6 +81,7 @@ class Link:
         self._connections = Connections(
             client, self._take, self._listener_of, self._on_connection_closed, config.heartbeat_timeout_s
         )
+        end_with_the_client(client)
         self.call_timeout_s = config.call_timeout_s
         """How long one request may take, its retries included."""
         self._schemas = Schemas(client, self.members, config.call_timeout_s)

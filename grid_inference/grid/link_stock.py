@@ -29,6 +29,7 @@ __all__ = [
     "RawListener",
     "check_version",
     "client_config",
+    "end_with_the_client",
     "invoke",
     "reason",
     "stock_message",
@@ -174,6 +175,21 @@ async def invoke(
         raise ConnectionLostError(f"no member has answered within {timeout_s:g} s") from error
     except Exception as error:
         raise translate(error) from error
+
+
+def end_with_the_client(client: Any) -> None:
+    """Have no state sent to a cluster by a client that has ended.
+
+    The stock client would try it again at once, within the attempt before, as often as Python lets it, and over again.
+    """
+    manager = client._connection_manager
+    send = manager._send_state_to_cluster_fn
+
+    async def send_while_running() -> None:
+        if client.lifecycle_service.is_running():
+            await send()
+
+    manager._send_state_to_cluster_fn = send_while_running
 
 
 def take_next_views(client: Any) -> None:
