@@ -5,6 +5,7 @@ It ends when its standard input does, so none outlives the run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -85,7 +86,8 @@ class Child:
     def stop(self) -> None:
         """Let it end; kill it if it does not."""
         if self._process.stdin:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):  # it may have ended with a command unread
+                self._process.stdin.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

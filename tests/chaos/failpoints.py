@@ -29,7 +29,7 @@ AROUND = ("fail", "fail-after", "delay", "kill-after")
 """What is done to a request and its answer."""
 LAST_MOMENT = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 """What happens to the process just before a request is written."""
-HOLD_S_MAX = 60.0
+HOLD_S_MAX = 180.0
 LOOK_S = 0.1
 """How often the file is looked at."""
 DELAY_S = 0.7

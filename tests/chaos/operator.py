@@ -149,7 +149,7 @@ class Operator:
             self._grid.undeploy(THIEF)
         except gi.DeploymentError as error:
             refused = str(error)
-        lost = feathers.items() - dict(gold.entry_set().result()).items()
+        lost = feathers.items() - gold.get_all(list(feathers)).result().items()
         gold.destroy()
         return {"refused": refused, "lost": len(lost)}
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.checker import AtWork, Verdict
+from tests.chaos.checker import EXAMPLES_MAX, AtWork, Verdict
 from tests.chaos.child import Child
 from tests.chaos.grid import Grid, Node, NotInTimeError, until
 from tests.chaos.versions import FIRST, Change
@@ -206,9 +206,11 @@ class Stage:
 
     def found(self, sort: str, *what: str) -> None:
         """Note what a fault has found itself."""
+        verdict = self.verdicts.setdefault("on the way", Verdict())
         for one in what:
+            verdict.add(sort, one)
+        for one in what[:EXAMPLES_MAX]:
             say(f"    {sort}: {one}")
-            self.verdicts.setdefault("on the way", Verdict()).add(sort, one)
 
     def expect_no_deaths(self, since_s: float, *dead: int) -> None:
         """No lease may have been taken from a worker since a moment, but from these processes."""
