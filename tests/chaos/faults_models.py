@@ -95,5 +95,6 @@ def others_map(stage: Stage) -> None:
     say(f"    refused: {said['refused'] or 'no'}; {said['lost']} entries of another are gone")
     if not said["refused"]:
         stage.found("robbed", "a map of another's entries was taken for predictions")
-    stage.found("robbed", *["an entry of another's is gone"] * said["lost"])
+    if said["lost"]:
+        stage.found("robbed", f"{said['lost']} entries of another are gone")
     stage.recover(at_s)

@@ -96,11 +96,11 @@ def strange_entries(stage: Stage) -> None:
 def heard_empty(stage: Stage) -> None:
     """A map that is listened to is cleared, and then evicted: no event names a key."""
     for command in ("clear", "evict"):
+        until(lambda: stage.operate("results", name=HEARD)["count"] > 0, "results", RESTARTED_S_MAX, LOOK_S)
         stage.tell("heard", "pause")
+        stage.tell("heard", command)
         try:
-            until(lambda: stage.operate("results", name=HEARD)["count"] > 0, "results", GONE_S_MAX, LOOK_S)
-            stage.tell("heard", command)
-            until(lambda: not stage.operate("results", name=HEARD)["count"], "their end", GONE_S_MAX, LOOK_S)
+            until(lambda: not stage.operate("results", name=HEARD)["count"], "the results' end", GONE_S_MAX, LOOK_S)
         except NotInTimeError as error:
             stage.overdue.append(f"{stage.fault}, {command}: {error}")
             say(f"    {command}: {error} (BOUND BROKEN)")
