@@ -29,8 +29,8 @@ class PartitionProof:
     epoch: int
     """Owners that it has had."""
     sequence: int | None
-    """Up to which number of its journal everything is scored and acknowledged; None if nothing is known of it, or the map
-    is listened to."""
+    """Up to which number of its journal everything is scored and acknowledged; None if that is not known, and where the
+    map is listened to."""
     lag: int | None
     """Changes behind that number; None without a journal."""
     journal_events: int | None

@@ -146,7 +146,7 @@ def test_what_can_not_be_read_is_scanned_and_holds_nobody_up() -> None:
 
         feeds = Broken(None, "features", WorkerConfig(), scan)  # type: ignore[arg-type]
         feeds.own(0, 1, Position(1, None))
-        feeds.feeds[0].pages.append(JournalPage(Message(b"", [], 0, 0, 0), 1, 1, 2))
+        feeds.feeds[0].pages.append(JournalPage(Message(b""), 1, 1, 2))
         feeds._offer(feeds.feeds[0])
         assert feeds._take() is None
         assert feeds.gaps == {"unreadable": 1}
