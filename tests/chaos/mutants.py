@@ -1,7 +1,7 @@
 """Mutants: workers that break one promise on purpose, to show that the judge or the counters notice.
 
-Each is put into the chaos worker before it starts, and into the operator. Where a mutant can sit at the wire it does, so
-that it outlives changes of the flow.
+Each is put into the chaos worker before it starts, and into the operator. Where a mutant can sit at the wire it does,
+so that it outlives changes of the flow.
 """
 
 from __future__ import annotations
