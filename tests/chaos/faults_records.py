@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
 import psutil
 
-from tests.chaos.faults import PAST_LEASE_S, RESTARTED_S_MAX, SILENT_S_MAX, ZOMBIE_WAIT_S, fault, hold
+from tests.chaos.faults import PAST_LEASE_S, RESTARTED_S_MAX, SILENT_S_MAX, ZOMBIE_WAIT_S, end, fault, hold
 from tests.chaos.grid import NotInTimeError, resume_all, stopped, until
 from tests.chaos.stage import LOOK_S, Stage, say
 from tests.chaos.workload import HEARD, RECORDS
@@ -16,6 +17,8 @@ ALTERNATING_S = 0.2
 BUDGET_BYTES = 4 << 20
 GROWTH_MB_MAX = 48
 """By so much a worker may grow while it scans large records by that budget: pages, their columns, and their digests."""
+READ_AGAIN_S = 6.0
+"""Longer than workers go without a look at their leases."""
 GONE_S_MAX = 5.0
 """Within this time a listener must hear that a map is empty; a scan would come later."""
 
@@ -85,11 +88,13 @@ def large_records(stage: Stage) -> None:
 
 @fault(SILENT_S_MAX)
 def strange_entries(stage: Stage) -> None:
-    """Somebody puts into our own maps what is none of ours; nobody takes it away but whoever has to have it right."""
-    at_s = time.monotonic()
+    """Somebody puts into our own maps what is none of ours; then a worker dies, whose heir reads what is there."""
     stage.operate("spoil")
-    stage.recover(at_s)
+    hold(READ_AGAIN_S)
+    stage.recover(time.monotonic())
+    stage.recover(end(stage.some_worker()[1], signal.SIGKILL))
     stage.operate("clean")
+    stage.wait_for_workers()
 
 
 @fault(SILENT_S_MAX)

@@ -53,7 +53,7 @@ OLDER, NEWER = range(50), range(50, 250)
 HEAVY = "heavy"
 HEAVY_RECORDS, HEAVY_BYTES = 60, 1_000_000
 HEAVY_S_MAX = 60.0
-STRANGE_PARTITIONS = 3
+STRANGE_PARTITIONS, STRANGE_BYTES = 3, 7
 JUNK = "junk"
 DEPLOYMENTS_MAP = "grid_inference.deployments"
 
@@ -193,16 +193,24 @@ class Operator:
 
     def spoil(self) -> dict[str, Any]:
         """Put what is none of ours into our own maps: over some leases and positions, and beside the others."""
-        leases, positions = (raw(self._client.get_map(name)) for name in (LEASES, POSITIONS))
-        for key in leases.key_set().result()[:STRANGE_PARTITIONS]:
-            leases.set(key, HazelcastJsonValue("{}")).result()
-        for key in positions.key_set().result()[:STRANGE_PARTITIONS]:
-            positions.set(key, bytearray(7)).result()
+        self._replace_some(LEASES, HazelcastJsonValue("{}"))
+        self._replace_some(POSITIONS, bytearray(STRANGE_BYTES))
         for name in (WORKERS, DEPLOYMENTS_MAP):
             one = self._client.get_map(name)
             for number, value in enumerate((HazelcastJsonValue("[1]"), HazelcastJsonValue("{}"), "text", 7)):
                 one.set(f"{JUNK}-{number}", value).result()
         return {}
+
+    def _replace_some(self, name: str, value: Any) -> None:
+        """Put a value under some keys as they are: the stock client's own would lie in another partition."""
+        proxy = self._client.get_map(name)
+        as_object = proxy._to_object
+        raw(proxy)
+        try:
+            for key in proxy.key_set().result()[:STRANGE_PARTITIONS]:
+                proxy.set(key, value).result()
+        finally:
+            proxy._to_object = as_object
 
     def clean(self) -> dict[str, Any]:
         """Take away what was put beside."""
