@@ -239,10 +239,12 @@ class PositionSeen:
     gaps: int
     """Gaps of the deployment that had been declared by then."""
     at_s: float
+    generation: int = 1
+    """Of the deployment: with the next one all begins anew."""
 
 
 def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
-    """Positions that went back under one owner though no gap was declared: work would be done twice, or worse.
+    """Positions of a generation that went back under one owner though no gap was declared: work would be done twice, or worse.
 
     When a member dies its backup may be behind what could be read a moment before, and the loss is declared once the
     table of partitions is whole. So a gap may show later, or earlier, as reconciling takes time.
@@ -253,7 +255,8 @@ def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, Positi
     found: list[tuple[PositionSeen, PositionSeen]] = []
     for some in places.values():
         for before, one in pairwise(some):
-            if one.epoch == before.epoch and one.sequence < before.sequence:
+            same = (one.epoch, one.generation) == (before.epoch, before.generation)
+            if same and one.sequence < before.sequence:
                 around = [each.gaps for each in some if abs(each.at_s - one.at_s) <= GAP_TOLD_S]
                 if min(around) == max(around):
                     found.append((before, one))

@@ -32,8 +32,9 @@ NEWEST_OFFSET = RESPONSE_HEADER_SIZE + 8
 """Behind the oldest sequence."""
 SAID_WITHIN_S = 2.0
 """Who has said nothing for so long may own nothing any more."""
-_position = struct.Struct(">qq?q")
-"""A stored position begins with sequence, witness, whether there is one, epoch: `grid_inference/flow/positions.py`."""
+_position = struct.Struct(">qq?qqi")
+"""A stored position begins with sequence, witness, whether there is one, epoch, when it was stored, and generation:
+`grid_inference/flow/positions.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,13 @@ def leases_of(entries: Iterable[tuple[Any, Any]]) -> dict[str, Lease]:
     }
 
 
-def positions_of(entries: Iterable[tuple[Any, Any]]) -> dict[str, tuple[int, int]]:
-    """Deployment and partition → sequence, and the epoch of whoever stored it."""
-    found: dict[str, tuple[int, int]] = {}
+def positions_of(entries: Iterable[tuple[Any, Any]]) -> dict[str, tuple[int, int, int]]:
+    """Deployment and partition → sequence, the epoch of whoever stored it, and the generation of the deployment."""
+    found: dict[str, tuple[int, int, int]] = {}
     for place, stored in entries:
         if isinstance(stored, (bytes, bytearray)) and len(stored) >= _position.size:
-            sequence, _, _, epoch = _position.unpack_from(stored)
-            found[place] = sequence, epoch
+            sequence, _, _, epoch, _, generation = _position.unpack_from(stored)
+            found[place] = sequence, epoch, generation
     return found
 
 
@@ -142,4 +143,4 @@ class Ends:
     def positions(self) -> dict[str, int]:
         """Deployment and partition → sequence."""
         entries = self._client.get_map(POSITIONS).entry_set().result()
-        return {place: sequence for place, (sequence, _) in positions_of(entries).items()}
+        return {place: sequence for place, (sequence, *_) in positions_of(entries).items()}

@@ -153,9 +153,9 @@ class Observer:
 
     def _take_positions(self, gaps: Counter[str]) -> None:
         entries, at_s = self._client.get_map(POSITIONS).entry_set().result(), time.monotonic()
-        for place, (sequence, epoch) in positions_of(entries).items():
+        for place, (sequence, epoch, generation) in positions_of(entries).items():
             deployment, _, _ = place.rpartition("/")
-            self._seen.append(PositionSeen(place, epoch, sequence, gaps[deployment], at_s))
+            self._seen.append(PositionSeen(place, epoch, sequence, gaps[deployment], at_s, generation))
 
     def _take_leases(self, leases: dict[str, Lease]) -> None:
         at_s = time.monotonic()

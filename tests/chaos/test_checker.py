@@ -224,6 +224,7 @@ def test_a_position_that_went_back() -> None:
     assert regressions(seen) == [(seen[0], seen[2])]
     assert not regressions([*seen[:2], replace(seen[2], gaps=1)])
     assert not regressions([*seen[:2], replace(seen[2], epoch=2)])
+    assert not regressions([*seen[:2], replace(seen[2], generation=2)])
     assert not regressions([*seen, PositionSeen("d/1", 1, 9, 1, 85.0)]), "the loss of a member was told later"
     assert regressions([*seen, PositionSeen("d/1", 1, 9, 1, 95.0)]), "another gap, long after"
     assert not regressions([replace(seen[0], gaps=-1, at_s=20.0), *seen]), "it took a while to reconcile"

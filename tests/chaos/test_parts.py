@@ -139,7 +139,7 @@ def test_entries_that_are_none_of_ours_are_left_out() -> None:
     strange = [HazelcastJsonValue("{}"), HazelcastJsonValue("[1]"), HazelcastJsonValue("{"), "text", 7, None]
     assert leases_of([("lease/1", lease), *enumerate(strange)]) == {"lease/1": Lease("host-71-ab", 3, 1)}
     stored = struct.pack(">qq?qqiq", 50, 0, False, 3, 0, 1, 0)
-    assert positions_of([("d/1", stored), ("d/2", bytes(7)), ("d/3", "text")]) == {"d/1": (50, 3)}
+    assert positions_of([("d/1", stored), ("d/2", bytes(7)), ("d/3", "text")]) == {"d/1": (50, 3, 1)}
     said = {"id": "host-71-ab", "pid": 71, "said_at_us": 99_000_000, "deployments": {"records": {"owned": 9}}}
     workers = said_by([HazelcastJsonValue(json.dumps(said)), *strange])
     assert workers == [said]
