@@ -244,7 +244,7 @@ class PositionSeen:
 
 
 def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
-    """Positions that went back, of one owner and generation, without a declared gap: work would be done twice, or worse.
+    """Positions that went back, of one owner and generation, without a declared gap: work is done twice, or worse.
 
     When a member dies its backup may be behind what could be read a moment before, and the loss is declared once the
     table of partitions is whole. So a gap may show later, or earlier, as reconciling takes time.
