@@ -22,14 +22,15 @@ from grid_inference.grid.maps import key_identities, last_rows
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.journal import ADDED, EVICTED, EXPIRED, LOADED, MERGED, REMOVED, UPDATED
+from grid_inference.wire.journal import ADDED, GONE, LOADED, MERGED, UPDATED
 from grid_inference.wire.keys import partition_ids
 
 __all__ = ["ListenerReader"]
 
 _log = logger(__name__)
 
-EVENTS = ADDED | UPDATED | REMOVED | EVICTED | EXPIRED | MERGED | LOADED
+EVENTS = ADDED | UPDATED | MERGED | LOADED | GONE
+"""Whatever changes what stands under a key, or under all of them."""
 FETCH_KEYS_MAX = 4096
 """Values fetched at once for one partition."""
 PENDING_KEYS_MAX = 1 << 20
@@ -121,10 +122,10 @@ class ListenerReader(Feeds):
             self._gap(feed, "too many events")
         self._go_on(feed)
 
-    async def disown(self, partition: int) -> None:
-        """Stop feeding a partition; returns when its last batch is written."""
-        await super().disown(partition)
+    def let_go(self, partition: int) -> Feed | None:
+        """Stop feeding a partition at once, whatever is under way; returns its feed."""
         self._pending.pop(partition, None)
+        return super().let_go(partition)
 
     def _go_on(self, feed: Feed) -> None:
         waits = feed.scan or feed.busy or feed.closed or self._stopped or feed.pages

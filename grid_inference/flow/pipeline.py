@@ -59,11 +59,11 @@ class Pipeline:
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
             self.batches += 1
             failed, cause = await self.carry(arrivals)
-            written, left = arrivals.parted(failed)
+            written, left = arrivals.parted(failed) if failed else (arrivals, None)
             self.advance(written)
             self.reader.resume(written)  # only now is more asked for: backpressure
             self.shadow(written)  # a challenger may score them too, in its own time
-            if left.feeds:
+            if left is not None:
                 self.again(left, cause)
 
     async def carry(self, arrivals: Arrivals) -> tuple[Collection[int], str]:

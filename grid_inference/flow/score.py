@@ -261,9 +261,18 @@ def _predictions(
         score=scores.score if scores else np.empty(0),
         label_index=scores.label_index if scores else None,
         scores=scores.scores if scores else None,
-        epochs=np.fromiter(map(epochs.__getitem__, partitions.tolist()), np.int64, partitions.size),
+        epochs=_epochs_of(partitions, epochs),
         scored_at_us=time.time_ns() // 1000,
     )
+
+
+def _epochs_of(partitions: NDArray[np.int32], epochs: Mapping[int, int]) -> NDArray[np.int64]:
+    """The epoch of each row."""
+    if len(epochs) == 1:
+        return np.full(partitions.size, next(iter(epochs.values())), np.int64)
+    table = np.zeros(max(epochs, default=0) + 1, np.int64)
+    table[list(epochs)] = list(epochs.values())
+    return table[partitions]
 
 
 def _dead_letters(parts: list[_Part], rows: Events, partitions: NDArray[np.int32]) -> DeadLetterBatch:

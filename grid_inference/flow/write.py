@@ -41,8 +41,8 @@ __all__ = ["MESSAGE_FIELDS", "Writer", "WriterCounts"]
 
 _log = logger(__name__)
 
-MESSAGE_FIELDS = tuple(name for name in PREDICTION_MESSAGE.slots if name != "key_data")
-"""What a topic's `where` may speak of."""
+MESSAGE_FIELDS = {name: slot.kind for name, slot in PREDICTION_MESSAGE.slots.items() if name != "key_data"}
+"""What a topic's `where` may speak of, and of which kind that is."""
 PUBLISH_TRIES = 5
 PUBLISH_PAUSE_S = 0.5
 """Pause after the first failed try; it grows by as much with every further one."""
@@ -81,6 +81,8 @@ class Writer:
         self._topic = settings.topic
         self._topic_name = settings.topic.name or settings.predictions
         self._where = Where.parse(settings.topic.where) if settings.topic.where else None
+        if self._where:
+            self._where.check(MESSAGE_FIELDS)
         self._keep_on_remove = settings.on_remove == "keep"
         self._leases = leases
         self.dead_keys = DeadKeys()
@@ -103,13 +105,8 @@ class Writer:
             return self._leases.allows(partition, epochs[partition])
 
         begun_s = time.perf_counter()
-        good, dead = outcome.predictions, outcome.dead
-        revived = [
-            self.dead_keys.rows_among(good.keys, good.partitions),
-            self.dead_keys.rows_among(outcome.removed, outcome.removed_partitions),
-        ]
-        gone = Blobs.concat([good.keys.take(revived[0]), outcome.removed.take(revived[1])])
-        gone_from = np.concatenate([good.partitions[revived[0]], outcome.removed_partitions[revived[1]]])
+        dead = outcome.dead
+        gone, gone_from = self._revived(outcome)
         requests = [*self._requests(outcome), *_deletes(self._dead_letters, gone, gone_from)]
         encoded_s = time.perf_counter()
         answers = await self._link.answers(requests, allows)
@@ -118,8 +115,9 @@ class Writer:
         self._observe("write", time.perf_counter() - encoded_s)
         # A key is known to have a dead letter until its removal is acknowledged.
         self.dead_keys.add(dead.keys, dead.partitions)
-        removed = ~np.isin(gone_from, list(failed))
-        self.dead_keys.discard(gone.take(removed), gone_from[removed])
+        if len(gone):
+            removed = ~np.isin(gone_from, list(failed))
+            self.dead_keys.discard(gone.take(removed), gone_from[removed])
         written = outcome.without(failed)
         self._count(written)
         await self._publish(written.predictions, outcome.encoder)
@@ -138,6 +136,14 @@ class Writer:
         if not self._keep_on_remove:
             requests += _deletes(self._predictions, outcome.removed, outcome.removed_partitions)
         return requests
+
+    def _revived(self, outcome: Outcome) -> tuple[Blobs, NDArray[np.int32]]:
+        """Keys with a dead letter that are scored or removed now, and the partition of each."""
+        good, removed, gone_from = outcome.predictions, outcome.removed, outcome.removed_partitions
+        rows = self.dead_keys.rows_among(good.keys, good.partitions)
+        others = self.dead_keys.rows_among(removed, gone_from)
+        keys = Blobs.concat([good.keys.take(rows), removed.take(others)])
+        return keys, np.concatenate([good.partitions[rows], gone_from[others]])
 
     def _count(self, written: Outcome) -> None:
         self.counts.predictions += len(written.predictions)
@@ -185,6 +191,7 @@ class Writer:
             "owner_epoch": batch.epochs,
             "scored_at_us": np.full(count, batch.scored_at_us),
             "label": np.full(count, None, object),
+            "scores": np.full(count, None, object),
         }
         for name, value in encoder.constants.items():
             columns[name] = np.full(count, value)

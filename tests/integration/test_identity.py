@@ -315,3 +315,22 @@ def test_start_new_finds_stale_results_and_orphans(proving: gi.Grid, model: Any,
     until(right, "the repair of the stale one")
     assert predictions.size() == 1
     proving.undeploy(names.deployment)
+
+
+def test_a_sweep_leaves_what_is_no_result_of_ours(proving: gi.Grid, model: Any, names: Names) -> None:
+    proving.deploy(names.deployment, model, features=names.features, columns=FEATURES)
+    features, gold = proving.features(names.features), proving.features(f"{names.deployment}.predictions")
+    features.put_batch(batch(50), key="key")
+    complete(proving, names)
+    gold.put("bar", {"carat": 24.0})
+    on_a_link(proving, lambda link: _plant(link, names, 999, dead=False, deployment="another"))
+    on_a_link(proving, lambda link: _plant(link, names, 1000, dead=False))
+    on_a_link(proving, lambda link: _forget_position(link, names))
+    proving.pause(names.deployment)
+    proving.resume(names.deployment)
+    predictions = proving.predictions(names.deployment)
+    until(lambda: predictions.get(1000) is None, "the sweep of the orphan that is ours")
+    complete(proving, names)
+    assert gold.get("bar") == {"carat": 24.0}
+    assert predictions.get(999) is not None
+    proving.undeploy(names.deployment)
