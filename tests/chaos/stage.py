@@ -14,7 +14,7 @@ from typing import Any
 from tests.chaos.checker import EXAMPLES_MAX, AtWork, Verdict
 from tests.chaos.child import Child
 from tests.chaos.grid import Grid, Node, NotInTimeError, until
-from tests.chaos.versions import FIRST, Change
+from tests.chaos.versions import FIRST, VERSIONS, Change
 from tests.chaos.workload import DEPLOYMENTS, HEARD, MODEL, RECORDS, VOLATILE
 
 KEYS_OF_A_WRITER = 1_000_000
@@ -96,7 +96,7 @@ class Stage:
     """What faults have found themselves, and what was judged before a cluster ended."""
     overdue: list[str] = field(default_factory=list[str])
     """Bounds that did not hold beside the recoveries'."""
-    variants: int = FIRST + 100
+    variants: int = 2 * VERSIONS
     """The number of the last model that was made; versions stay below."""
 
     # ---- before and after
