@@ -1,18 +1,122 @@
-"""`python -m tests.simulation`: schedules from a seed on, on all cores; the last line is JSON."""
+"""`python -m tests.simulation`: schedules by their seeds, on all cores; the last line is JSON."""
 
 from __future__ import annotations
 
+import argparse
+import gc
+import json
+import os
 import sys
 import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
 
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import plan_of
-from tests.simulation.run import run
+from tests.simulation.run import Outcome, run
+from tests.simulation.shrink import shrunk
+
+SHOWN_MAX = 3
+"""Violations whose schedule is shrunk and shown."""
+CHUNK = 10
+HASH_SEED = "0"
+"""The order of sets of names is part of a schedule."""
+
+
+def main() -> int:
+    """Run what the arguments ask for; 1 if a promise was broken."""
+    asked = _arguments()
+    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
+        os.environ |= {"PYTHONHASHSEED": HASH_SEED, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])  # noqa: S606
+    if asked.mutant:
+        MUTANTS[asked.mutant]()
+    if asked.replay is not None:
+        return _replay(asked.replay, shrink=False)
+    seeds = range(asked.seed, asked.seed + asked.schedules)
+    began_s, found = time.monotonic(), defaultdict[str, list[int]](list)
+    totals, counts, done = Counter[str](), Counter[str](), 0
+    for outcome in _outcomes(seeds, asked.jobs, asked.mutant):
+        done += 1
+        for one in outcome.violations:
+            found[one.promise].append(outcome.plan.seed)
+            print(f"seed {outcome.plan.seed}: {one}", file=sys.stderr)
+        totals.update(callbacks=outcome.callbacks, requests=outcome.requests)
+        totals["virtual_s"] += round(outcome.virtual_s)
+        counts += outcome.counts
+        if asked.first and found:
+            break
+    spent_s = time.monotonic() - began_s
+    for promise, broken in list(found.items())[:SHOWN_MAX]:
+        print(f"{promise}: {len(broken)} of {done} schedules, the first by seed {min(broken)}")
+        if not asked.brief:
+            _replay(min(broken), shrink=True, promise=promise)
+    said = {"schedules": done, "seconds": round(spent_s, 1), "per_second": round(done / spent_s, 2), **totals}
+    told = {promise: {"schedules": len(seeds), "first": sorted(seeds)[:5]} for promise, seeds in sorted(found.items())}
+    print(json.dumps({**said, "seen": dict(sorted(counts.items())), "mutant": asked.mutant, "violations": told}))
+    return 1 if found else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--schedules", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=1, help="of the first schedule; the others count on from it")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="one schedule, with all that it logs")
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take a fix out")
+    parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
+    parser.add_argument("--brief", action="store_true", help="name broken promises, and show no schedule")
+    return parser.parse_args()
+
+
+def _outcomes(seeds: range, jobs: int, mutant: str | None) -> Iterator[Outcome]:
+    """As they come; a few more chunks are under way than there are processes."""
+    chunks = iter([seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)])
+    if jobs == 1:
+        _begin(None)
+        for chunk in chunks:
+            yield from _run_all(chunk)
+        return
+    with ProcessPoolExecutor(jobs, get_context("fork"), _begin, (mutant,)) as pool:
+        under_way = [pool.submit(_run_all, chunk) for chunk in islice(chunks, 2 * jobs)]
+        while under_way:
+            yield from under_way.pop(0).result()
+            under_way += [pool.submit(_run_all, chunk) for chunk in islice(chunks, 1)]
+
+
+def _begin(mutant: str | None) -> None:
+    """What is loaded stays: looking for garbage among it at each end of a run would take longer than the run."""
+    del mutant
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _run_all(seeds: range) -> list[Outcome]:
+    return [run(plan_of(seed)) for seed in seeds]
+
+
+def _replay(seed: int, *, shrink: bool, promise: str = "") -> int:
+    """One schedule with its trace, at its shortest."""
+    plan = plan_of(seed)
+    if shrink:
+        plan = shrunk(plan, promise)
+    outcome = run(plan, trace=True)
+    print(f"--- seed {seed}: {replace(plan, events=())}")
+    for line in [*(f"    {event}" for event in plan.events), *outcome.trace]:
+        print(line)
+    for one in outcome.violations:
+        print(f"!!! {one}")
+    return 1 if outcome.violations else 0
+
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1])
-    for one in range(seed, seed + int(sys.argv[2])):
-        began = time.process_time()
-        out = run(plan_of(one), trace=len(sys.argv) > 3)
-        print(one, f"{time.process_time() - began:.2f}s", f"{out.virtual_s:.1f}", out.callbacks, out.requests, dict(out.counts), [str(v) for v in out.violations])
-        if len(sys.argv) > 3:
-            print("\n".join(out.trace))
+    sys.exit(main())
+
+
+_ = Any

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +100,10 @@ class Judge:
         """By partition the last write that was carried out when its lease was another one already, and whose."""
         self.looks: dict[int, float] = {}
         """By partition when its results were looked at last by its owner."""
+        self._stored_s: dict[int, float] = {}
+        """When the newest position of each partition was sent."""
+        self._undone: set[int] = set()
+        """Partitions whose stored position is an older one that came late: it costs work, and the next proof mends it."""
         self.puts = 0
         self.counts: dict[str, int] = defaultdict(int)
         """What has happened, to see that the schedules are worth something."""
@@ -111,6 +116,8 @@ class Judge:
             for name in ("input_digest", "score", "owner_epoch", "version")
         )
         cluster.watch = self.changed
+        self.note: Callable[[str], None] = lambda _: None
+        """Takes what is worth a line of a trace."""
 
     def fail(self, promise: str, said: str) -> None:
         """Note that something did not hold."""
@@ -148,7 +155,7 @@ class Judge:
         elif name == self._names.features:
             self._feature(partition, key, old, new)
         elif name == POSITIONS_MAP:
-            self._position(partition, new)
+            self._position(partition, new, by)
         elif name == LEASES_MAP:
             self._lease(partition, old, new, by)
         elif name == WORKERS_MAP and new is not None:
@@ -188,6 +195,7 @@ class Judge:
         before = -1 if old is None else self._digests[self._read(old)[0]][1]
         if place < before and known.stale_since_s is None:
             self.counts["older over newer"] += 1
+            self.note(f"older over newer by {by.process.name} in {partition}, sent {by.sent_s:.3f}")
             known.stale_since_s = self._loop.time()
         elif known.stale_since_s is not None and place >= max(known.applied.values()):
             self._stood(known)
@@ -202,11 +210,18 @@ class Judge:
         """It was sent under a lease; if that is another one by now, the owner has to hear of it."""
         if by.facts != self.lease(partition):
             self.counts["late writes"] += 1
+            self.note(f"late write of {by.process.name} to {partition}, sent {by.sent_s:.3f} under {by.facts}")
             self.late[partition] = self._loop.time(), by.process.name
 
-    def _position(self, partition: int, new: bytes | None) -> None:
+    def _position(self, partition: int, new: bytes | None, by: Message) -> None:
         if new is None:
             return
+        newest_s = self._stored_s.get(partition, 0.0)
+        self._stored_s[partition] = max(newest_s, by.sent_s)
+        if by.sent_s < newest_s:
+            self._undone.add(partition)
+        else:
+            self._undone.discard(partition)
         progress = decode_progress(new)
         reached, latest = self._checked.get((partition, progress.generation), (0, {}))
         sequence = progress.position.sequence
@@ -231,6 +246,10 @@ class Judge:
             self.fail("I5 position", f"partition {partition} is at {sequence}, event {place} of a key is not written")
 
     def _lease(self, partition: int, old: bytes | None, new: bytes | None, by: Message | None) -> None:
+        if by is not None:
+            late = f", sent {by.sent_s:.3f}" if self._loop.time() > by.sent_s + VIEW_S else ""
+            said = None if new is None else decode_json(new)
+            self.note(f"[{by.process.name}] lease {partition}: {said}{late}")
         if old is None or new is None or by is None:
             return
         before, after = decode_json(old), decode_json(new)
@@ -251,7 +270,7 @@ class Judge:
 
     def _stood_still_s(self, worker: str, since_s: float, until_s: float) -> float:
         """How long at the most a worker's beat had stood still in the grid at some moment of this time."""
-        beats = [0.0, *(at_s for at_s in self.beats[worker] if at_s < until_s)]
+        beats = [at_s for at_s in self.beats[worker] if at_s < until_s] or [0.0]
         ends = [*beats[1:], until_s]
         return max(end - begin for begin, end in zip(beats, ends, strict=True) if end >= since_s)
 
@@ -301,7 +320,7 @@ class Judge:
         return found
 
     def _of_owners(self, workers: list[WorkerProcess]) -> list[tuple[str, str]]:
-        found, owned = [], 0
+        found, owned, reached = [], 0, defaultdict[int, set[int | None]](set)
         for worker in workers:
             if worker.turn is None:
                 continue
@@ -309,6 +328,7 @@ class Judge:
             for running in worker.turn.deployments:
                 owned += len(running.reader.feeds)
                 for feed in running.reader.feeds.values():
+                    reached[feed.partition].add(running.positions.reached(feed.partition))
                     if int(leases.epochs[feed.partition]) != feed.epoch:
                         found.append(
                             ("I8 feed of another epoch", f"{worker.name} feeds partition {feed.partition} by {feed.epoch}")
@@ -324,6 +344,8 @@ class Judge:
         for partition, ring in enumerate(self._cluster.journals):
             key = guard_key(f"{self._names.deployment}/{partition}", partition, self._cluster.partition_count)
             stored = self._cluster.maps[POSITIONS_MAP][partition].get(key)
+            if partition in self._undone and ring.newest + 1 in reached[partition]:
+                continue
             sequence = -1 if stored is None else decode_progress(stored).position.sequence
             if sequence != ring.newest + 1:
                 found.append(("lag", f"partition {partition} is at {sequence} of {ring.newest + 1}"))

@@ -126,7 +126,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
-        self._append(self._thread_of(handle), handle)
+        thread = handle._context.get(_THREAD) or self._world
+        if not thread.process.dead:
+            thread.ready.append(handle)
+            if not thread.queued:
+                self.queue(thread)
         return handle
 
     call_soon_threadsafe = call_soon
@@ -188,44 +192,36 @@ class VirtualLoop(asyncio.BaseEventLoop):
             thread.queued = True
             self._runnable.append(thread)
 
-    def _append(self, thread: Thread, handle: asyncio.Handle) -> None:
-        if not thread.process.dead:
-            thread.ready.append(handle)
-            self.queue(thread)
-
-    def _thread_of(self, handle: asyncio.Handle) -> Thread:
-        return handle._context.get(_THREAD) or self._world
-
     def _run_once(self) -> None:
-        if self._heap and (not self._runnable or self._heap[0][0] <= self._now_s):
+        heap, runnable = self._heap, self._runnable
+        if heap and (not runnable or heap[0][0] <= self._now_s):
             self._take_due()
-        if not self._runnable:
-            if not self._heap:
+        if not runnable:
+            if not heap:
                 raise RuntimeError("nothing is left to run")
             return
-        runnable = self._runnable
         at = int(self._rng.random() * len(runnable)) if len(runnable) > 1 else 0
         thread = runnable[at]
         runnable[at] = runnable[-1]
         runnable.pop()
         thread.queued = False
         self._run(thread)
-        self.queue(thread)
+        if thread.ready:
+            self.queue(thread)
 
     def _run(self, thread: Thread) -> None:
         """What is ready now, as one round of asyncio's loop."""
-        ready = thread.ready
+        ready, process, now_s = thread.ready, thread.process, self._now_s
         for _ in range(len(ready)):
-            if thread.held or not ready:
+            if not ready or process.stopped or thread.held_until_s > now_s:
                 return
             handle = ready.popleft()
             if handle._cancelled:
                 continue
             self._steps += 1
-            self.callbacks += 1
             handle._run()
             if self.busy_s:
-                self.hold(thread, self._now_s + self.busy_s)
+                self.hold(thread, now_s + self.busy_s)
                 self.busy_s = 0.0
         if self._steps > STEPS_MAX:
             raise RuntimeError(f"{STEPS_MAX} callbacks without any time going by")
@@ -234,6 +230,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         heap = self._heap
         if heap[0][0] > self._now_s:
             self._now_s = heap[0][0]
+            self.callbacks += self._steps
             self._steps = 0
         now_s = self._now_s
         while heap and heap[0][0] <= now_s:
@@ -243,14 +240,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 continue
             if what._cancelled:
                 continue
-            thread = self._thread_of(what)
-            if thread.process.dead:
+            thread = what._context.get(_THREAD) or self._world
+            process = thread.process
+            if process.dead:
                 continue
-            if thread.held:
+            if process.stopped or thread.held_until_s > now_s:
                 (thread.answers if arrived else thread.timers).append(what)
             else:
                 thread.ready.append(what)
-                self.queue(thread)
+                if not thread.queued:
+                    thread.queued = True
+                    self._runnable.append(thread)
 
     def _note_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop

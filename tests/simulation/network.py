@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import struct
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -19,6 +20,7 @@ from tests.simulation.members import INDETERMINATE, NOT_MEMBER, Cluster, _reques
 
 __all__ = ["Connection", "Message", "Network", "Rates"]
 
+_ttl = struct.Struct("<q")
 BACKUP_S = 5.0
 """A member waits so long for a backup before it acknowledges (`operation.backup.timeout.millis`)."""
 LATE_S_MAX = 14.0
@@ -170,6 +172,20 @@ class Network:
             self._reply(message, data, backed_up_s)
 
         self.cluster.execute(message.request, partition, reply, message)
+        if message.kind == messages.MAP_SET:
+            self._expire_later(message)
+
+    def _expire_later(self, message: Message) -> None:
+        """An entry that was set with a time to live goes by itself, unless it was set again."""
+        frames = frames_of(message.request)
+        (ttl_ms,) = _ttl.unpack_from(frames[0][1], 24)
+        if ttl_ms > 0:
+            key, value = frames[2][1], frames[3][1]
+            self._at(self._loop.time() + ttl_ms / 1000, self._expire, message, key, value)
+
+    def _expire(self, message: Message, key: bytes, value: bytes) -> None:
+        if self.cluster.maps[message.name][message.partition].get(key) == value:
+            self.cluster.remove(message.name, message.partition, key, message)
 
     def _backed_up_s(self, partition: int) -> float:
         if self.members < 2:

@@ -8,6 +8,7 @@ import gc
 import logging
 import random
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import numpy as np
 
 from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
 from grid_inference.errors import GridInferenceError
+from grid_inference.flow import rescore
 from grid_inference.flow.reconcile import Reconciler
 from grid_inference.grid.leases import LATE_WRITE_S, Leases
 from grid_inference.model.artifact import Manifest
@@ -29,7 +31,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact_record import encode_record
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys, partition_ids
-from grid_inference.worker import life
+from grid_inference.worker import life, turn
 from tests.simulation.judge import Judge, Names, Violation
 from tests.simulation.loop import VirtualLoop, current_thread
 from tests.simulation.members import Cluster
@@ -44,6 +46,8 @@ QUIET_S = 3.0
 SETTLED_S_MAX = 2 * LATE_WRITE_S + LATE_S_MAX + 15.0
 """After so long it must be."""
 LOOK_S = 1.0
+NEVER_S = 1e6
+"""Nothing is scored anew here for its own sake: it need not be looked for ten times a second."""
 RESTART_S = 1.0
 """A node starts a worker anew that has ended by itself."""
 ENDS_S_MAX = 30.0
@@ -95,6 +99,7 @@ class _Run:
             proof_interval_s=plan.proof_interval_s,
         )
         self.judge = Judge(self.loop, self.cluster, self.names, self.config.lease_ttl_s)
+        self.judge.note = self.note
         self.network.on_sent = self.sent
         self.schemas = {RECORD.schema_id: RECORD}
         self.workers: list[WorkerProcess] = []
@@ -127,7 +132,7 @@ class _Run:
             if event.what != "put":
                 self.note(str(event))
             getattr(self, f"on_{event.what}")(event)
-        if not any(self.works(worker) for worker in self.workers):
+        if not any(self.works(worker) and worker.name not in self.stopping for worker in self.workers):
             self.start(self.plan.load_s)
         await asyncio.sleep(self.plan.ends_s - self.loop.time() + QUIET_S)
         deadline_s = self.loop.time() + SETTLED_S_MAX
@@ -251,17 +256,13 @@ class _Run:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Have the judge told of what workers do, beside what they send."""
-        claim, results, read_workers, judge, loop = (
-            Leases.claim,
-            Reconciler.results,
-            life.read_workers,
-            self.judge,
-            self.loop,
-        )
+        claim, results, judge, loop = Leases.claim, Reconciler.results, self.judge, self.loop
+        reading = life if hasattr(life, "read_workers") else turn
+        read_workers = reading.read_workers
 
-        async def noted_claim(leases: Leases, partitions: list[int], living: set[str]) -> Any:
+        async def noted_claim(leases: Leases, *args: Any) -> Any:
             judge.claims[leases.worker] = loop.time()
-            return await claim(leases, partitions, living)
+            return await claim(leases, *args)
 
         async def noted_results(reconciler: Reconciler, partition: int) -> Any:
             judge.looked(current_thread().process, partition)
@@ -276,7 +277,8 @@ class _Run:
         with (
             mock.patch.object(Leases, "claim", noted_claim),
             mock.patch.object(Reconciler, "results", noted_results),
-            mock.patch.object(life, "read_workers", noted_read),
+            mock.patch.object(reading, "read_workers", noted_read),
+            mock.patch.object(rescore, "PAUSE_S", NEVER_S),
         ):
             yield
 
@@ -287,7 +289,9 @@ def run(plan: Plan, *, trace: bool = False) -> Outcome:
     try:
         return _carry_out(plan, trace=trace)
     finally:
-        gc.collect()  # coroutines that can't be ended say so
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # coroutines that can't be ended say so
+            gc.collect()
         sys.unraisablehook = hook
 
 

@@ -145,9 +145,20 @@ class SimulatedHeartbeat(Heartbeat):
     def start(self, said: dict[str, Any]) -> None:
         self._said = said
         thread = current_thread().process.thread("heartbeat")
-        self._task = asyncio.get_running_loop().create_task(self._beat_on(), context=thread.context)
+        self._task = asyncio.get_running_loop().create_task(self._work(), context=thread.context)
 
-    async def stop(self) -> None:
+    async def _work(self) -> None:
+        failure = None
+        try:
+            await self._beat_on()
+        except Exception as error:  # noqa: BLE001 - whoever waits for the end raises it
+            failure = error
+        if hasattr(self, "_end"):
+            asyncio.get_running_loop().call_soon(self._end, failure)
+
+    async def stop(self, **how: bool) -> None:
+        if how.get("farewell"):
+            self._farewell = True
         self._stopping = True
         asyncio.get_running_loop().call_soon(self._wake.set)
         if self._task:
