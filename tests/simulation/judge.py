@@ -6,10 +6,11 @@ whose each lease was at that moment.
 
 from __future__ import annotations
 
+import math
 import struct
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from grid_inference.flow.positions import POSITIONS_MAP, decode_progress
@@ -31,6 +32,8 @@ __all__ = ["Judge", "Names", "Violation"]
 
 STALE_S_MAX = 30.0
 """So long an older value's prediction may stand over a newer one's: ARCHITECTURE.md, I3."""
+WAIT_S_MAX = 3.0
+"""So long a record waits at the most while workers come and go: two turns and a hand-over."""
 VIEW_S = 1.0
 """How old a worker's view of who lives may be when it claims, beside the time that the answer took to come."""
 RESULTS_SENT = {messages.MAP_PUT_ALL, messages.MAP_DELETE}
@@ -69,6 +72,8 @@ class _Key:
     applied: dict[int, int]
     """By generation the newest sequence whose result was written."""
     stale_since_s: float | None = None
+    waiting: deque[tuple[int, float]] = field(default_factory=deque[tuple[int, float]])
+    """Events without a result yet, and when they came."""
 
 
 class Judge:
@@ -88,6 +93,8 @@ class Judge:
         self._checked: dict[tuple[int, int], tuple[int, dict[bytes, int]]] = {}
         self._digests: dict[int, tuple[bytes, int]] = {}
         """Digest → key and place among the key's events."""
+        self.calm_from_s = math.inf
+        """Of what is put from then on nothing waits for long."""
         self.beats: dict[str, list[float]] = defaultdict(list)
         """When each worker's beat has changed in the grid."""
         self.left: set[str] = set()
@@ -172,6 +179,7 @@ class Judge:
         if digest is not None:
             self._digests[digest] = key, len(known.events)
         self._events[partition].append((key, len(known.events)))
+        known.waiting.append((len(known.events), self._loop.time()))
         known.events.append((sequence, digest, 0.0 if new is None else _value_of(new)))
 
     def _prediction(self, partition: int, key: bytes, old: bytes | None, new: bytes | None, by: Message) -> None:
@@ -183,6 +191,7 @@ class Judge:
                 known.applied[generation] = max(known.applied.get(generation, -1), gone[-1] if gone else -1)
             if known.events[-1][1] is None:
                 known.stale_since_s = None
+            self._scored(known, gone[-1] if gone else -1)
             return
         digest, score, version = self._read(new)
         of, place = self._digests.get(digest, (b"", -1))
@@ -192,6 +201,7 @@ class Judge:
         if score != score_of(known.events[place][2], version):
             self.fail("I4 another score", f"{score} for the value {known.events[place][2]} by version {version}")
         known.applied[version] = max(known.applied.get(version, -1), place)
+        self._scored(known, place)
         before = -1 if old is None else self._digests[self._read(old)[0]][1]
         if place < before and known.stale_since_s is None:
             self.counts["older over newer"] += 1
@@ -200,6 +210,14 @@ class Judge:
         elif known.stale_since_s is not None and place >= max(known.applied.values()):
             self._stood(known)
             known.stale_since_s = None
+
+    def _scored(self, known: _Key, place: int) -> None:
+        """An event has its result, and all before it."""
+        while known.waiting and known.waiting[0][0] <= place:
+            _, put_s = known.waiting.popleft()
+            waited_s = self._loop.time() - put_s
+            if put_s >= self.calm_from_s and waited_s > WAIT_S_MAX:
+                self.fail("I7 waits", f"a record of partition {known.partition} for {waited_s:.1f} s")
 
     def _stood(self, known: _Key) -> None:
         stale_s = self._loop.time() - (known.stale_since_s or 0.0)

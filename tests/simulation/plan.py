@@ -16,6 +16,7 @@ BEGIN_S = 2.0
 """When the first workers are there as a rule."""
 FAULTS_S = 14.0
 """For so long things go wrong."""
+CALM_SHARE = 0.15
 PUTS_S = 1.0
 """Clients put for so much longer than things go wrong."""
 
@@ -62,6 +63,8 @@ class Plan:
     """That begin together."""
     places: bool = False
     """Whether workers are of members' nodes."""
+    calm: bool = False
+    """Nothing fails, workers only come and go: whoever puts must not wait."""
     events: tuple[Event, ...] = field(default=())
 
     @property
@@ -94,7 +97,21 @@ def plan_of(seed: int) -> Plan:
         workers=rng.randint(1, 3),
         places=rng.random() < 0.3,
     )
+    if rng.random() < CALM_SHARE:
+        plan = replace(plan, calm=True, late=0.0, error=0.0, row_s=0.0002, capacity=256, load_s=min(plan.load_s, 0.2))
+        return replace(plan, events=tuple(sorted([*_comings(rng, plan), *_puts(rng, plan)])))
     return replace(plan, events=tuple(sorted([*_faults(rng, plan), *_puts(rng, plan)])))
+
+
+def _comings(rng: random.Random, plan: Plan) -> list[Event]:
+    """Workers that come, with models that take long to load, and some that leave; the first one stays."""
+    events = list[Event]()
+    for number in range(rng.randint(1, 3)):
+        at_s = BEGIN_S + rng.random() * FAULTS_S
+        events.append(Event(at_s, "start", plan.workers + number, rng.choice((0.2, 3.0, 8.0))))
+        if plan.workers + number > 1 and rng.random() < 0.4:
+            events.append(Event(at_s + rng.random() * 9.0, "stop", rng.randrange(1, plan.workers + number)))
+    return events
 
 
 def _faults(rng: random.Random, plan: Plan) -> list[Event]:

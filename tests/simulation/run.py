@@ -45,6 +45,8 @@ QUIET_S = 3.0
 """So long after the last fault it is looked first whether all is as it should be."""
 SETTLED_S_MAX = 2 * LATE_WRITE_S + LATE_S_MAX + 15.0
 """After so long it must be."""
+STARTED_S = 2.0
+"""What a worker takes at the most to begin, beside what its model takes to load."""
 LOOK_S = 1.0
 NEVER_S = 1e6
 """Nothing is scored anew here for its own sake: it need not be looked for ten times a second."""
@@ -100,6 +102,8 @@ class _Run:
         )
         self.judge = Judge(self.loop, self.cluster, self.names, self.config.lease_ttl_s)
         self.judge.note = self.note
+        if plan.calm:
+            self.judge.calm_from_s = plan.load_s + STARTED_S
         self.network.on_sent = self.sent
         self.schemas = {RECORD.schema_id: RECORD}
         self.workers: list[WorkerProcess] = []
