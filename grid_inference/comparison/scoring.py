@@ -91,7 +91,7 @@ async def scored(
     for start in range(0, len(records), BATCH_ROWS):
         batch = records.take(np.arange(start, min(start + BATCH_ROWS, len(records))))
         nowhere = np.zeros(len(batch), np.int32)
-        outcome = await scorer.score(Arrivals(batch, nowhere, [], [], 0), lambda some: np.zeros(some.size, np.int64))
+        outcome = await scorer.score(Arrivals(batch, nowhere, [], [], 0, {0: 0}))
         found, dead = outcome.predictions, outcome.dead
         if len(found):
             rows = rows_of(found.keys, batch.keys)

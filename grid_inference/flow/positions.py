@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,24 +85,26 @@ class Positions:
         self._current.pop(partition, None)
         self._changed.discard(partition)
 
-    async def load(self, partitions: list[int]) -> dict[int, Progress]:
-        """What is stored of these partitions."""
+    async def load(self, partitions: list[int], *, begins: bool = False) -> dict[int, Progress]:
+        """What is stored of these partitions, or where they begin by a deploy."""
         if not partitions:
             return {}
-        keys = Blobs.of([self._key(partition) for partition in partitions])
+        keys = self._keys(partitions, begins=begins)
         found, values = await self._map.get_batch(keys)
         rows = rows_of(keys, found).tolist()
         return {
             partition: decode_progress(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
         }
 
-    async def flush(self, allows: Callable[[int], bool]) -> None:
-        """Store what has changed since the last time, of the partitions that may still be written to."""
-        changed = [partition for partition in sorted(self._changed) if allows(partition)]
+    async def flush(self, allows: Callable[[int, int], bool]) -> None:
+        """Store what has changed since the last time, of the partitions that may be written to under their epochs."""
+        changed = [
+            partition for partition in sorted(self._changed) if allows(partition, self._current[partition].epoch)
+        ]
         self._changed.difference_update(changed)
         if not changed:
             return
-        keys = Blobs.of([self._key(partition) for partition in changed])
+        keys = self._keys(changed)
         values = Blobs.of([encode_progress(self._current[partition], time.time_ns() // 1000) for partition in changed])
         try:
             await self._map.put_batch(keys, values, np.array(changed, np.int32))
@@ -110,14 +112,27 @@ class Positions:
             self._changed.update(partition for partition in changed if partition in self._current)
             raise
 
+    async def begin(self, positions: list[Position], generation: int) -> None:
+        """Store where each partition begins in this generation.
+
+        Apart from how far it is scored, which workers of the generation before go on storing for a while.
+        """
+        partitions, now_us = range(len(positions)), time.time_ns() // 1000
+        values = [encode_progress(Progress(position, 0, generation, 0), now_us) for position in positions]
+        await self._map.put_batch(self._keys(partitions, begins=True), Blobs.of(values), np.array(partitions, np.int32))
+
     async def remove(self) -> None:
         """Forget all positions of this deployment in the grid."""
         partitions = range(self._link.partition_count)
-        keys = Blobs.of([self._key(partition) for partition in partitions])
-        await self._map.delete_batch(keys, np.array(partitions, np.int32))
+        for begins in (False, True):
+            await self._map.delete_batch(self._keys(partitions, begins=begins), np.array(partitions, np.int32))
 
-    def _key(self, partition: int) -> bytes:
-        return guard_key(f"{self._deployment}/{partition}", partition, self._link.partition_count)
+    def _keys(self, partitions: Iterable[int], *, begins: bool = False) -> Blobs:
+        return Blobs.of([self._key(partition, begins=begins) for partition in partitions])
+
+    def _key(self, partition: int, *, begins: bool = False) -> bytes:
+        name = f"{self._deployment}/{partition}{'/begin' if begins else ''}"
+        return guard_key(name, partition, self._link.partition_count)
 
 
 def encode_progress(progress: Progress, stored_us: int) -> bytes:

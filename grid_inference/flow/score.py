@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,6 +53,24 @@ class Outcome:
     encoder: PredictionEncoder
     """Writes the records of the version that has scored."""
 
+    def of(self, partitions: Collection[int]) -> Outcome:
+        """What became of the rows of some partitions."""
+        return self._where(lambda those: np.isin(those, list(partitions)))
+
+    def without(self, partitions: Collection[int]) -> Outcome:
+        """What became of the rows of all other partitions."""
+        return self._where(lambda those: ~np.isin(those, list(partitions))) if partitions else self
+
+    def _where(self, wanted: Callable[[NDArray[np.int32]], NDArray[np.bool_]]) -> Outcome:
+        removed = wanted(self.removed_partitions)
+        return Outcome(
+            self.predictions.take(wanted(self.predictions.partitions)),
+            self.dead.take(wanted(self.dead.partitions)),
+            self.removed.take(removed),
+            self.removed_partitions[removed],
+            self.encoder,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
@@ -93,12 +111,12 @@ class Scorer:
         self._idle.set()
         self._under_way = 0
 
-    async def score(self, arrivals: Arrivals, epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]]) -> Outcome:
+    async def score(self, arrivals: Arrivals) -> Outcome:
         """Score a batch; never raises for what a record holds."""
         self._under_way += 1
         self._idle.clear()
         try:
-            return await self._score(arrivals, epoch_of)
+            return await self._score(arrivals)
         finally:
             self._under_way -= 1
             if not self._under_way:
@@ -108,7 +126,7 @@ class Scorer:
         """Wait until no batch is under way."""
         await self._idle.wait()
 
-    async def _score(self, arrivals: Arrivals, epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]]) -> Outcome:
+    async def _score(self, arrivals: Arrivals) -> Outcome:
         rows, partitions = arrivals.rows, arrivals.partitions
         present = rows.values.lengths >= 0
         removed, gone_from = rows.keys.take(~present), partitions[~present]
@@ -116,7 +134,7 @@ class Scorer:
             rows, partitions = rows.take(present), partitions[present]
         run = partial(self._calls.run, partitions=partitions, suspect=arrivals.suspect)
         parts = [await self._of_format(rows.values, where, kind, run) for where, kind in _by_format(rows.values)]
-        predictions = _predictions(parts, rows, partitions, epoch_of)
+        predictions = _predictions(parts, rows, partitions, arrivals.epochs)
         return Outcome(predictions, _dead_letters(parts, rows, partitions), removed, gone_from, self._encoder)
 
     async def _of_format(self, values: Blobs, where: NDArray[np.int64], kind: _Format, run: _Run) -> _Part:
@@ -230,7 +248,7 @@ def _predictions(
     parts: list[_Part],
     rows: Events,
     partitions: NDArray[np.int32],
-    epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]],
+    epochs: Mapping[int, int],
 ) -> PredictionBatch:
     scores = _join([part.scores for part in parts if part.scores is not None and part.good.size])
     good = np.concatenate([part.good for part in parts if part.good.size] or [np.empty(0, np.int64)])
@@ -243,9 +261,18 @@ def _predictions(
         score=scores.score if scores else np.empty(0),
         label_index=scores.label_index if scores else None,
         scores=scores.scores if scores else None,
-        epochs=epoch_of(partitions),
+        epochs=_epochs_of(partitions, epochs),
         scored_at_us=time.time_ns() // 1000,
     )
+
+
+def _epochs_of(partitions: NDArray[np.int32], epochs: Mapping[int, int]) -> NDArray[np.int64]:
+    """The epoch of each row."""
+    if len(epochs) == 1:
+        return np.full(partitions.size, next(iter(epochs.values())), np.int64)
+    table = np.zeros(max(epochs, default=0) + 1, np.int64)
+    table[list(epochs)] = list(epochs.values())
+    return table[partitions]
 
 
 def _dead_letters(parts: list[_Part], rows: Events, partitions: NDArray[np.int32]) -> DeadLetterBatch:

@@ -83,6 +83,8 @@ class Shadow:
         """Seconds and rows of turns, of which the newest count for most."""
         self._waiting: list[tuple[Events, NDArray[np.int32]]] = []
         """Rows of written batches with the partition of each, oldest first."""
+        self._epochs: dict[int, int] = {}
+        """The newest epoch of each partition of which a batch has come."""
         self._rows_waiting = self._bytes_waiting = self._removals_waiting = 0
         self._arrived = asyncio.Event()
         self._counts = Counter[str]()
@@ -112,6 +114,7 @@ class Shadow:
         if present.size + removed.size:
             taken = np.sort(np.concatenate([present, removed]))
             self._waiting.append((rows.take(taken), arrivals.partitions[taken]))
+            self._epochs.update(arrivals.epochs)
             self._arrived.set()
 
     def _within(self, rows: Events, present: NDArray[np.int64], room: int) -> NDArray[np.int64]:
@@ -183,13 +186,15 @@ class Shadow:
         self._rows_waiting = self._bytes_waiting = self._removals_waiting = 0
         self._arrived.clear()
         rows, partitions = Events.concat([part for part, _ in parts]), np.concatenate([each for _, each in parts])
-        mine = rows.newest_rows()
-        mine = mine[self._leases.holds(partitions[mine])]
-        arrivals = Arrivals(rows.take(mine), partitions[mine], [], [], 0)
-        outcome = await self._scorer.score(arrivals, lambda some: self._leases.epochs[some])
+        mine = rows.newest_rows(partitions)
+        mine = mine[[self._allows(partition) for partition in partitions[mine].tolist()]]
+        outcome = await self._scorer.score(Arrivals(rows.take(mine), partitions[mine], [], [], 0, self._epochs))
         await self._write(outcome)
         self._counts["scored"] += len(outcome.predictions)
         self._refused.update(outcome.dead.causes)
+
+    def _allows(self, partition: int) -> bool:
+        return self._leases.allows(partition, self._epochs[partition])
 
     async def _write(self, outcome: Outcome) -> None:
         """Write what was scored; remove what an older record of a key that is gone or refused had."""
@@ -197,13 +202,13 @@ class Shadow:
         if len(good):
             values = outcome.encoder.predictions(good)
             requests = messages.put_all_requests(self._map, good.keys, values, good.partitions)
-            await self._link.call_all(requests, self._leases.allows)
+            await self._link.call_all(requests, self._allows)
         gone = Blobs.concat([outcome.removed, outcome.dead.keys]).tolist()
         gone_from = np.concatenate([outcome.removed_partitions, outcome.dead.partitions]).tolist()
         for at in range(0, len(gone), DELETES_AT_ONCE):
             some = slice(at, at + DELETES_AT_ONCE)
             deletes = [messages.delete_request(self._map, key) for key in gone[some]]
-            await self._link.call_all(zip(gone_from[some], deletes, strict=True), self._leases.allows)
+            await self._link.call_all(zip(gone_from[some], deletes, strict=True), self._allows)
 
 
 class _InItsProcess:

@@ -7,7 +7,6 @@ among its own, so that raising it moves no key back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -31,19 +30,15 @@ class Split:
         self.share = 0.0
         """Of all keys those that the canary scores, from 0 to 1."""
 
-    async def score(
-        self, arrivals: Arrivals, epoch_of: Callable[[NDArray[np.int32]], NDArray[np.int64]]
-    ) -> list[Outcome]:
+    async def score(self, arrivals: Arrivals) -> list[Outcome]:
         """Score a batch; never raises for what a record holds."""
         canary = self.canary
         if canary is None:
-            return [await self.scorer.score(arrivals, epoch_of)]
+            return [await self.scorer.score(arrivals)]
         theirs = places(arrivals.rows.identities) < self.share
         parts = [(scorer, np.flatnonzero(rows)) for scorer, rows in ((self.scorer, ~theirs), (canary, theirs))]
         # At once: a scorer that has begun is not retired before it has ended.
-        return await asyncio.gather(
-            *(scorer.score(_taken(arrivals, rows), epoch_of) for scorer, rows in parts if rows.size)
-        )
+        return await asyncio.gather(*(scorer.score(_taken(arrivals, rows)) for scorer, rows in parts if rows.size))
 
 
 def places(identities: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
@@ -101,7 +100,7 @@ class Leases:
         """Wait for a beat; returns whether one came in time."""
         return await _within(timeout_s, lambda: now_s() < self._valid_until_s)
 
-    async def regained(self, epochs: dict[int, int], timeout_s: float) -> bool:
+    async def regained(self, epochs: Mapping[int, int], timeout_s: float) -> bool:
         """Wait until it is known whose these leases are; returns whether all of them are ours as they were."""
         known = await _within(timeout_s, lambda: not self.expired)
         return known and all(self.epochs[partition] == epoch for partition, epoch in epochs.items())
@@ -111,15 +110,9 @@ class Leases:
         """Partitions that are held."""
         return np.flatnonzero(self.epochs).tolist()
 
-    def holds(self, partitions: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Which of these partitions may be written to at this moment."""
-        if self.expired:
-            return np.zeros(partitions.size, np.bool_)
-        return self.epochs[partitions] > 0
-
-    def allows(self, partition: int) -> bool:
-        """Whether this partition may be written to at this moment."""
-        return not self.expired and bool(self.epochs[partition])
+    def allows(self, partition: int, epoch: int) -> bool:
+        """Whether this partition may be written to at this moment by who took it under this epoch."""
+        return not self.expired and bool(self.epochs[partition] == epoch > 0)
 
     def settle(self, partition: int, epoch: int) -> bool:
         """Something written under this epoch is acknowledged now; returns whether the lease held until then."""

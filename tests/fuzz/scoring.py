@@ -241,8 +241,8 @@ def _score(case: Case) -> Written:
     name, nan = case.names
     subject = SUBJECTS[name]()
     rows = _events(case.items)
-    arrivals = Arrivals(rows, np.zeros(len(rows), np.int32), [], [], 0)
-    outcome = finished(subject.scorer(nan).score(arrivals, lambda partitions: np.ones(partitions.size, np.int64)))
+    arrivals = Arrivals(rows, np.zeros(len(rows), np.int32), [], [], 0, {0: 1})
+    outcome = finished(subject.scorer(nan).score(arrivals))
     encoder = outcome.encoder
     return Written(
         outcome,

@@ -104,13 +104,14 @@ def test_what_is_acknowledged_after_the_lease_was_lost_is_late(member: Member) -
         a._valid_until_s = now_s()
         a.renew(now_s())
         assert a.expired
-        assert not a.allows(2)
+        assert not a.allows(2, 1)
         assert not a.settle(2, 1)
         assert not a.settle(3, 1)
         await b.claim([2], {"late-b"})
         assert await a.confirm() == [2]
         assert dict(a.late) == {2: 1}
-        assert a.allows(3)
+        assert a.allows(3, 1)
+        assert not a.allows(3, 2)
         assert a.settle(3, 1)
         # An answer that comes still later.
         assert not a.settle(2, 1)

@@ -50,17 +50,11 @@ class Link:
 
 
 class Leases:
-    """All partitions are ours."""
-
-    epochs = np.ones(10, np.int64)
+    """All partitions below 10 are ours."""
 
     @staticmethod
-    def holds(partitions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.ones(partitions.size, np.bool_)
-
-    @staticmethod
-    def allows(partition: int) -> bool:
-        return partition < 10
+    def allows(partition: int, epoch: int) -> bool:
+        return partition < 10 and epoch == 1
 
 
 def made(link: Link, monkeypatch: pytest.MonkeyPatch, took_s: float = 0.0, **settings: Any) -> Shadow:
@@ -91,7 +85,7 @@ def arrivals(
     present, gone = encode_keys(list(keys)), encode_keys(list(removed)) if list(removed) else Blobs.empty()
     values = Blobs.of([bytes(data) + bytes(bytes_each)] * len(present))
     rows = Events.concat([Events.of(present, values), Events.removals(gone)])
-    return Arrivals(rows, np.zeros(len(rows), np.int32), [], [], 0, suspect=suspect)
+    return Arrivals(rows, np.zeros(len(rows), np.int32), [], [], 0, {0: 1}, suspect=suspect)
 
 
 async def counted(shadow: Shadow, name: str, least: int) -> dict[str, Any]:
