@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -23,7 +24,7 @@ from tests.simulation.shrink import shrunk
 
 SHOWN_MAX = 3
 """Violations whose schedule is shrunk and shown."""
-CHUNK = 10
+CHUNK = 5
 HASH_SEED = "0"
 """The order of sets of names is part of a schedule."""
 
@@ -34,6 +35,8 @@ def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
         os.environ |= {"PYTHONHASHSEED": HASH_SEED, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])  # noqa: S606
+    if asked.mutants:
+        return _all_mutants(asked)
     if asked.mutant:
         MUTANTS[asked.mutant]()
     if asked.replay is not None:
@@ -41,13 +44,14 @@ def main() -> int:
     seeds = range(asked.seed, asked.seed + asked.schedules)
     began_s, found = time.monotonic(), defaultdict[str, list[int]](list)
     totals, counts, done = Counter[str](), Counter[str](), 0
-    for outcome in _outcomes(seeds, asked.jobs, asked.mutant):
+    for outcome in _outcomes(seeds, asked.jobs):
         done += 1
         for one in outcome.violations:
             found[one.promise].append(outcome.plan.seed)
             print(f"seed {outcome.plan.seed}: {one}", file=sys.stderr)
         totals.update(callbacks=outcome.callbacks, requests=outcome.requests)
         totals["virtual_s"] += round(outcome.virtual_s)
+        totals["digest"] = hash((totals["digest"], outcome.digest))
         counts += outcome.counts
         if asked.first and found:
             break
@@ -69,29 +73,47 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--replay", type=int, metavar="SEED", help="one schedule, with all that it logs")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take a fix out")
+    parser.add_argument("--mutants", action="store_true", help="each in turn, until it is found")
     parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
     parser.add_argument("--brief", action="store_true", help="name broken promises, and show no schedule")
     return parser.parse_args()
 
 
-def _outcomes(seeds: range, jobs: int, mutant: str | None) -> Iterator[Outcome]:
+def _all_mutants(asked: argparse.Namespace) -> int:
+    """Each in processes of its own; 1 if one is not found."""
+    found = dict[str, Any]()
+    for name in sorted(MUTANTS):
+        command = [sys.executable, "-m", "tests.simulation", "--mutant", name, "--first", "--brief"]
+        command += ["--schedules", str(asked.schedules), "--seed", str(asked.seed), "--jobs", str(asked.jobs)]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        report = json.loads(done.stdout.splitlines()[-1])
+        found[name] = {key: report[key] for key in ("schedules", "violations")}
+        print(f"{name}: {'found' if report['violations'] else 'NOT FOUND'} in {report['schedules']} schedules")
+    print(json.dumps(found))
+    return 0 if all(one["violations"] for one in found.values()) else 1
+
+
+def _outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
     """As they come; a few more chunks are under way than there are processes."""
     chunks = iter([seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)])
     if jobs == 1:
-        _begin(None)
+        _begin()
         for chunk in chunks:
             yield from _run_all(chunk)
         return
-    with ProcessPoolExecutor(jobs, get_context("fork"), _begin, (mutant,)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("fork"), _begin) as pool:
         under_way = [pool.submit(_run_all, chunk) for chunk in islice(chunks, 2 * jobs)]
-        while under_way:
-            yield from under_way.pop(0).result()
-            under_way += [pool.submit(_run_all, chunk) for chunk in islice(chunks, 1)]
+        try:
+            while under_way:
+                yield from under_way.pop(0).result()
+                under_way += [pool.submit(_run_all, chunk) for chunk in islice(chunks, 1)]
+        finally:
+            for waiting in under_way:
+                waiting.cancel()
 
 
-def _begin(mutant: str | None) -> None:
+def _begin() -> None:
     """What is loaded stays: looking for garbage among it at each end of a run would take longer than the run."""
-    del mutant
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -117,6 +139,3 @@ def _replay(seed: int, *, shrink: bool, promise: str = "") -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-_ = Any
