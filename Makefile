@@ -16,7 +16,7 @@ PROMOTIONS ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench bench-scale bench-models bench-sharing release-check lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz chaos bench bench-scale bench-models bench-sharing bench-idle release-check lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ bench-models: $(STAMP) ## every format of models at three sizes of batches; writ
 
 bench-sharing: $(STAMP) ## memory of four workers with a model of 500 MB, on Linux; writes bench/sharing.json
 	$(BIN)/python -m bench.sharing
+
+bench-idle: $(STAMP) ## what 20 and 200 deployments cost that have nothing to do; prints JSON
+	$(BIN)/python -m bench.idle
 
 release-check: $(STAMP) ## build, install into an empty environment, run the demo from there; writes dist/ and its SBOM
 	scripts/release-check.sh

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from grid_inference.drift.report import ColumnDrift, Drift
     from grid_inference.errors import (
         ArtifactError,
+        BackupWarning,
         ComparisonError,
         ConfigError,
         ConnectError,
@@ -83,6 +84,7 @@ __all__ = [
     "Verdict",
     # Errors
     "ArtifactError",
+    "BackupWarning",
     "ComparisonError",
     "ConfigError",
     "ConnectError",
@@ -131,6 +133,7 @@ _HOMES = {
     ),
     "errors": (
         "ArtifactError",
+        "BackupWarning",
         "ComparisonError",
         "ConfigError",
         "ConnectError",

@@ -33,6 +33,8 @@ from grid_inference.features import Features
 from grid_inference.flow.begin import note_begin
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
+from grid_inference.forgetting import check_forgettable
+from grid_inference.forgetting import forget as forget_results
 from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
@@ -163,8 +165,8 @@ class Grid:
             await ensure_journal(self.link, config.features)
         else:
             await warn_without_journal(self.link, config.features, config.reconcile_s)
-        if not config.accept_expiry:
-            await check_expiry(self.link, config.features)
+        results = (config.predictions, config.dead_letters)
+        await check_expiry(self.link, config.features, results, accepted=config.accept_expiry)
         return await self._checked(signature, config)
 
     async def _check_results(self, config: DeploymentConfig, version: ModelVersion, *, sampled: bool) -> None:
@@ -233,9 +235,23 @@ class Grid:
             )
         return signature
 
-    async def undeploy(self, name: str) -> Deployed:
-        """Stop a deployment for good, and wait until it has stopped; its predictions stay where they are."""
-        return await self._stopped(await self._registry.set_state(name, "undeployed"))
+    async def undeploy(self, name: str, *, forget: bool = False) -> Deployed:
+        """Stop a deployment for good, and wait until it has stopped; its predictions stay where they are.
+
+        With `forget` the maps that bear its name go as well (predictions, a shadow's, dead letters), and its positions;
+        also of one that was undeployed before. The feature map stays, as do maps that were named in its configuration.
+        DeploymentError, before anything is changed, if another deployment uses one of them.
+        """
+        if not forget:
+            return await self._stopped(await self._registry.set_state(name, "undeployed"))
+        ever = await self._registry.ever_deployed()
+        check_forgettable(name, ever)
+        deployed = ever[name]
+        if deployed.state != "undeployed":
+            deployed = await self._registry.set_state(name, "undeployed")
+        await self._stopped(deployed)
+        await forget_results(self.link, name)
+        return deployed
 
     async def pause(self, name: str) -> Deployed:
         """Stop scoring until `resume`, and wait until it has stopped; nothing is lost meanwhile."""

@@ -183,9 +183,13 @@ class Grid:
             self._grid.deploy(name, model, features=features, columns=columns, sample=sample, **settings)
         )
 
-    def undeploy(self, name: str) -> Deployed:
-        """Stop a deployment for good, and wait until it has stopped; its predictions stay where they are."""
-        return self._loop.run(self._grid.undeploy(name))
+    def undeploy(self, name: str, *, forget: bool = False) -> Deployed:
+        """Stop a deployment for good, and wait until it has stopped; its predictions stay where they are.
+
+        With `forget` the maps that bear its name go as well (predictions, a shadow's, dead letters), and its positions;
+        also of one that was undeployed before. The feature map stays, as do maps that were named in its configuration.
+        """
+        return self._loop.run(self._grid.undeploy(name, forget=forget))
 
     def pause(self, name: str) -> Deployed:
         """Stop scoring until `resume`, and wait until it has stopped; nothing is lost meanwhile."""

@@ -34,6 +34,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactError",
+    "BackupWarning",
     "ComparisonError",
     "ConfigError",
     "ConnectError",
@@ -166,6 +167,10 @@ class PromotionError(DeploymentError):
 
 class NoJournalWarning(UserWarning):
     """A deployment with `trigger = "listener"` works on a map without an event journal: what that means, what to do."""
+
+
+class BackupWarning(UserWarning):
+    """Maps that deployments stand in have no copy on another member: what that means, what to do."""
 
 
 class ExpiryWarning(UserWarning):

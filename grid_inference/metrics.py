@@ -65,7 +65,7 @@ _owned = _now("owned_partitions", "Partitions that workers of this node score.",
 _scanning = _now("scanning_partitions", "Partitions that workers of this node reconcile.", "livesum")
 _version = _now("scored_version", "The newest version by which workers of this node score; 0: none.", "livemax")
 _drift = _now("drift_psi", "The largest population stability index of all columns, where evaluated.", "livemax")
-_late_writes = _total("late_writes", "Batches written when their partition was another worker's.")
+_late_writes = _total("late_writes", "Batches written when their partition was, or may have been, another worker's.")
 
 
 def unobserved(stage: str, value: float) -> None:
@@ -81,6 +81,11 @@ class Meter:
         self._observers["rows"] = _batch_rows.labels(deployment).observe
         self._told: dict[tuple[str, str], float] = {}
         """(counter, cause) → the total that it has been told so far."""
+        # Asking for a label's figure takes longer than all the rest of telling that nothing has changed.
+        gauges = {"owned": _owned, "scanning": _scanning, "version": _version, "drift_psi": _drift}
+        self._gauges = {name: gauge.labels(deployment) for name, gauge in gauges.items()}
+        for counter in _totals.values():
+            counter.labels(deployment)
 
     def observe(self, stage: str, value: float) -> None:
         """Seconds in a stage, or the rows of a batch. From any thread."""
@@ -89,25 +94,28 @@ class Meter:
     def carry(self, counts: Mapping[str, Any]) -> None:
         """Bring the counters up to what the deployment counts itself, which only grows while it runs."""
         for name, counter in _totals.items():
-            self._raise(counter.labels(self._deployment), (name, ""), counts[name])
+            self._raise(counter, (name, ""), counts[name], self._deployment)
         for name, counter in _by_cause.items():
             for cause, total in counts[name].items():
-                self._raise(counter.labels(self._deployment, cause), (name, cause), total)
-        _owned.labels(self._deployment).set(counts["owned"])
-        _scanning.labels(self._deployment).set(counts["scanning"])
-        _version.labels(self._deployment).set(counts["version"])
-        _drift.labels(self._deployment).set(counts["drift_psi"])
+                self._raise(counter, (name, cause), total, self._deployment, cause)
+        for name, gauge in self._gauges.items():
+            self._set(gauge, name, counts[name])
 
     def close(self) -> None:
         """Nothing is owned any more; the counters stay."""
-        for gauge in (_owned, _scanning, _version, _drift):
-            gauge.labels(self._deployment).set(0)
+        for name, gauge in self._gauges.items():
+            self._set(gauge, name, 0)
 
-    def _raise(self, counter: Counter, place: tuple[str, str], total: float) -> None:
+    def _raise(self, counter: Counter, place: tuple[str, str], total: float, *labels: str) -> None:
         before = self._told.get(place, 0.0)
         if total > before:
-            counter.inc(total - before)
+            counter.labels(*labels).inc(total - before)
             self._told[place] = total
+
+    def _set(self, gauge: Gauge, name: str, value: float) -> None:
+        if self._told.get((name, "")) != value:
+            gauge.set(value)
+            self._told[name, ""] = value
 
 
 def late_writes(total: int, told: int) -> int:

@@ -25,7 +25,7 @@ from grid_inference.cli.common import (
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
 from grid_inference.cli.sample import rows_of, sample_option
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import DeploymentError, ExpiryWarning, NoJournalWarning
+from grid_inference.errors import BackupWarning, DeploymentError, ExpiryWarning, NoJournalWarning
 from grid_inference.model.registry import Deployed
 
 __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
@@ -67,7 +67,7 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model with a file of a fitted estimator, or MODEL@ALIAS")
     with connected(address, cluster_name) as grid, warnings.catch_warnings(record=True) as said:
-        for kind in (NoJournalWarning, ExpiryWarning):
+        for kind in (NoJournalWarning, ExpiryWarning, BackupWarning):
             warnings.simplefilter("always", kind)
         try:
             deployed = grid.deploy(config, sample=sample and rows_of(sample))
@@ -126,11 +126,24 @@ def _change(action: str, done: str, description: str) -> click.Command:
     return command
 
 
-undeploy = _change(
-    "undeploy",
-    "is undeployed; its predictions stay",
-    "Stop a deployment for good; its predictions stay where they are.",
-)
+@click.command(epilog=examples("grid-inference undeploy fraud", "grid-inference undeploy fraud --forget"))
+@click.argument("name")
+@click.option("--forget", is_flag=True, help="Destroy its predictions, dead letters and positions as well.")
+@json_option
+@grid_options
+def undeploy(name: str, forget: bool, as_json: bool, address: str | None, cluster_name: str | None) -> None:
+    """Stop a deployment for good; its predictions stay where they are, unless --forget is given.
+
+    The feature map stays in any case, and so do maps that its deployment file names.
+    """
+    with connected(address, cluster_name) as grid:
+        deployed = grid.undeploy(name, forget=forget)
+    if as_json:
+        write_json(deployed.to_mapping())
+    else:
+        sys.stdout.write(f"{name} is undeployed; its predictions {'are gone' if forget else 'stay'}\n")
+
+
 pause = _change("pause", "is paused", "Stop scoring until `resume`; nothing is lost meanwhile.")
 resume = _change("resume", "is running", "Go on scoring, with what has come meanwhile.")
 

@@ -142,7 +142,7 @@ async def _grid(config: GridConfig) -> list[Finding]:
 async def _journal(grid: aio.Grid, maps: list[str]) -> Finding:
     try:
         for name in maps:
-            await ensure_journal(grid.link, name)
+            await ensure_journal(grid.link, name, write=False)
     except DeploymentError as error:
         return Finding("journal", ok=False, found=str(error), remedy=error.remedy)
     found = "on" if maps == [PROBE_MAP] else f"on for {', '.join(maps)}" if maps else "not asked for by any deployment"

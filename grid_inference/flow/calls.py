@@ -116,6 +116,12 @@ class ModelCalls:
         spent_s, rows = self._lately
         return min(most, max(1, int(seconds * rows / spent_s)) if spent_s else FIRST_ROWS)
 
+    @property
+    def row_s(self) -> float:
+        """What a row takes in the model lately; 0 as long as that is not known."""
+        spent_s, rows = self._lately
+        return spent_s / rows if rows else 0.0
+
     def overdue(self, passed_s: float) -> Call | None:
         """The call that hangs, if one does; to be looked for again and again, each time with the time between."""
         call = self._call

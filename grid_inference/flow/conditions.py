@@ -313,9 +313,12 @@ def _rows_by_type(values: NDArray[Any], valid: Mask) -> Iterator[NDArray[np.intp
             yield rows
         return
     types: list[Any] = list(map(type, values[rows].tolist()))
-    if datetime in types:  # one without a zone is of another kind
-        types = [
-            (kind, getattr(value, "tzinfo", None) is None) for kind, value in zip(types, values[rows], strict=True)
-        ]
+    distinct = set(types)
+    if datetime in distinct:  # one without a zone is of another kind
+        types = [(type(value), getattr(value, "tzinfo", None) is None) for value in values[rows]]
+        distinct = set(types)
+    if len(distinct) == 1:
+        yield rows
+        return
     for each in dict.fromkeys(types):
         yield rows[np.fromiter((kind == each for kind in types), np.bool_, rows.size)]

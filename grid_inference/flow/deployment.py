@@ -233,15 +233,48 @@ class RunningDeployment:
             self.reader.doubt(feed)
         self.proof.doubt(partition, cause, after_s)
 
-    async def disown(self, partitions: list[int]) -> None:
-        """Let these partitions go once what is under way is written; their positions are stored."""
-        await asyncio.gather(*(self.reader.disown(partition) for partition in partitions))
-        await self.positions.flush(self._leases.allows)
+    async def disown(self, partitions: list[int], wait_s: float | None = None) -> bool:
+        """Let these partitions go once what is under way is written, or after `wait_s`; their positions are stored.
+
+        Returns whether nothing of them is under way any more.
+        """
+        feeds = [feed for partition in partitions if (feed := self.reader.let_go(partition))]
+        ending = [asyncio.create_task(feed.idle.wait()) for feed in feeds]
+        late = (await asyncio.wait(ending, timeout=wait_s))[1] if ending else ()
+        try:
+            await self.positions.flush(self._leases.allows)
+        finally:
+            self._forget(partitions)
+        return not late
+
+    def let_go(self, epochs: NDArray[np.int64]) -> None:
+        """Feed no partition any more whose lease is not held under the epoch of its feed; nothing is waited for."""
+        gone = [partition for partition, feed in self.reader.feeds.items() if epochs[partition] != feed.epoch]
+        for partition in gone:
+            self.reader.let_go(partition)
+        self._forget(gone)
+
+    def feeds(self, claims: Mapping[int, Claim]) -> bool:
+        """Whether all these partitions are fed, under these epochs."""
+        feeds = self.reader.feeds
+        return all(partition in feeds and feeds[partition].epoch == claim.epoch for partition, claim in claims.items())
+
+    def _forget(self, partitions: list[int]) -> None:
         for partition in partitions:
             self.positions.forget(partition)
             self.proof.forget(partition)
             self.rescoring.forget(partition)
         self._rest()
+
+    @property
+    def row_s(self) -> float:
+        """What a row takes in the slowest of the models that score here."""
+        return max(one.calls.row_s for one in self._at_work())
+
+    def ended(self) -> BaseException | None:
+        """What has ended one of the tasks that are to go on until `stop`."""
+        done = [task for task in (*self._lanes, *self._timers) if task.done() and not task.cancelled()]
+        return next((error for task in done if (error := task.exception())), None)
 
     def calm(self, partition: int) -> bool:
         """Whether all that stood in a partition when it was taken is scored, and nothing more is to be compared.
@@ -319,9 +352,8 @@ class RunningDeployment:
 
     def failure(self) -> str:
         """Why this deployment does not score, or an empty string."""
-        for task in (*self._lanes, *self._timers):
-            if task.done() and not task.cancelled() and (error := task.exception()):
-                return f"{type(error).__name__}: {error}"
+        if error := self.ended():
+            return f"{type(error).__name__}: {error}"
         return self._pipeline.failure or str(self.reader.failure or "")
 
     def counts(self) -> dict[str, Any]:

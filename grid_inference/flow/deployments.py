@@ -3,20 +3,24 @@
 A model is loaded once for all deployments of the same artifact, and kept through a pause. Another version of a running
 deployment is loaded beside the one that scores, and takes over between two batches. A deployment that can't start
 here is tried again each turn; one whose error says that this is no use now and then, because what is missing may come:
-an artifact with the other side of a split, a library with an update.
+an artifact with the other side of a split, a library with an update. Each deployment starts, takes partitions on and
+ends in its own time: the worker's turn waits for none, and none for another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from grid_inference.config import WorkerConfig
-from grid_inference.errors import GridInferenceError
+from grid_inference.errors import GridError, GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.flow.serving import Loaded, fetched
@@ -33,6 +37,8 @@ __all__ = ["Deployments"]
 
 _log = logger(__name__)
 
+LOADS_AT_ONCE = 4
+"""So many models are loaded at a time: each takes memory for its bytes and for itself."""
 REFUSED_PAUSE_S = 10.0
 """So long after an error that does not pass by itself a deployment is tried again."""
 
@@ -40,7 +46,10 @@ REFUSED_PAUSE_S = 10.0
 class Deployments:
     """What runs here."""
 
-    def __init__(self, link: Link, leases: Leases, config: WorkerConfig, address: str) -> None:
+    def __init__(
+        self, link: Link, leases: Leases, config: WorkerConfig, address: str, *, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        """`wake`: called when a deployment has come up, which is to be given its partitions."""
         self._link = link
         self._registry = Registry(link)
         self._leases = leases
@@ -48,14 +57,33 @@ class Deployments:
         self._address = address
         self._arrays = Path(config.arrays) if config.arrays and config.share_arrays else None
         self._running: dict[str, RunningDeployment] = {}
+        self._wake = wake
+        self._wanted: dict[str, Deployed] = {}
+        """What is to run, as it stood in the grid at the last look."""
+        self._starting: dict[str, tuple[Deployed, asyncio.Task[None]]] = {}
+        """Deployments whose models are being loaded."""
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        """What ran under a name, and has not ended yet."""
+        self._owning: dict[RunningDeployment, asyncio.Task[None]] = {}
+        """Deployments that are taking partitions on."""
+        self._doubts: set[tuple[str, int, str]] = set()
+        """Deployment, partition and cause of comparisons that a deployment has not been told of, as it does not feed it
+        yet."""
+        self._claims: Mapping[int, Claim] = {}
+        """What is held, as the last turn said."""
+        self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
+        self._loading: dict[str, asyncio.Lock] = {}
+        """By artifact: whoever loads one that is being loaded waits for it."""
+        self.ready = False
+        """Whether each deployment that was there when this worker began has come up, or was found not to."""
         self._models: dict[str, Any] = {}
         self._beside: dict[str, _Beside] = {}
         """The version that each running deployment is to have next."""
         self._shadows: dict[str, _Beside] = {}
         """The version that each running deployment is to have beside."""
         self._failures: dict[str, str] = {}
-        self._refused: dict[str, tuple[int, float]] = {}
-        """Generation that could not be started, and when it is tried again."""
+        self._refused: dict[str, tuple[tuple[int, int], float]] = {}
+        """Which deploy could not be started, and when it is tried again."""
         self.states: dict[str, str] = {}
         """State of each deployment as it was followed last."""
 
@@ -63,48 +91,101 @@ class Deployments:
         return iter(list(self._running.values()))
 
     async def follow(self) -> None:
-        """Start, stop and replace, until what runs here is what stands in the grid."""
+        """Begin to start, stop and replace, until what runs here is what stands in the grid."""
         known = await self._registry.ever_deployed()
-        wanted = {name: one for name, one in known.items() if one.state == "running"}
+        self._wanted = wanted = {name: one for name, one in known.items() if one.state == "running"}
         kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
         dropped = self._drop_models(kept)
-        outdated = [name for name, one in self._running.items() if _outdated(wanted.get(name), one)]
-        for name in outdated:
-            await self._running.pop(name).stop()
-            _drop(self._beside, name)
-            _drop(self._shadows, name)
-        if dropped:
-            await asyncio.to_thread(give_back, garbage=bool(outdated))
+        for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one.deployed)]:
+            self._end(name)
+        for name in [name for name, (one, _) in self._starting.items() if _outdated(wanted.get(name), one)]:
+            self._starting.pop(name)[1].cancel()
+        if dropped and not self._ending:
+            await asyncio.to_thread(give_back, garbage=False)
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
             try:
                 if running := self._running.get(name):
                     self._go_along(running, deployed)
                     await self._shade(running, deployed)
-                elif not self._waits(deployed):
-                    await self._start(deployed)
+                elif name not in self._starting and not self._waits(deployed):
+                    self._starting[name] = deployed, asyncio.create_task(self._start(deployed))
             except Exception as error:  # an entry or a model may be anything: the others go on  # noqa: BLE001
                 self._refuse(deployed, error)
         self.states = {name: one.state for name, one in known.items()}
+        self.ready |= wanted.keys() <= self._running.keys() | self._failures.keys()
 
-    async def own(self, claims: dict[int, Claim]) -> None:
-        """Feed those of these partitions that are not fed yet, also where an earlier turn broke off."""
+    def own(self, claims: Mapping[int, Claim]) -> bool:
+        """Have all that runs feed these partitions, each deployment in its own time.
+
+        Returns whether all that is to run does so: who comes up later is to be told as well how they were taken.
+        """
+        self._claims = claims
+        for name, running in self._running.items():
+            if running not in self._owning and not running.feeds(claims):
+                self._owning[running] = asyncio.create_task(self._own(name, running))
+        self._tell_doubts()
+        started = self._wanted.keys() <= self._running.keys()
+        return started and all(running.feeds(claims) for running in self)
+
+    async def _own(self, name: str, running: RunningDeployment) -> None:
+        try:
+            await running.own(dict(self._claims))
+            if self._running.get(name) is running:
+                self._tell_doubts()
+        except GridInferenceError as error:
+            _log.warning("partitions not taken on, the next turn tries again", deployment=name, error=error)
+        except Exception:  # a bug of ours must not hold up the other deployments, nor pass unseen  # noqa: BLE001
+            _log.exception("partitions not taken on, the next turn tries again", deployment=name)
+        finally:
+            del self._owning[running]
+
+    def let_go(self, epochs: NDArray[np.int64]) -> None:
+        """Feed no partition any more whose lease is not held under the epoch of its feed."""
         for running in self:
-            await running.own(claims)
+            running.let_go(epochs)
 
-    async def disown(self, partitions: list[int]) -> None:
-        """Let partitions go once what is under way is written."""
-        await asyncio.gather(*(running.disown(partitions) for running in self))
+    async def disown(self, partitions: list[int], wait_s: float) -> bool:
+        """Let partitions go once what is under way is written; returns whether it was within this time.
+
+        The slowest goes first, so that the others score on until it has written.
+        """
+        until_s, written = now_s() + wait_s, True
+        for running in sorted(self, key=lambda one: one.row_s, reverse=True):
+            try:
+                written &= await running.disown(partitions, max(0.0, until_s - now_s()))
+            except GridError as error:  # who is next scores it again
+                _log.warning("positions not stored", deployment=running.deployed.config.name, error=error)
+        return written
 
     def doubt(self, partitions: set[int], cause: str) -> None:
-        """Compare these partitions' results with their records soon."""
-        for running in self:
-            for partition in partitions:
+        """Compare these partitions' results with their records soon, also where a deployment comes up later."""
+        self._doubts |= {(name, partition, cause) for name in self._wanted for partition in partitions}
+        self._tell_doubts()
+
+    def _tell_doubts(self) -> None:
+        for name, partition, cause in list(self._doubts):
+            running, claim = self._running.get(name), self._claims.get(partition)
+            if claim is None or name not in self._wanted:
+                self._doubts.discard((name, partition, cause))
+            elif running and running.feeds({partition: claim}):
                 running.doubt(partition, cause)
+                self._doubts.discard((name, partition, cause))
+
+    def doubts(self, partition: int) -> bool:
+        """Whether some results of this partition are to be compared yet."""
+        told = any(running.proof.doubts(partition) for running in self)
+        return told or any(doubted == partition for _, doubted, _ in self._doubts)
+
+    def check(self) -> None:
+        """Raise what has ended a part of a deployment that was to go on: nobody else would see it."""
+        for name, running in self._running.items():
+            if error := running.ended():
+                raise GridInferenceError(f"a task of deployment {name!r} has ended") from error
 
     def calm(self, partitions: list[int]) -> list[int]:
         """Those of these partitions where all that stood when they were taken is scored, by every deployment."""
-        if self._failures.keys() - self._refused.keys():
+        if self._starting or self._failures.keys() - self._refused.keys():
             return []  # the culprit may be what a deployment that is to start again will read
         found = [[running.calm(partition) for running in self] for partition in partitions]
         return [partition for partition, calm in zip(partitions, found, strict=True) if all(calm)]
@@ -144,16 +225,45 @@ class Deployments:
         done = {name: one for name, one in self._beside.items() if one.task.done()}
         return {name: {"version": one.version, "failure": one.failure} for name, one in done.items()}
 
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being loaded, which nothing can break off."""
+        beside = (*self._beside.values(), *self._shadows.values())
+        return bool(self._starting) or not all(one.task.done() for one in beside)
+
     async def stop(self) -> None:
         """Finish what is under way, everywhere."""
         for one in (*self._beside.values(), *self._shadows.values()):
             one.task.cancel()
-        await asyncio.gather(*(running.stop() for running in self))
+        for task in (*self._owning.values(), *(task for _, task in self._starting.values())):
+            task.cancel()
+        for name in list(self._running):
+            self._end(name)
+        await asyncio.gather(*self._ending.values())
         self._drop_models(set())  # whoever is left maps them still; of a node that was killed nothing stays
 
+    def _end(self, name: str) -> None:
+        """Begin to end what runs under a name; what is to come in its place waits for it."""
+        running, before = self._running.pop(name), self._ending.get(name)
+        for places in (self._beside, self._shadows):
+            _drop(places, name)
+        self._ending[name] = asyncio.create_task(self._ended(name, running, before))
+
+    async def _ended(self, name: str, running: RunningDeployment, before: asyncio.Task[None] | None) -> None:
+        if before:
+            await asyncio.wait({before})
+        try:
+            await running.stop()
+            await asyncio.to_thread(give_back, garbage=True)
+        except GridInferenceError as error:
+            _log.warning("deployment not ended in order", deployment=name, error=error)
+        finally:
+            if self._ending.get(name) is asyncio.current_task():
+                del self._ending[name]
+
     def _waits(self, deployed: Deployed) -> bool:
-        generation, again_s = self._refused.get(deployed.config.name, (0, 0.0))
-        return generation == deployed.generation and now_s() < again_s
+        which, again_s = self._refused.get(deployed.config.name, ((0, 0), 0.0))
+        return which == _which(deployed) and now_s() < again_s
 
     def _go_along(self, running: RunningDeployment, deployed: Deployed) -> None:
         """Load what is next beside what scores, and switch once it is wanted and there."""
@@ -209,17 +319,29 @@ class Deployments:
             )
 
     async def _start(self, deployed: Deployed) -> None:
+        """Bring a deployment up, once what ran under its name has ended."""
         name = deployed.config.name
-        loaded = await self._loaded(deployed)
-        self._running[name] = await RunningDeployment.start(self._link, deployed, loaded, self._config, self._leases)
-        self._refused.pop(name, None)
-        self._failures.pop(name, None)
+        try:
+            loaded = await self._loaded(deployed)
+            while ending := self._ending.get(name):
+                await asyncio.wait({ending})
+            running = await RunningDeployment.start(self._link, deployed, loaded, self._config, self._leases)
+        except Exception as error:  # a model may be anything: the others go on  # noqa: BLE001
+            self._refuse(deployed, error)
+        else:
+            self._running[name] = running
+            self._refused.pop(name, None)
+            self._failures.pop(name, None)
+        finally:
+            if self._starting.get(name, (None, None))[1] is asyncio.current_task():
+                del self._starting[name]
+                self._wake()
 
     def _refuse(self, deployed: Deployed, error: Exception) -> None:
         """Say why it does not run, and when it is tried again, if that is not the next turn."""
         name, said = deployed.config.name, _said(error)
         if not getattr(error, "retryable", False):
-            self._refused[name] = deployed.generation, now_s() + REFUSED_PAUSE_S
+            self._refused[name] = _which(deployed), now_s() + REFUSED_PAUSE_S
         if said != self._failures.get(name):
             _log.error("deployment refused", deployment=name, version=deployed.version, error=said)
         self._failures[name] = said
@@ -233,6 +355,7 @@ class Deployments:
         """Let go of all models but these, and of the files of arrays that a load has left; which were dropped."""
         dropped = self._models.keys() - kept
         self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
+        self._loading = {sha256: lock for sha256, lock in self._loading.items() if sha256 in kept or lock.locked()}
         if self._arrays:
             forget(self._arrays, kept)
         return dropped
@@ -240,20 +363,26 @@ class Deployments:
     async def _model(self, deployed: Deployed) -> Any:
         """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
         sha256 = deployed.manifest.sha256
-        if sha256 not in self._models:
-            self._models[sha256] = await fetched(
-                self._link,
-                deployed.manifest,
-                self._address,
-                keys=self._config.keys,
-                allow_pickle=self._config.allow_pickle,
-                arrays=self._arrays,
-            )
-        return self._models[sha256]
+        async with self._loading.setdefault(sha256, asyncio.Lock()), self._loads:
+            if sha256 not in self._models:
+                self._models[sha256] = await fetched(
+                    self._link,
+                    deployed.manifest,
+                    self._address,
+                    keys=self._config.keys,
+                    allow_pickle=self._config.allow_pickle,
+                    arrays=self._arrays,
+                )
+            return self._models[sha256]
 
 
-def _outdated(wanted: Deployed | None, running: RunningDeployment) -> bool:
-    return wanted is None or wanted.generation != running.deployed.generation
+def _which(deployed: Deployed) -> tuple[int, int]:
+    """Which deploy of a name it is; generations alone begin anew with the whole cluster."""
+    return deployed.generation, deployed.deployed_at_us
+
+
+def _outdated(wanted: Deployed | None, one: Deployed) -> bool:
+    return wanted is None or _which(wanted) != _which(one)
 
 
 def _said(error: Exception) -> str:

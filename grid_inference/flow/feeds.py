@@ -223,16 +223,15 @@ class Feeds(ABC):
         else:
             self._go_on(feed)
 
-    async def disown(self, partition: int) -> None:
-        """Stop feeding a partition; returns when its last batch is written."""
+    def let_go(self, partition: int) -> Feed | None:
+        """Stop feeding a partition at once; returns its feed, which idles when the last batch of it is written."""
         feed = self.feeds.pop(partition, None)
-        if feed is None:
-            return
-        feed.closed = True
-        if feed.scan:
-            feed.scan.cancel()
-        feed.pages.clear()
-        await feed.idle.wait()
+        if feed:
+            feed.closed = True
+            if feed.scan:
+                feed.scan.cancel()
+            feed.pages.clear()
+        return feed
 
     def reconcile(self, partition: int, cause: str) -> None:
         """Send one partition through a scan, as a gap would."""

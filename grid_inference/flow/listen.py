@@ -122,10 +122,10 @@ class ListenerReader(Feeds):
             self._gap(feed, "too many events")
         self._go_on(feed)
 
-    async def disown(self, partition: int) -> None:
-        """Stop feeding a partition; returns when its last batch is written."""
-        await super().disown(partition)
+    def let_go(self, partition: int) -> Feed | None:
+        """Stop feeding a partition at once, whatever is under way; returns its feed."""
         self._pending.pop(partition, None)
+        return super().let_go(partition)
 
     def _go_on(self, feed: Feed) -> None:
         waits = feed.scan or feed.busy or feed.closed or self._stopped or feed.pages

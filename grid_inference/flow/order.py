@@ -30,7 +30,7 @@ def equal(values: NDArray[Any], literal: Any) -> Mask:
         return np.zeros(values.shape[0], np.bool_)
     if math.isnan(literal):
         return np.isnan(values)
-    if literal == 0:
+    if literal == 0.0:
         return (values == 0) & (np.signbit(values) == _is_negative(literal))
     return values == literal
 
@@ -44,7 +44,7 @@ def below(values: NDArray[Any], literal: Any) -> Mask:
     if math.isnan(literal):
         return ~np.isnan(values) if fractions else np.ones(values.shape[0], np.bool_)
     found = np.asarray(values < literal, np.bool_)
-    if fractions and literal == 0 and not _is_negative(literal):
+    if fractions and literal == 0.0 and not _is_negative(literal):
         found |= (values == 0) & np.signbit(values)
     return found
 
@@ -59,7 +59,7 @@ def above(values: NDArray[Any], literal: Any) -> Mask:
     found = np.asarray(values > literal, np.bool_)
     if values.dtype.kind == "f":
         found |= np.isnan(values)
-    if literal == 0 and _is_negative(literal):
+    if literal == 0.0 and _is_negative(literal):
         found |= (values == 0) & ~np.signbit(values) if values.dtype.kind == "f" else values == 0
     return found
 

@@ -21,7 +21,7 @@ __all__ = ["RESCORE", "Rescoring"]
 RESCORE = "rescore"
 """The cause of its scans."""
 PAUSE_S = 0.1
-"""How often it is looked whether there is anything to do."""
+"""How often it is looked, while a pass is under way, whether there is anything to do."""
 
 
 class Rescoring:
@@ -34,9 +34,37 @@ class Rescoring:
         """How many records scans of this cause have sent to be scored, so far."""
         self._done: dict[int, tuple[int, int]] = {}
         """Partition → the pass and the version by which all of it is scored."""
-        self.version = deployed.version
+        self._version = deployed.version
+        self._deployed = deployed
+        self._asked = asyncio.Event()
+        """Set while a pass is wanted: until then this costs nothing."""
+        self._look()
+
+    @property
+    def version(self) -> int:
         """The version at work here."""
-        self.deployed = deployed
+        return self._version
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self._version = version
+        self._look()
+
+    @property
+    def deployed(self) -> Deployed:
+        """What stands in the grid."""
+        return self._deployed
+
+    @deployed.setter
+    def deployed(self, deployed: Deployed) -> None:
+        self._deployed = deployed
+        self._look()
+
+    def _look(self) -> None:
+        if self.wanted is None:
+            self._asked.clear()
+        else:
+            self._asked.set()
 
     @property
     def wanted(self) -> tuple[int, int] | None:
@@ -56,7 +84,7 @@ class Rescoring:
     def done(self) -> int:
         """How many of the partitions that are fed here are scored in this pass."""
         wanted = self.wanted
-        return sum(wanted is not None and self._done.get(partition) == wanted for partition in self._reader.feeds)
+        return 0 if wanted is None else sum(self._done.get(partition) == wanted for partition in self._reader.feeds)
 
     def scanned(self, partition: int, wanted: tuple[int, int] | None) -> None:
         """A partition's scan for a pass is done, and what differed is written."""
@@ -70,6 +98,7 @@ class Rescoring:
     async def run(self) -> None:
         """Scan what is to be scored anew, for ever."""
         while True:
+            await self._asked.wait()
             feed = self._next()
             if feed is None:
                 await asyncio.sleep(PAUSE_S)

@@ -2,8 +2,8 @@
 
 A lease is an entry (worker, epoch, deaths) in the partition that it guards, changed by compare-and-set only. It is
 valid as long as its holder's beat goes on (`heartbeat.py`). Who takes over from a dead holder counts the death before
-anything is scored, so that what kills its workers is known by it. Results whose lease had run out before they were
-acknowledged are noted: if the lease turns out to be lost, they were late, and the new owner must hear of it.
+anything is scored, so that what kills its workers is known by it. What was acknowledged since a lease was last found to
+be ours is noted: if it turns out to be lost, that may have been late, and the new owner must hear of it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from grid_inference.errors import DecodeError, GridError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.grid.topology import now_s
+from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
 
 __all__ = ["LEASES_MAP", "TRIAL_AFTER", "TRUSTED_SHARE", "Claim", "Leases", "holders"]
+
+_log = logger(__name__)
 
 LEASES_MAP = "grid_inference.leases"
 NOBODY = ""
@@ -32,6 +37,8 @@ call up after 15 s (`hazelcast.operation.call.timeout.millis`), a connection tha
 POLL_S = 0.01
 TRUSTED_SHARE = 0.8
 """A holder trusts its lease for this share of the time after which others take it over."""
+EPOCH_MAX = 1 << 62
+"""What counts higher was written by nobody of us."""
 TRIAL_AFTER = 2
 """So many holders in a row that died: what the partition holds may be the reason. One may have died of anything."""
 
@@ -67,12 +74,16 @@ class Leases:
         self.deaths = np.zeros(link.partition_count, np.int64)
         """What each held partition's lease says of deaths."""
         self._valid_until_s = 0.0
-        self._suspect = False
-        """The beat stood still beyond the lease's time, and nobody has looked since what is still ours."""
-        self._doubtful: Counter[int] = Counter()
-        """Batches by partition that were acknowledged while it was not known whether the lease was still ours."""
+        self._stalls = 0
+        """How often the beat stood still beyond the lease's time."""
+        self._stalls_seen = 0
+        """Those of them behind which it was looked what is still ours."""
+        self._unproven: Counter[int] = Counter()
+        """Batches by partition that were acknowledged since the last look that found its lease to be ours."""
         self.late: Counter[int] = Counter()
-        """Batches by partition that were acknowledged when the lease was somebody else's already."""
+        """Batches by partition that were acknowledged when the lease was, or may have been, somebody else's already."""
+        self._newest = np.zeros(link.partition_count, np.int64)
+        """The newest epoch under which each partition was held here: an entry that is gone counts from it."""
         self._changing = asyncio.Lock()
         """What is held here and what stands in the grid change together."""
         self._late_until_s: dict[int, float] = {}
@@ -81,10 +92,15 @@ class Leases:
     # ---- time
 
     def renew(self, begun_s: float) -> None:
-        """A beat that was sent at `begun_s` is acknowledged: observers can't have seen it earlier. From any thread."""
-        if begun_s >= self._valid_until_s:
-            self._suspect = True
+        """A beat that was sent at `begun_s` is acknowledged now: observers saw it between the two. From any thread."""
+        if now_s() >= self._valid_until_s:
+            self._stalls += 1
         self._valid_until_s = begun_s + self._ttl_s * TRUSTED_SHARE
+
+    @property
+    def _suspect(self) -> bool:
+        """Whether the beat stood still and nobody has looked since what is still ours."""
+        return self._stalls != self._stalls_seen
 
     @property
     def doubtful(self) -> bool:
@@ -119,10 +135,12 @@ class Leases:
         if self.epochs[partition] != epoch:
             self.late[partition] += 1
             return False
-        if self.expired:
-            self._doubtful[partition] += 1
-            return False
-        return True
+        self._unproven[partition] += 1
+        return not self.expired
+
+    def late_s(self, partition: int) -> float:
+        """For how long from now on what a former holder had sent may still arrive."""
+        return max(0.0, self._late_until_s.get(partition, 0.0) - now_s())
 
     def unanswered(self, partition: int, epoch: int) -> None:
         """What was to be written under this epoch has failed, so some of it may have been carried out, or may be yet.
@@ -138,42 +156,64 @@ class Leases:
 
     # ---- taking and giving
 
-    async def claim(self, partitions: list[int], living: set[str]) -> dict[int, Claim]:
-        """Take those of the partitions that are free or whose holder is dead."""
+    async def claim(self, partitions: list[int], lives: Callable[[str], bool]) -> dict[int, Claim]:
+        """Take those of the partitions that are free or whose holder does not live; one that fails stays as it is."""
         taken: dict[int, Claim] = {}
         async with self._changing:
             before = await _read(self._link, partitions)
-            tries = [self._claim_one(partition, before.get(partition), living) for partition in partitions]
+            tries = [self._claim_one(partition, before.get(partition), lives) for partition in partitions]
             for partition, claim in zip(partitions, await asyncio.gather(*tries), strict=True):
                 if claim:
                     self.epochs[partition], self.deaths[partition] = claim.epoch, claim.deaths
+                    self._newest[partition] = claim.epoch
                     self._late_until_s[partition] = now_s() + claim.late_s
                     taken[partition] = claim
         return taken
 
-    async def _claim_one(self, partition: int, before: bytes | None, living: set[str]) -> Claim | None:
-        key = self._key(partition)
+    async def _claim_one(self, partition: int, before: bytes | None, lives: Callable[[str], bool]) -> Claim | None:
+        try:
+            return await self._take(partition, before, lives)
+        except GridError as error:
+            _log.warning("lease not taken", partition=partition, error=error)
+            return None  # what went in all the same is given back by the next look
+
+    async def _take(self, partition: int, before: bytes | None, lives: Callable[[str], bool]) -> Claim | None:
+        key, newest = self._key(partition), int(self._newest[partition])
         if before is None:
-            there = await self._map.put_if_absent(key, _value(self._worker, 1, 0))
-            return Claim(1, taken_over=False) if there is None else None
-        lease = decode_json(before)
-        if lease["worker"] != self._worker and lease["worker"] in living:
+            there = await self._map.put_if_absent(key, _value(self._worker, newest + 1, 0))
+            return Claim(newest + 1, taken_over=False) if there is None else None
+        lease = _Lease.read(before)
+        if lease.worker not in (NOBODY, self._worker) and lives(lease.worker):
             return None
-        died = lease["worker"] not in (NOBODY, self._worker)
-        epoch, deaths = int(lease["epoch"]) + 1, int(lease.get("deaths", 0)) + died
+        died = lease.worker not in (NOBODY, self._worker)
+        epoch, deaths = max(lease.epoch, newest) + 1, lease.deaths + died
         if not await self._map.replace_if_same(key, before, _value(self._worker, epoch, deaths)):
             return None
-        if lease["worker"] == NOBODY:
-            return Claim(epoch, taken_over=False, late_s=float(lease.get("late_s", 0.0)), deaths=deaths)
+        if lease.readable and lease.worker == NOBODY:
+            return Claim(epoch, taken_over=False, late_s=lease.late_s, deaths=deaths)
         return Claim(epoch, taken_over=True, late_s=LATE_WRITE_S, deaths=deaths)
 
-    async def release(self, partitions: list[int]) -> None:
-        """Give partitions back; whoever is assigned may take them at once."""
+    async def release(self, partitions: list[int], *, late_s: float = 0.0) -> None:
+        """Give partitions back; whoever is assigned may take them at once.
+
+        What was sent for them may still arrive for `late_s` seconds. What is found to be somebody else's by now was
+        lost before.
+        """
         async with self._changing:
             gone = [partition for partition in partitions if self.epochs[partition]]
+            for partition in gone if late_s else ():
+                self._late_until_s[partition] = max(self._late_until_s.get(partition, 0.0), now_s() + late_s)
             changes = [self._change(partition, NOBODY, int(self.deaths[partition])) for partition in gone]
             self.epochs[partitions] = 0
-            await asyncio.gather(*changes)
+            done = await asyncio.gather(*changes, return_exceptions=True)
+        for partition, given in zip(gone, done, strict=True):
+            if not isinstance(given, BaseException):
+                written = self._unproven.pop(partition, 0)
+                self.late[partition] += 0 if given else written
+        self.late += Counter()  # drops what is zero
+        for given in done:
+            if isinstance(given, BaseException):
+                raise given
 
     async def set_deaths(self, partitions: list[int], deaths: int) -> None:
         """Write another count of deaths into the leases that are ours still."""
@@ -191,35 +231,37 @@ class Leases:
     def _change(self, partition: int, worker: str, deaths: int, leases: GridMap | None = None) -> Awaitable[bool]:
         """Set holder and deaths of a lease, if it says what it said when it was ours last."""
         now, epoch = self._mine(partition), int(self.epochs[partition])
-        late_s = self._late_until_s.get(partition, 0.0) - now_s() if worker == NOBODY else 0.0
+        late_s = self.late_s(partition) if worker == NOBODY else 0.0
         return (leases or self._map).replace_if_same(self._key(partition), now, _value(worker, epoch, deaths, late_s))
 
     async def confirm(self) -> list[int]:
         """Look which leases are still ours; returns those that were lost and forgets them.
 
-        A lease that names this worker and is not held, because giving it back has failed, is given back.
+        A doubt ends with a look that began after it: not before the answer, and not if the beat stood still again
+        meanwhile. A lease that names this worker and is not held, because giving it back has failed, is given back.
         """
         async with self._changing:
-            self._suspect = False  # before it is read: a beat that stands still meanwhile must be seen
+            stalls, written, self._unproven = self._stalls, self._unproven, Counter()
             try:
                 now = await _read(self._link, list(range(self._link.partition_count)))
                 await self._drop_unheld(now)
             except BaseException:
-                self._suspect = True
+                self._unproven += written
                 raise
             lost = [partition for partition in self.held if now.get(partition) != self._mine(partition)]
             self.epochs[lost] = 0
-        for partition in lost:
-            self.late[partition] += self._doubtful[partition]
-        self._doubtful.clear()
+            self._stalls_seen = stalls
+        # Of what was given back and whose answer was lost, nobody knows whether it was ours until then.
+        for partition in {*lost, *(partition for partition in written if not self.epochs[partition])}:
+            self.late[partition] += written[partition] + self._unproven.pop(partition, 0)
         self.late += Counter()  # drops what is zero
         return lost
 
     async def _drop_unheld(self, now: Mapping[int, bytes]) -> None:
         for partition, value in now.items():
-            lease = decode_json(value)
-            if lease["worker"] == self._worker and not self.epochs[partition]:
-                free = _value(NOBODY, int(lease["epoch"]), int(lease.get("deaths", 0)), LATE_WRITE_S)
+            lease = _Lease.read(value)
+            if lease.worker == self._worker and not self.epochs[partition]:
+                free = _value(NOBODY, lease.epoch, lease.deaths, LATE_WRITE_S)
                 await self._map.replace_if_same(self._key(partition), value, free)
 
     def _key(self, partition: int) -> bytes:
@@ -235,11 +277,42 @@ def _value(worker: str, epoch: int, deaths: int, late_s: float = 0.0) -> bytes:
     return encode_json({"deaths": deaths, "epoch": epoch, "worker": worker, **late})
 
 
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """What an entry says; one that can't be read is nobody's."""
+
+    worker: str = NOBODY
+    epoch: int = 0
+    deaths: int = 0
+    late_s: float = LATE_WRITE_S
+    readable: bool = False
+    """Whether it says this itself; who held it may write on for a while otherwise."""
+
+    @classmethod
+    def read(cls, value: bytes) -> _Lease:
+        """What the bytes of an entry say, whatever they are: whoever writes to the grid may have written them."""
+        try:
+            said = decode_json(value)
+            epoch, deaths, late_s = int(said["epoch"]), int(said.get("deaths", 0)), float(said.get("late_s", 0.0))
+            lease = cls(str(said["worker"]), epoch, deaths, late_s, readable=True)
+            if not (0 <= epoch < EPOCH_MAX and 0 <= deaths < EPOCH_MAX and 0 <= late_s <= LATE_WRITE_S):
+                raise ValueError(f"{lease} is none of ours")  # noqa: TRY301
+        except (DecodeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            _tell_once(f"{type(error).__name__}: {error}")
+            return cls()
+        return lease
+
+
+@lru_cache(maxsize=100)
+def _tell_once(said: str) -> None:
+    _log.error("entry taken for a free lease, it is none", error=said)
+
+
 async def holders(link: Link) -> dict[int, tuple[str, int]]:
     """Partition → who holds its lease (empty: nobody now) and its epoch, for all that ever had a holder."""
     found = await _read(link, list(range(link.partition_count)))
-    leases = {partition: decode_json(value) for partition, value in found.items()}
-    return {partition: (lease["worker"], int(lease["epoch"])) for partition, lease in leases.items()}
+    leases = {partition: _Lease.read(value) for partition, value in found.items()}
+    return {partition: (lease.worker, lease.epoch) for partition, lease in leases.items()}
 
 
 async def _read(link: Link, partitions: list[int]) -> dict[int, bytes]:

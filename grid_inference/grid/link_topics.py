@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
+from hazelcast.config import ReliableTopicConfig, TopicOverloadPolicy
 from hazelcast.serialization.data import Data as StockData
 from numpy.typing import NDArray
 
+from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_stock import translate
 from grid_inference.wire import messages
@@ -19,6 +22,8 @@ PUBLISH_ROWS: Final = 2048
 """Messages sent to a topic with one request."""
 RELIABLE_ROWS: Final = 512
 """Messages added to a reliable topic's ring at once."""
+PUBLISH_TIMEOUT_S: Final = 10.0
+"""How long a reliable topic may take for messages: a lane waits for it."""
 
 
 async def publish_all(link: Link, topic: str, items: Iterable[NDArray[np.uint8]]) -> None:
@@ -30,14 +35,26 @@ async def publish_all(link: Link, topic: str, items: Iterable[NDArray[np.uint8]]
 
 
 async def publish_all_reliable(link: Link, topic: str, items: Iterable[NDArray[np.uint8]]) -> None:
-    """The same to a reliable topic; the oldest messages in its ring are overwritten."""
+    """The same to a reliable topic; the oldest messages in its ring are overwritten, whatever their time to live.
+
+    By its own default the stock client would wait until they have lived it. Raises GridError after PUBLISH_TIMEOUT_S.
+    """
     found = [StockData(row.tobytes()) for rows in items for row in rows]
+    overwrites = ReliableTopicConfig()
+    overwrites.overload_policy = TopicOverloadPolicy.DISCARD_OLDEST
+    link.client._config.reliable_topics.setdefault(topic, overwrites)  # read when the proxy is made
     try:
-        proxy = await link.client.get_reliable_topic(topic)
-        for start in range(0, len(found), RELIABLE_ROWS):
-            await proxy.publish_all(found[start : start + RELIABLE_ROWS])
+        await asyncio.wait_for(link.undisturbed(_add(link, topic, found)), PUBLISH_TIMEOUT_S)
+    except TimeoutError:
+        raise GridError(f"the ring of topic {topic!r} took no message for {PUBLISH_TIMEOUT_S:g} s") from None
     except Exception as error:
         raise translate(error) from error
+
+
+async def _add(link: Link, topic: str, found: list[StockData]) -> None:
+    proxy = await link.client.get_reliable_topic(topic)
+    for start in range(0, len(found), RELIABLE_ROWS):
+        await proxy.publish_all(found[start : start + RELIABLE_ROWS])
 
 
 def _parts(items: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from grid_inference import aio
+from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.config import GridConfig
 from grid_inference.errors import GridInferenceError
 from grid_inference.health.lag import LagClock
@@ -29,7 +29,6 @@ _log = logger(__name__)
 
 SAMPLE_S = 2.0
 RETRY_S = 2.0
-STOP_S_MAX = 15.0
 PROBE_S_MAX, PROBE_POLL_S = 10.0, 0.001
 
 
@@ -61,8 +60,7 @@ class Look:
         """Why there is no newer sample; empty if the last one came as it should."""
         self.heard_s = time.monotonic()
         """When a worker of ours was last known to speak; at first when we began to listen."""
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._look_on()), name="health-look", daemon=True)
+        self._thread: LoopThread | None = None
         self._latency = Histogram(
             "grid_inference_put_to_visible_seconds",
             "Seconds from the put of a probe record until its prediction could be read.",
@@ -79,38 +77,42 @@ class Look:
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._thread = LoopThread()
+        self._thread.run(self._begin())
 
     def stop(self) -> None:
-        """Look no more."""
-        self._stopping.set()
-        self._thread.join(STOP_S_MAX)
+        """Look no more, whatever the grid is waited for."""
+        if self._thread:
+            self._thread.stop()
+
+    async def _begin(self) -> None:
+        self._looking = asyncio.create_task(self._look_on())
 
     async def _look_on(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             try:
                 async with await aio.connect(self._grid) as grid:
                     await self._look_over(grid)
             except GridInferenceError as error:
                 self.problem = f"the grid does not answer: {error}"
-                await self._pause(RETRY_S)
+                await asyncio.sleep(RETRY_S)
             except Exception as error:  # without this thread nothing would be known of the node  # noqa: BLE001
                 self.problem = f"the grid can't be asked: {type(error).__name__}"
                 _log.exception("look failed", error=error)
-                await self._pause(RETRY_S)
+                await asyncio.sleep(RETRY_S)
 
     async def _look_over(self, grid: aio.Grid) -> None:
         """Look again and again as long as this connection is there."""
         probes: set[asyncio.Task[None]] = set()
         try:
-            while not self._stopping.is_set():
+            while True:
                 sample = await self._sampled(grid)
                 if sample.own:
                     self.heard_s = sample.at_s
                 self.sample, self.problem = sample, ""
                 probes = {task for task in probes if not task.done()}
                 probes |= {asyncio.create_task(self._probe(grid, one)) for one in self._due(grid, sample)}
-                await self._pause(SAMPLE_S)
+                await asyncio.sleep(SAMPLE_S)
         finally:
             for task in probes:
                 task.cancel()
@@ -124,9 +126,6 @@ class Look:
         lag_s = {name: self._clocks[name].age_s(at_s, proof) for name, proof in proofs.items()}
         own = {one["id"]: one["pid"] for one in status.workers if one["host"] == here and one["pid"] in pids}
         return Sample(at_s, status, deployed, proofs, lag_s, own)
-
-    async def _pause(self, seconds: float) -> None:
-        await asyncio.to_thread(self._stopping.wait, seconds)
 
     def _due(self, grid: aio.Grid, sample: Sample) -> Iterator[Deployed]:
         """Deployments whose probe is to be put now, by us: a worker of ours holds its partition."""

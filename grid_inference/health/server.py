@@ -1,41 +1,43 @@
 """Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics` of a node, or of workers by themselves.
 
 Requests are answered at once from what `look.py` found last, and what is too old is no answer: a grid that hangs holds
-nothing up, and nobody is called healthy by what was.
+nothing up, and nobody is called healthy by what was. However many ask, `endpoint.py` has one thread; figures are put
+together in another, as those of many deployments take longer than a probe waits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable
-from socketserver import ThreadingMixIn
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import Self
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConfigError
 from grid_inference.grid.jvm_heap import heap_of
 from grid_inference.grid.member import Member
+from grid_inference.health.endpoint import Answer, Endpoint, Request
 from grid_inference.health.families import families
 from grid_inference.health.judge import Known, not_alive, not_ready
 from grid_inference.health.look import Look
-from grid_inference.logs import logger
 from grid_inference.model.trust import is_loopback
 from grid_inference.node import Workers
 
 __all__ = ["Health"]
 
-_log = logger(__name__)
+JUDGES = {"/livez": not_alive, "/readyz": not_ready}
 
 
 class Health:
@@ -63,8 +65,10 @@ class Health:
         self._workers = workers
         self._member = member
         self._ring_events = ring_events
-        self._server = _listen(host, port, self._answer)
-        self.url = f"http://{_bracketed(host)}:{self._server.server_port}"
+        self._endpoint = _endpoint(host, port, self._answer)
+        self._thread: LoopThread | None = None
+        self._figures = ThreadPoolExecutor(1, "health-figures")
+        self.url = f"http://{_bracketed(host)}:{self._endpoint.port}"
         """Where it is told, without a path."""
         self._folder = tempfile.mkdtemp(prefix="grid-inference-metrics-")
         workers.metrics = self._folder
@@ -75,15 +79,17 @@ class Health:
         self._look = Look(where, workers, self._registry)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+        self._thread = LoopThread()
+        self._thread.enter(self._endpoint.__aenter__)
         self._look.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        if self._thread:
+            self._thread.stop()
+        self._figures.shutdown(wait=False, cancel_futures=True)
         self._look.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -106,17 +112,25 @@ class Health:
         heap = heap_of(self._member.pid) if self._member else None
         return families(self.known(), self._workers.restarts, heap, self._ring_events)
 
-    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path == "/metrics":
-            return make_wsgi_app(self._registry)(environ, start)
-        judges = {"/livez": not_alive, "/readyz": not_ready}
-        if path not in judges:
-            start("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"there are /livez, /readyz and /metrics\n"]
-        reasons = judges[path](self.known())
-        start("503 Service Unavailable" if reasons else "200 OK", [("Content-Type", "application/json")])
-        return [json.dumps({"healthy": not reasons, "reasons": reasons}).encode() + b"\n"]
+    async def _answer(self, request: Request) -> Answer:
+        if request.path == "/metrics":
+            return await asyncio.get_running_loop().run_in_executor(self._figures, self._metrics, request)
+        judge = JUDGES.get(request.path)
+        if judge is None:
+            return Answer(HTTPStatus.NOT_FOUND, b"there are /livez, /readyz and /metrics\n")
+        reasons = judge(self.known())
+        body = json.dumps({"healthy": not reasons, "reasons": reasons}).encode() + b"\n"
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        return Answer(status, body, (("Content-Type", "application/json"),))
+
+    def _metrics(self, request: Request) -> Answer:
+        """The figures in the format and the encoding that are asked for: what Prometheus' library makes of them."""
+        headers = list[tuple[str, str]]()
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": request.path, "QUERY_STRING": request.query}
+        for name in ("Accept", "Accept-Encoding"):
+            environ[f"HTTP_{name.upper().replace('-', '_')}"] = request.headers.get(name.lower(), "")
+        body = make_wsgi_app(self._registry)(environ, lambda _, said: headers.extend(said))
+        return Answer(HTTPStatus.OK, b"".join(body), tuple(headers))
 
 
 class _Families(Collector):
@@ -134,20 +148,9 @@ class _Families(Collector):
         return self._health.families()
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.daemon_threads = True
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        _log.debug("health asked", request=format % args)
-
-
-def _listen(host: str, port: int, answer: Callable[..., Iterable[bytes]]) -> WSGIServer:
+def _endpoint(host: str, port: int, answer: Callable[[Request], Awaitable[Answer]]) -> Endpoint:
     try:
-        return make_server(host, port, answer, server_class=_Server, handler_class=_QuietHandler)
+        return Endpoint(host, port, answer)
     except OSError as error:
         raise ConfigError(
             f"health can't be told on {_bracketed(host)}:{port}: {error.strerror or error}",

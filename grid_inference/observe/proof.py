@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from grid_inference.errors import GridError
 from grid_inference.flow.positions import Positions
+from grid_inference.grid.journals import ranges
 from grid_inference.grid.leases import holders
 from grid_inference.grid.link import Link
 from grid_inference.model.registry import Deployed
-from grid_inference.wire import journal
 
 __all__ = ["PartitionProof", "proof"]
 
@@ -48,7 +48,7 @@ async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
     partitions = list(range(link.partition_count))
     stored = await Positions(link, deployed.config.name).load(partitions)
     leases, owners, members = await holders(link), link.partition_owners(), link.members()
-    ranges = await _ranges(link, deployed.config.features, partitions) if stored else {}
+    rings = await _ranges(link, deployed.config.features, partitions) if stored else {}
     found: list[PartitionProof] = []
     for partition in partitions:
         worker, epoch = leases.get(partition, ("", 0))
@@ -60,7 +60,7 @@ async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
         if deployed.config.trigger == "listener":  # there are no sequences
             found.append(PartitionProof(partition, member, worker, epoch, None, None, None, *times, known.generation))
             continue
-        sequence, ring = known.position.sequence, ranges.get(partition)
+        sequence, ring = known.position.sequence, rings.get(partition)
         lag = None if ring is None else max(0, ring[1] + 1 - sequence)
         held = None if ring is None else max(0, ring[1] + 1 - ring[0])
         found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, held, *times, known.generation))
@@ -68,9 +68,8 @@ async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
 
 
 async def _ranges(link: Link, features: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
-    """The numbers of each partition's oldest and newest change; none where the map has no journal."""
+    """The numbers of each partition's oldest and newest change, where it has a journal; none where members fail."""
     try:
-        answers = await link.call_all((partition, journal.range_request(features)) for partition in partitions)
+        return await ranges(link, features, partitions)
     except GridError:
         return {}
-    return {partition: journal.decode_range(one) for partition, one in zip(partitions, answers, strict=True)}

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grid_inference.config import DeploymentConfig
+from grid_inference.errors import GridError
+from grid_inference.grid.journals import journals, numbers
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import live_workers
 from grid_inference.model.registry import Deployed, Registry
-from grid_inference.observe.proof import proof
+from grid_inference.observe.proof import PartitionProof, proof
 
 __all__ = ["DeploymentStatus", "Status", "status"]
 
@@ -56,9 +58,11 @@ class DeploymentStatus:
     superseded: int = 0
     """Events that were not scored because a newer one of their key had come meanwhile."""
     late_writes: int = 0
-    """Batches that workers had written when their partition was somebody else's already."""
+    """Batches that workers had written when their partition was, or may have been, somebody else's already."""
     proven_age_s: float | None = None
     """Since when every partition was compared as a whole, in seconds; None while one never was."""
+    without_journal: list[int] = field(default_factory=list[int])
+    """With the trigger `journal`: partitions whose changes no journal tells. `failures` say so, too."""
     failures: list[str] = field(default_factory=list[str])
     alias: str = ""
     """The model's alias whose version is at work; empty if the version is fixed."""
@@ -161,8 +165,25 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
             result.failures.append(f"{worker['id']}: {counts['failure']}")
     result.gaps, result.repairs, result.versions = dict(gaps), dict(repairs), dict(versions)
     partitions = await proof(link, deployed)
+    result.without_journal = await _without_journal(link, deployed, partitions)
+    if result.without_journal:
+        result.failures.append(
+            f"map {config.features!r} keeps no event journal in partitions {numbers(result.without_journal)}: "
+            "what is put there is scored late or not at all"
+        )
     if all(one.lag is not None for one in partitions):
         result.lag = sum(one.lag or 0 for one in partitions)
     oldest_us = min((one.proven_at_us for one in partitions), default=0)
     result.proven_age_s = round(max(0.0, time.time() - oldest_us / 1e6), 1) if oldest_us else None
     return result
+
+
+async def _without_journal(link: Link, deployed: Deployed, partitions: list[PartitionProof]) -> list[int]:
+    """Partitions whose changes no journal tells; empty where none is read, and where members fail."""
+    if deployed.config.trigger != "journal" or deployed.state != "running":
+        return []
+    empty = [one.partition for one in partitions if not one.journal_events]
+    try:
+        return (await journals(link, deployed.config.features, empty)).missing
+    except GridError:
+        return []

@@ -1,10 +1,11 @@
-"""What lets a map's entries go by themselves: its configuration, and the times of one entry.
+"""What a map is made with as to copies, format and limits, and the times of one entry: what lets entries go.
 
 Source of the layouts: Hazelcast Open Binary Client Protocol 2, `protocol-definitions/MC.yaml` (GetMapConfig, which
 members answer to whom they trust), `Map.yaml` and `Custom.yaml` (GetEntryView). Behind the response's header:
 
-    GetMapConfig    int32 in-memory format, backups, async backups, time to live in s, max idle in s, size, size policy;
-                    byte read backup data; int32 eviction policy (0 LRU, 1 LFU, 2 none, 3 random); then more frames
+    GetMapConfig    int32 in-memory format (1 OBJECT), backups, async backups, time to live in s, max idle in s, size,
+                    size policy; byte read backup data; int32 eviction policy (0 LRU, 1 LFU, 2 none, 3 random); then
+                    more frames
     GetEntryView    int64 max idle; frames: BEGIN, ten int64 (the last two are time to live and max idle in ms), key,
                     value, END; a null frame in their place for a key that is not there. What is unlimited is 2^63 - 1
 """
@@ -22,6 +23,7 @@ __all__ = ["MapLimits", "decode_entry_times", "decode_map_limits", "entry_view_r
 
 MC_GET_MAP_CONFIG = 0x200300
 MAP_GET_ENTRY_VIEW = 0x011D00
+MEMORY_OBJECT = 1
 EVICTION_NONE = 2
 SIZE_UNLIMITED = 2**31 - 1
 EVICTION_NAMES: Final = {0: "LRU", 1: "LFU", 2: "NONE", 3: "RANDOM"}
@@ -33,7 +35,7 @@ _entry_view = struct.Struct("<10q")
 
 @dataclass(frozen=True, slots=True)
 class MapLimits:
-    """How long and how many entries a map keeps, as it is configured."""
+    """How long, how many and how often a map keeps its entries, as it was made."""
 
     ttl_s: int
     """Time to live; 0: none."""
@@ -42,6 +44,10 @@ class MapLimits:
     size_max: int
     eviction: str
     """NONE, LRU, LFU, RANDOM, or a policy's number."""
+    backups: int = 0
+    """Copies of an entry besides the first, those that nobody waits for included."""
+    keeps_objects: bool = False
+    """Whether values are kept as objects and written anew for each reader, with other bytes than were put."""
 
     @property
     def evicts(self) -> bool:
@@ -56,8 +62,9 @@ def map_config_request(name: str) -> bytearray:
 
 def decode_map_limits(message: f.Message) -> MapLimits:
     """What GetMapConfig answered."""
-    *_, ttl_s, max_idle_s, size_max, _, _, eviction = message.fixed(_map_config)
-    return MapLimits(ttl_s, max_idle_s, size_max, EVICTION_NAMES.get(eviction, str(eviction)))
+    memory, backups, async_backups, ttl_s, max_idle_s, size_max, _, _, eviction = message.fixed(_map_config)
+    policy = EVICTION_NAMES.get(eviction, str(eviction))
+    return MapLimits(ttl_s, max_idle_s, size_max, policy, backups + async_backups, memory == MEMORY_OBJECT)
 
 
 def entry_view_request(name: str, key: bytes) -> bytearray:

@@ -20,7 +20,6 @@ from grid_inference.wire.blobs import FEW, Blobs
 __all__ = [
     "ScanPage",
     "add_entry_listener_request",
-    "add_map_config_request",
     "clear_request",
     "decode_data",
     "decode_entries",
@@ -32,12 +31,14 @@ __all__ = [
     "decode_values",
     "delete_request",
     "destroy_proxy_request",
+    "evict_request",
     "fetch_entries_request",
     "get_all_request",
     "get_request",
     "publish_all_request",
     "put_all_requests",
     "put_if_absent_request",
+    "put_transient_request",
     "remove_if_same_request",
     "replace_if_same_request",
     "set_request",
@@ -49,10 +50,12 @@ MAP_GET = 0x010200
 MAP_REPLACE_IF_SAME = 0x010500
 MAP_REMOVE_IF_SAME = 0x010800
 MAP_DELETE = 0x010900
+MAP_PUT_TRANSIENT = 0x010D00
 MAP_PUT_IF_ABSENT = 0x010E00
 MAP_SET = 0x010F00
 MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE = 0x011700
 MAP_ADD_ENTRY_LISTENER = 0x011900
+MAP_EVICT = 0x011E00
 MAP_GET_ALL = 0x012300
 MAP_VALUES = 0x012400
 MAP_SIZE = 0x012A00
@@ -61,7 +64,6 @@ MAP_CLEAR = 0x012D00
 MAP_FETCH_ENTRIES = 0x013800
 TOPIC_PUBLISH_ALL = 0x040400
 CLIENT_DESTROY_PROXY = 0x000500
-ADD_MAP_CONFIG = 0x1B0C00
 
 MESSAGE_BYTES_MAX = 4 << 20
 """A PutAll is cut where it would grow beyond this, so that no partition thread is held for long."""
@@ -73,10 +75,6 @@ _pointer = struct.Struct("<ii")
 _bool = struct.Struct("<B")
 _int = struct.Struct("<i")
 _event_type = struct.Struct("<i")
-_map_config = struct.Struct("<iiiiBiBiB")
-_journal_config = struct.Struct("<Bii")
-_capacity = struct.Struct("<qi")
-_MEGABYTES = 2
 
 ScanPosition = tuple[tuple[int, int], ...]
 """Iteration pointers as (index in the hash table, size of the table), one a resize; index -1 is the end."""
@@ -112,6 +110,17 @@ def set_request(name: str, key: bytes, value: bytes, ttl_ms: int = -1) -> bytear
 def delete_request(name: str, key: bytes) -> bytearray:
     """Map.Delete: remove without returning the value."""
     return f.request(MAP_DELETE, _no_thread, f.string_frame(name), f.data_frame(key))
+
+
+def put_transient_request(name: str, key: bytes, value: bytes, ttl_ms: int) -> bytearray:
+    """Map.PutTransient: as Map.Set, past the map's store."""
+    fixed = _no_thread + _ttl.pack(ttl_ms)
+    return f.request(MAP_PUT_TRANSIENT, fixed, f.string_frame(name), f.data_frame(key), f.data_frame(value))
+
+
+def evict_request(name: str, key: bytes) -> bytearray:
+    """Map.Evict: remove, past the map's store."""
+    return f.request(MAP_EVICT, _no_thread, f.string_frame(name), f.data_frame(key))
 
 
 def put_if_absent_request(name: str, key: bytes, value: bytes) -> bytearray:
@@ -153,34 +162,6 @@ def clear_request(name: str) -> bytearray:
 def destroy_proxy_request(name: str) -> bytearray:
     """Client.DestroyProxy of a map."""
     return f.request(CLIENT_DESTROY_PROXY, b"", f.string_frame(name), f.string_frame("hz:impl:mapService"))
-
-
-def add_map_config_request(name: str, *, journal_capacity: int, backup_count: int) -> bytearray:
-    """DynamicConfig.AddMapConfig: a new map's configuration, with an event journal and else Hazelcast's defaults."""
-    head = _map_config.pack(backup_count, 0, 0, 0, 0, 100, 1, 0, 0)
-    journal = _structure(f.data_frame(_journal_config.pack(1, journal_capacity, 0)))
-    memory = _structure(_structure(f.data_frame(_capacity.pack(256, _MEGABYTES))))
-    disk = _structure(f.data_frame(b"\0"), f.string_frame("default-tiered-store-device"))
-    return f.request(
-        ADD_MAP_CONFIG,
-        head,
-        f.string_frame(name),
-        f.NULL_FRAME,  # eviction: none
-        f.string_frame("INDEX_ONLY"),
-        f.string_frame("com.hazelcast.spi.merge.PutIfAbsentMergePolicy"),
-        f.string_frame("BINARY"),
-        f.NULL_FRAME * 12,  # listeners, protection, store, near cache, WAN, indexes and so on: none
-        journal,
-        f.NULL_FRAME,  # Merkle tree: none
-        _structure(f.data_frame(b"\0\0")),  # persistence: off
-        _structure(f.data_frame(b"\0"), memory, disk),  # tiered store: off
-        f.NULL_FRAME,  # partitioning attributes: none
-        f.NULL_FRAME,  # user code namespace: none
-    )
-
-
-def _structure(*frames: bytes) -> bytes:
-    return b"".join((f.BEGIN_FRAME, *frames, f.END_FRAME))
 
 
 # ---- requests about many keys

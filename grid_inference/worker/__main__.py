@@ -36,6 +36,10 @@ async def _main(grid: GridConfig, config: WorkerConfig, node_address: str | None
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
     threading.Thread(target=_stop_with_parent, args=(loop, worker), daemon=True).start()
     await worker.run()
+    if worker.gave_up:
+        # A thread that is in a model, or loads one, would hold the process up; nothing of it is ours any more.
+        logging.shutdown()
+        os._exit(0)
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:

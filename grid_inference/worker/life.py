@@ -1,8 +1,8 @@
 """A worker's life: connect, own partitions, run the deployments, hand over, stop.
 
-Each turn it beats, sees who lives, computes the assignment, gives back what is others', claims what is its own, and
-makes the running deployments match those in the grid. `run()` returns only after a clean stop; `stop()` may be called
-often.
+Each turn it sees who lives, computes the assignment, gives back what is others', claims what is its own, and makes the
+running deployments match those in the grid. A turn waits for neither a model nor a batch. `run()` returns only after a
+clean stop; `stop()` may be called often; what ends unasked of all that runs beside ends the worker.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from grid_inference.config import GridConfig, WorkerConfig
-from grid_inference.errors import ConnectionLostError, GridError
+from grid_inference.errors import ConnectionLostError, GridError, GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployments import Deployments
 from grid_inference.flow.proof import LATE_WRITE
@@ -27,7 +26,7 @@ from grid_inference.grid.heartbeat import BEATS_PER_LEASE, CONDEMN_S_MAX, HUNG_E
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
-from grid_inference.grid.topology import Beats, assign, machine, now_s, read_workers
+from grid_inference.grid.topology import LEAVING, LOADING, READY, Beats, machine, now_s
 from grid_inference.logs import logger
 from grid_inference.metrics import late_writes
 from grid_inference.model.registry import DEPLOYMENTS_MAP
@@ -42,6 +41,11 @@ LOOK_S, LOOK_ANYWAY_S = 0.1, 4.0
 may have given one away."""
 FIRST_BEAT_S_MAX = 5.0
 """How long the first turn waits for the first beat, without which nothing is assigned to this worker."""
+DRAIN_S_MAX = 9.0
+"""What is under way when the worker is to stop is waited for so long, so that it is written; what takes longer is given
+up, and scored by whoever comes next. `node.py` waits for twice that time."""
+END_S_MAX = 4.0
+"""How long the leases may take to be given back behind that, and as long the deployments to end."""
 ANY_CHANGE = 1 | 2 | 4
 """Entry listener flags: added, removed, updated."""
 
@@ -57,6 +61,9 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._late_told = 0
+        self._phase_told = ""
+        self.gave_up = False
+        """Something is under way still that could not be waited for, such as a call of a model in a thread."""
         self._started_us = time.time_ns() // 1000
 
     def stop(self) -> None:
@@ -67,43 +74,64 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`; raise ConnectError if the grid can't be reached, ConnectionLostError if it is gone."""
         link = await Link.open(self._grid)
-        leases = Leases(link, self.id, self._config.lease_ttl_s)
-        turn = Turn(
-            link=link,
-            leases=leases,
-            beats=Beats(self._config.lease_ttl_s),
-            deployments=Deployments(link, leases, self._config, self._grid.address),
-            owners=link.partition_owners(),
-        )
-        heartbeat = Heartbeat(
-            self._grid,
-            leases,
-            self.id,
-            self._config.lease_ttl_s,
-            call_s_max=self._config.score_timeout_s,
-            held_up=turn.deployments.held_up,
-        )
+        turn, heartbeat = self._begin(link)
         heartbeat.start(self._said(turn))
         beside = [
-            asyncio.create_task(self._keep_saying(turn, heartbeat)),
-            asyncio.create_task(self._keep_looking(turn)),
+            asyncio.create_task(self._keep_saying(turn, heartbeat), name="saying"),
+            asyncio.create_task(self._keep_looking(turn), name="looking"),
+            asyncio.create_task(heartbeat.ended(), name="heartbeat"),
         ]
         try:
             await self._listen(link)
-            await leases.valid(FIRST_BEAT_S_MAX)
-            await self._keep_turning(turn)
+            await turn.leases.valid(FIRST_BEAT_S_MAX)
+            await self._until_one_ends(asyncio.create_task(self._keep_turning(turn, heartbeat), name="turning"), beside)
         finally:
             await self._leave(turn, heartbeat)
             for task in beside:
                 task.cancel()
 
-    async def _keep_turning(self, turn: Turn) -> None:
+    def _begin(self, link: Link) -> tuple[Turn, Heartbeat]:
+        """All that a worker is made of."""
+        ttl_s = self._config.lease_ttl_s
+        leases = Leases(link, self.id, ttl_s)
+        deployments = Deployments(link, leases, self._config, self._grid.address, wake=self._wake.set)
+        turn = Turn(
+            link=link, leases=leases, beats=Beats(ttl_s), deployments=deployments, owners=link.partition_owners()
+        )
+        heartbeat = Heartbeat(
+            self._grid,
+            leases,
+            self.id,
+            ttl_s,
+            call_s_max=self._config.score_timeout_s,
+            held_up=deployments.held_up,
+            node_address=self._node_address,
+        )
+        return turn, heartbeat
+
+    async def _until_one_ends(self, turning: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
+        """Wait for the end of the turns, which `stop` asks for; raise what ended anything else before."""
+        try:
+            done, _ = await asyncio.wait({turning, *beside}, return_when=asyncio.FIRST_COMPLETED)
+            if turning in done:
+                turning.result()
+                return
+            [ended, *_] = done
+            _log.critical("task ended unasked, this worker ends", task=ended.get_name())
+            ended.result()
+            raise GridInferenceError(f"the worker's task {ended.get_name()!r} has ended")
+        finally:
+            turning.cancel()
+
+    async def _keep_turning(self, turn: Turn, heartbeat: Heartbeat | None = None) -> None:
         """Turn upon turn until `stop`; what changes during a turn, which may have read it before, calls for another."""
         while not self._stopping:
             if turn.link.given_up:
                 raise ConnectionLostError("the cluster is gone", remedy="a worker that is supervised starts again")
             self._wake.clear()
             await self._turn_safely(turn)
+            if heartbeat:
+                self._say_phase(turn, heartbeat)
             await self._sleep()
 
     async def _keep_saying(self, turn: Turn, heartbeat: Heartbeat) -> None:
@@ -112,10 +140,22 @@ class Worker:
         while True:
             heartbeat.say(self._said(turn))
             turn.deployments.measure()
+            turn.deployments.check()
             self._late_told = late_writes(turn.leases.late.total(), self._late_told)
             await asyncio.sleep(interval_s)
             if hanging := turn.deployments.overdue(interval_s):
                 await self._end_for(turn, *hanging)
+
+    def _say_phase(self, turn: Turn, heartbeat: Heartbeat) -> None:
+        """Let the others know at once that we take a share, or no more."""
+        if (phase := self._phase(turn)) != self._phase_told:
+            self._phase_told = phase
+            heartbeat.say(self._said(turn), at_once=True)
+
+    def _phase(self, turn: Turn) -> str:
+        if self._stopping:
+            return LEAVING
+        return READY if turn.deployments.ready else LOADING
 
     async def _keep_looking(self, turn: Turn) -> None:
         """Find out what is ours still, after a doubt and now and then.
@@ -128,7 +168,8 @@ class Worker:
             if not (turn.leases.doubtful or now_s() > looked_s + LOOK_ANYWAY_S):
                 continue
             try:
-                turn.gone.update(await turn.leases.confirm())
+                await turn.leases.confirm()
+                turn.let_go()
                 looked_s = now_s()
             except GridError as error:
                 _log.warning("leases not read", error=error)
@@ -176,23 +217,17 @@ class Worker:
         """See who lives, own what is ours, and score all deployments that stand in the grid."""
         leases, deployments = turn.leases, turn.deployments
         turn.look_for_losses()
-        await deployments.disown(turn.take_gone())
-        workers = await read_workers(turn.link)
-        living = turn.living(workers)
-        nodes = {worker: workers[worker].get("member") for worker in living | {self.id} if worker in workers}
-        assignment = assign(turn.owners, nodes)
-        mine = {partition for partition, worker in assignment.items() if worker == self.id}
-        await turn.give_back([partition for partition in leases.held if partition not in mine])
+        turn.let_go()
+        await turn.look()
+        mine = turn.share(self.id)
+        turn.give_back(partition for partition in leases.held if partition not in mine)
+        await turn.claim(mine)
         await deployments.follow()
-        turn.claims |= await leases.claim(sorted(mine - set(leases.held)), living)
-        await deployments.own({partition: turn.claims[partition] for partition in leases.held})
-        turn.claims = {
-            partition: replace(claim, taken_over=False, late_s=0.0) for partition, claim in turn.claims.items()
-        }
+        turn.own()
         deployments.doubt(turn.take_lost(mine), "member lost")
-        deployments.doubt(turn.written_late(workers), LATE_WRITE)
+        deployments.doubt(turn.written_late(), LATE_WRITE)
         await turn.calm_down()
-        await turn.bury(set(workers) - living - {self.id})
+        await turn.bury()
 
     def _said(self, turn: Turn) -> dict[str, Any]:
         """What this worker tells the grid of itself with each beat."""
@@ -204,6 +239,7 @@ class Worker:
             "member": members.get(self._node_address or ""),
             "started_at_us": self._started_us,
             "said_at_us": time.time_ns() // 1000,
+            "phase": self._phase(turn),
             "deployments": turn.deployments.counts(),
             "states": turn.deployments.states,
             "beside": turn.deployments.beside(),
@@ -211,18 +247,21 @@ class Worker:
         }
 
     async def _leave(self, turn: Turn, heartbeat: Heartbeat) -> None:
-        """Drain, give everything back, sign off; what can't be done for want of a grid is left to the others."""
+        """Drain, give everything back, say so; what can't be done for want of a grid is left to the others."""
+        self._stopping = True
+        self._say_phase(turn, heartbeat)
+        given = False
         try:
             if turn.link.connected:
-                await turn.deployments.stop()
-                await turn.leases.release(turn.leases.held)
+                self.gave_up = turn.deployments.loading
+                turn.give_back(turn.leases.held, DRAIN_S_MAX)
+                await asyncio.wait_for(turn.given_back(), DRAIN_S_MAX + END_S_MAX)
+                given = not turn.leases.held
+                await asyncio.wait_for(turn.deployments.stop(), END_S_MAX)
         except GridError as error:
-            _log.warning("partitions not given back", error=error)
-        await heartbeat.stop()
-        try:
-            if turn.link.connected:
-                await turn.bury({self.id})
-        except GridError as error:
-            _log.warning("worker did not sign off", error=error)
-        finally:
-            await turn.link.close()
+            _log.warning("deployments not ended in order", error=error)
+        except TimeoutError:
+            self.gave_up = True
+            _log.warning("what is under way is given up, and scored by whoever comes next", seconds=DRAIN_S_MAX)
+        await heartbeat.stop(farewell=given)
+        await turn.link.close()

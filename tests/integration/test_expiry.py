@@ -115,6 +115,7 @@ def test_what_is_accepted_is_scored_and_goes(grid: gi.Grid, model: Any, trigger:
     features = f"short-{trigger}"
     settings = {"trigger": trigger, "reconcile_s": 2.0, "accept_expiry": True}
     name = deploy(grid, model, features, **settings)
+    until(lambda: any(one.name == name and one.owned == 31 for one in grid.status().deployments), "a worker's start")
     grid.features(features).put_batch(batch(300), key="key")
     predictions = grid.predictions(name)
     until(lambda: predictions.size() == 300, "the predictions")

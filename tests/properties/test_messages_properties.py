@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import expiry, journal, json_values, messages, topics
+from grid_inference.wire import expiry, journal, json_values, mapconfig, messages, topics
 from grid_inference.wire import frames as f
 
 
@@ -60,6 +60,7 @@ DECODERS: list[Callable[[f.Message], Any]] = [
     messages.decode_entry_event,
     expiry.decode_map_limits,
     expiry.decode_entry_times,
+    mapconfig.decode_member_config,
     topics.decode_ring_page,
     topics.decode_tail,
     topics.decode_topic_event,

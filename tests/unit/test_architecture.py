@@ -36,7 +36,7 @@ LAYERS = (
     ("subscriptions",),
     ("dead_letters",),
     ("features", "predictions"),
-    ("comparison", "promotion", "rescoring", "shadowing", "synchronization"),
+    ("comparison", "forgetting", "promotion", "rescoring", "shadowing", "synchronization"),
     ("aio", "blocking", "client"),
     ("gateway", "connectors"),
     ("health",),

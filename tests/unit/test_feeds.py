@@ -150,6 +150,8 @@ def test_what_can_not_be_read_is_scanned_and_holds_nobody_up() -> None:
         feeds._offer(feeds.feeds[0])
         assert feeds._take() is None
         assert feeds.gaps == {"unreadable": 1}
-        await asyncio.wait_for(feeds.disown(0), 5)
+        let_go = feeds.let_go(0)
+        assert let_go
+        await asyncio.wait_for(let_go.idle.wait(), 5)
 
     asyncio.run(run())

@@ -1,0 +1,59 @@
+"""What an undeployed deployment has written, removed for good: its predictions, dead letters, positions.
+
+Only maps that bear the deployment's own name, and that nothing else uses: a map that somebody named for it may hold
+other things. The feature map is the application's and stays, with its journal. The deployment's entry stays as well, so
+that its generations count on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grid_inference.errors import DeploymentError
+from grid_inference.flow.positions import Positions
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.grid.topology import live_workers
+from grid_inference.model.registry import Deployed
+
+__all__ = ["check_forgettable", "forget"]
+
+
+def check_forgettable(name: str, ever: Mapping[str, Deployed]) -> None:
+    """Raise DeploymentError if there was no such deployment, or if something else uses a map of its name."""
+    if name not in ever:
+        raise DeploymentError(f"there is no deployment {name!r}", remedy="`grid-inference deployments` lists them")
+    used = {map_: other for other, one in ever.items() if one.state != "undeployed" for map_ in _maps(one)}
+    used |= {one.config.features: f"the feature map of {other}" for other, one in ever.items()}
+    for map_ in _own(name):
+        if (by := used.get(map_, name)) != name:
+            raise DeploymentError(
+                f"map {map_!r} is used by another: {by}", remedy="undeploy without forgetting; nothing was changed"
+            )
+
+
+async def forget(link: Link, name: str) -> None:
+    """Destroy the maps of an undeployed deployment's name, and its positions; DeploymentError while it may be written.
+
+    A worker that hangs may write yet, and would make a map anew.
+    """
+    workers = await live_workers(link)
+    late = [worker for worker, said in workers.items() if said.get("states", {}).get(name) != "undeployed"]
+    if late:
+        raise DeploymentError(
+            f"{name} is undeployed, but its results stay: {', '.join(late)} may be writing still",
+            remedy="do it again once every worker has seen it",
+        )
+    for map_ in _own(name):
+        await GridMap(link, map_).destroy()
+    await Positions(link, name).remove()
+
+
+def _own(name: str) -> tuple[str, ...]:
+    """The maps that a deployment makes where none are named."""
+    return f"{name}.predictions", f"{name}.predictions.shadow", f"{name}.dead-letters"
+
+
+def _maps(deployed: Deployed) -> tuple[str, ...]:
+    config = deployed.config
+    return config.features, config.predictions, config.dead_letters, config.shadow_predictions
