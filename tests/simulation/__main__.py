@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, TextIO
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import plan_of
@@ -34,8 +34,8 @@ def main() -> int:
     asked = _arguments()
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
         os.environ |= {"PYTHONHASHSEED": HASH_SEED, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])  # noqa: S606
-    if asked.mutants:
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    if asked.all_mutants:
         return _all_mutants(asked)
     if asked.mutant:
         MUTANTS[asked.mutant]()
@@ -48,7 +48,7 @@ def main() -> int:
         done += 1
         for one in outcome.violations:
             found[one.promise].append(outcome.plan.seed)
-            print(f"seed {outcome.plan.seed}: {one}", file=sys.stderr)
+            _say(f"seed {outcome.plan.seed}: {one}", sys.stderr)
         totals.update(callbacks=outcome.callbacks, requests=outcome.requests)
         totals["virtual_s"] += round(outcome.virtual_s)
         totals["digest"] = hash((totals["digest"], outcome.digest))
@@ -57,12 +57,12 @@ def main() -> int:
             break
     spent_s = time.monotonic() - began_s
     for promise, broken in list(found.items())[:SHOWN_MAX]:
-        print(f"{promise}: {len(broken)} of {done} schedules, the first by seed {min(broken)}")
+        _say(f"{promise}: {len(broken)} of {done} schedules, the first by seed {min(broken)}")
         if not asked.brief:
             _replay(min(broken), shrink=True, promise=promise)
     said = {"schedules": done, "seconds": round(spent_s, 1), "per_second": round(done / spent_s, 2), **totals}
     told = {promise: {"schedules": len(seeds), "first": sorted(seeds)[:5]} for promise, seeds in sorted(found.items())}
-    print(json.dumps({**said, "seen": dict(sorted(counts.items())), "mutant": asked.mutant, "violations": told}))
+    _say(json.dumps({**said, "seen": dict(sorted(counts.items())), "mutant": asked.mutant, "violations": told}))
     return 1 if found else 0
 
 
@@ -73,7 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--replay", type=int, metavar="SEED", help="one schedule, with all that it logs")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take a fix out")
-    parser.add_argument("--mutants", action="store_true", help="each in turn, until it is found")
+    parser.add_argument("--all-mutants", action="store_true", help="each in turn, until it is found")
     parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
     parser.add_argument("--brief", action="store_true", help="name broken promises, and show no schedule")
     return parser.parse_args()
@@ -88,8 +88,8 @@ def _all_mutants(asked: argparse.Namespace) -> int:
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
         report = json.loads(done.stdout.splitlines()[-1])
         found[name] = {key: report[key] for key in ("schedules", "violations")}
-        print(f"{name}: {'found' if report['violations'] else 'NOT FOUND'} in {report['schedules']} schedules")
-    print(json.dumps(found))
+        _say(f"{name}: {'found' if report['violations'] else 'NOT FOUND'} in {report['schedules']} schedules")
+    _say(json.dumps(found))
     return 0 if all(one["violations"] for one in found.values()) else 1
 
 
@@ -129,12 +129,17 @@ def _replay(seed: int, *, shrink: bool, promise: str = "") -> int:
     if shrink:
         plan = shrunk(plan, promise)
     outcome = run(plan, trace=True)
-    print(f"--- seed {seed}: {replace(plan, events=())}")
+    _say(f"--- seed {seed}: {replace(plan, events=())}")
     for line in [*(f"    {event}" for event in plan.events), *outcome.trace]:
-        print(line)
+        _say(line)
     for one in outcome.violations:
-        print(f"!!! {one}")
+        _say(f"!!! {one}")
     return 1 if outcome.violations else 0
+
+
+def _say(line: str, where: TextIO = sys.stdout) -> None:
+    where.write(line + "\n")
+    where.flush()
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ class Judge:
         self._stored_s: dict[int, float] = {}
         """When the newest position of each partition was sent."""
         self._undone: set[int] = set()
-        """Partitions whose stored position is an older one that came late: it costs work, and the next proof mends it."""
+        """Partitions whose stored position is an older one, come late: it costs work, and the next proof mends it."""
         self.puts = 0
         self.counts: dict[str, int] = defaultdict(int)
         """What has happened, to see that the schedules are worth something."""
@@ -340,33 +340,24 @@ class Judge:
     def _of_owners(self, workers: list[WorkerProcess]) -> list[tuple[str, str]]:
         found, owned, reached = [], 0, defaultdict[int, set[int | None]](set)
         for worker in workers:
-            if worker.turn is None:
-                continue
-            leases = worker.turn.leases
-            for running in worker.turn.deployments:
+            for running in worker.turn.deployments if worker.turn else ():
                 owned += len(running.reader.feeds)
-                for feed in running.reader.feeds.values():
-                    reached[feed.partition].add(running.positions.reached(feed.partition))
-                    if int(leases.epochs[feed.partition]) != feed.epoch:
-                        found.append(
-                            ("I8 feed of another epoch", f"{worker.name} feeds partition {feed.partition} by {feed.epoch}")
-                        )
-                if running.proof.unexplained:
-                    found.append(("I6 unexplained", f"{running.proof.unexplained} repairs of {worker.name}"))
-                if failure := running.failure():
-                    found.append(("failure", f"{worker.name}: {failure}"))
-                if running._pipeline.failures["internal error"]:
-                    found.append(("internal error", worker.name))
+                found += _of_deployment(worker, running)
+                for partition in running.reader.feeds:
+                    reached[partition].add(running.positions.reached(partition))
         if owned != self._cluster.partition_count:
             found.append(("I8 owned", f"{owned} of {self._cluster.partition_count} partitions"))
+        return found + self._of_positions(reached)
+
+    def _of_positions(self, reached: dict[int, set[int | None]]) -> list[tuple[str, str]]:
+        found = []
         for partition, ring in enumerate(self._cluster.journals):
+            end = ring.newest + 1
             key = guard_key(f"{self._names.deployment}/{partition}", partition, self._cluster.partition_count)
             stored = self._cluster.maps[POSITIONS_MAP][partition].get(key)
-            if partition in self._undone and ring.newest + 1 in reached[partition]:
-                continue
             sequence = -1 if stored is None else decode_progress(stored).position.sequence
-            if sequence != ring.newest + 1:
-                found.append(("lag", f"partition {partition} is at {sequence} of {ring.newest + 1}"))
+            if sequence != end and not (partition in self._undone and end in reached[partition]):
+                found.append(("lag", f"partition {partition} is at {sequence} of {end}"))
         return found
 
     def _of_the_late(self) -> list[tuple[str, str]]:
@@ -375,6 +366,20 @@ class Judge:
             for partition, (at_s, name) in self.late.items()
             if self.looks.get(partition, -1.0) < at_s
         ]
+
+
+def _of_deployment(worker: WorkerProcess, running: Any) -> list[tuple[str, str]]:
+    epochs = worker.turn.leases.epochs
+    found = [
+        ("I8 feed of another epoch", f"{worker.name} feeds {feed.partition} by {feed.epoch}")
+        for feed in running.reader.feeds.values()
+        if int(epochs[feed.partition]) != feed.epoch
+    ]
+    if running.proof.unexplained:
+        found.append(("I6 unexplained", f"{running.proof.unexplained} repairs of {worker.name}"))
+    if failure := running.failure():
+        found.append(("failure", f"{worker.name}: {failure}"))
+    return found
 
 
 def _last_value(request: bytes) -> bytes:

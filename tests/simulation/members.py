@@ -1,7 +1,7 @@
 """The members of a cluster as far as our messages go: request bytes in, answer bytes out, no time and no network.
 
-Maps as a dict a partition, event journals as rings, reads of them that park. The layouts are those of `wire/messages.py`
-and `wire/journal.py`; `scenarios/` hold this against a real member.
+Maps as a dict a partition, event journals as rings, reads of them that park. The layouts are those of
+`wire/messages.py` and `wire/journal.py`; `scenarios/` hold this against a real member.
 """
 
 from __future__ import annotations

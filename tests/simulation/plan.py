@@ -125,7 +125,14 @@ def _faults(rng: random.Random, plan: Plan) -> list[Event]:
             events.append(Event(at_s, what, workers, rng.choice((0.0, 0.2, 1.0, 3.0, 8.0))))
             workers += 1
         elif what == "pause":
-            events.append(Event(at_s, what, rng.randrange(workers), rng.choice((0.5, 2.0, 3.0, 4.0, 6.0, 10.0)) * (0.8 + 0.4 * rng.random())))
+            events.append(
+                Event(
+                    at_s,
+                    what,
+                    rng.randrange(workers),
+                    rng.choice((0.5, 2.0, 3.0, 4.0, 6.0, 10.0)) * (0.8 + 0.4 * rng.random()),
+                )
+            )
         elif what == "cut":
             events.append(Event(at_s, what, rng.randrange(workers), how=rng.randint(1, 3)))
         elif what == "hold":

@@ -18,9 +18,10 @@ from grid_inference.wire import journal
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
+from grid_inference.wire.messages import MAP_SIZE
 from tests.simulation.members import Cluster
 
-__all__ = ["FILES", "SimulatedCalls", "play"]
+__all__ = ["FILES", "SimulatedCalls", "play", "scenario"]
 
 FILES = sorted(Path(__file__).with_name("scenarios").glob("*.json"))
 PARTITION = 1
@@ -56,18 +57,21 @@ class SimulatedCalls:
 
 
 def _is_size(payload: bytearray) -> bool:
-    from grid_inference.wire.messages import MAP_SIZE  # noqa: PLC0415
-
     return int.from_bytes(payload[6:10], "little") == MAP_SIZE
 
 
-async def play(path: Path, link: Any, name: str) -> None:
-    """Do all steps of a file on the map of this name, and assert what they give."""
+def scenario(path: Path) -> dict[str, Any]:
+    """What a file says."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+async def play(said: dict[str, Any], link: Any, name: str) -> None:
+    """Do all steps of a scenario on the map of this name, and assert what they give."""
     run = _Play(link, name)
-    for number, step in enumerate(json.loads(path.read_text(encoding="utf-8"))["steps"]):
+    for number, step in enumerate(said["steps"]):
         given = await run.do(step)
         if "gives" in step:
-            assert given == step["gives"], f"{path.name}, step {number}: {step['do']} gives {given}"
+            assert given == step["gives"], f"step {number}: {step['do']} gives {given}"
     await run.end()
 
 
@@ -175,8 +179,7 @@ class _Play:
         keys = [self._text(key) for key in items.keys.tolist()]
         lengths = items.records.lengths.tolist()
         values = [
-            None if length < 0 else _plain(value)
-            for length, value in zip(lengths, items.values.tolist(), strict=True)
+            None if length < 0 else _plain(value) for length, value in zip(lengths, items.values.tolist(), strict=True)
         ]
         found = [list(each) for each in zip(kinds, keys, values, strict=True)]
         return {"first": page.first_sequence, "next": page.next_sequence, "items": found}

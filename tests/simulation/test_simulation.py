@@ -1,4 +1,4 @@
-"""A short profile of `make simulate`, that it is the same each time, and that the judge sees what it is there to see."""
+"""A short profile of `make simulate`; that it is the same each time; that the judge sees what it is there to see."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_a_seed_gives_the_same_run_each_time() -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("mutant", ["any_epoch_writes", "trusted_before_the_look", "old_view"])
 def test_a_fix_that_is_taken_out_is_missed(mutant: str) -> None:
-    code, report, said = simulate("--schedules", str(FOUND_WITHIN), "--seed", "1", "--first", "--brief", "--mutant", mutant)
+    code, report, said = simulate(
+        "--schedules", str(FOUND_WITHIN), "--seed", "1", "--first", "--brief", "--mutant", mutant
+    )
     assert code == 1, said
     assert report["violations"]
 
