@@ -59,6 +59,8 @@ class Pipeline:
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
             self.batches += 1
             failed, cause = await self.carry(arrivals)
+            if not await self.leases.regained({}, DOUBT_S_MAX):  # else what is written moves no position, for good
+                failed = arrivals.epochs.keys()
             written, left = arrivals.parted(failed) if failed else (arrivals, None)
             self.advance(written)
             self.reader.resume(written)  # only now is more asked for: backpressure

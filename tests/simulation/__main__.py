@@ -1,0 +1,146 @@
+"""`python -m tests.simulation`: schedules by their seeds, on all cores; the last line is JSON."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any, TextIO
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.plan import plan_of
+from tests.simulation.run import Outcome, run
+from tests.simulation.shrink import shrunk
+
+SHOWN_MAX = 3
+"""Violations whose schedule is shrunk and shown."""
+CHUNK = 5
+HASH_SEED = "0"
+"""The order of sets of names is part of a schedule."""
+
+
+def main() -> int:
+    """Run what the arguments ask for; 1 if a promise was broken."""
+    asked = _arguments()
+    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
+        os.environ |= {"PYTHONHASHSEED": HASH_SEED, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    if asked.all_mutants:
+        return _all_mutants(asked)
+    if asked.mutant:
+        MUTANTS[asked.mutant]()
+    if asked.replay is not None:
+        return _replay(asked.replay, shrink=False)
+    seeds = range(asked.seed, asked.seed + asked.schedules)
+    began_s, found = time.monotonic(), defaultdict[str, list[int]](list)
+    totals, counts, done = Counter[str](), Counter[str](), 0
+    for outcome in _outcomes(seeds, asked.jobs):
+        done += 1
+        for one in outcome.violations:
+            found[one.promise].append(outcome.plan.seed)
+            _say(f"seed {outcome.plan.seed}: {one}", sys.stderr)
+        totals.update(callbacks=outcome.callbacks, requests=outcome.requests)
+        totals["virtual_s"] += round(outcome.virtual_s)
+        totals["digest"] = hash((totals["digest"], outcome.digest))
+        counts += outcome.counts
+        if asked.first and found:
+            break
+    spent_s = time.monotonic() - began_s
+    for promise, broken in list(found.items())[:SHOWN_MAX]:
+        _say(f"{promise}: {len(broken)} of {done} schedules, the first by seed {min(broken)}")
+        if not asked.brief:
+            _replay(min(broken), shrink=True, promise=promise)
+    said = {"schedules": done, "seconds": round(spent_s, 1), "per_second": round(done / spent_s, 2), **totals}
+    told = {promise: {"schedules": len(seeds), "first": sorted(seeds)[:5]} for promise, seeds in sorted(found.items())}
+    _say(json.dumps({**said, "seen": dict(sorted(counts.items())), "mutant": asked.mutant, "violations": told}))
+    return 1 if found else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--schedules", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=1, help="of the first schedule; the others count on from it")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="one schedule, with all that it logs")
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take a fix out")
+    parser.add_argument("--all-mutants", action="store_true", help="each in turn, until it is found")
+    parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
+    parser.add_argument("--brief", action="store_true", help="name broken promises, and show no schedule")
+    return parser.parse_args()
+
+
+def _all_mutants(asked: argparse.Namespace) -> int:
+    """Each in processes of its own; 1 if one is not found."""
+    found = dict[str, Any]()
+    for name in sorted(MUTANTS):
+        command = [sys.executable, "-m", "tests.simulation", "--mutant", name, "--first", "--brief"]
+        command += ["--schedules", str(asked.schedules), "--seed", str(asked.seed), "--jobs", str(asked.jobs)]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        report = json.loads(done.stdout.splitlines()[-1])
+        found[name] = {key: report[key] for key in ("schedules", "violations")}
+        _say(f"{name}: {'found' if report['violations'] else 'NOT FOUND'} in {report['schedules']} schedules")
+    _say(json.dumps(found))
+    return 0 if all(one["violations"] for one in found.values()) else 1
+
+
+def _outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
+    """As they come; a few more chunks are under way than there are processes."""
+    chunks = iter([seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)])
+    if jobs == 1:
+        _begin()
+        for chunk in chunks:
+            yield from _run_all(chunk)
+        return
+    with ProcessPoolExecutor(jobs, get_context("fork"), _begin) as pool:
+        under_way = [pool.submit(_run_all, chunk) for chunk in islice(chunks, 2 * jobs)]
+        try:
+            while under_way:
+                yield from under_way.pop(0).result()
+                under_way += [pool.submit(_run_all, chunk) for chunk in islice(chunks, 1)]
+        finally:
+            for waiting in under_way:
+                waiting.cancel()
+
+
+def _begin() -> None:
+    """What is loaded stays: looking for garbage among it at each end of a run would take longer than the run."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _run_all(seeds: range) -> list[Outcome]:
+    return [run(plan_of(seed)) for seed in seeds]
+
+
+def _replay(seed: int, *, shrink: bool, promise: str = "") -> int:
+    """One schedule with its trace, at its shortest."""
+    plan = plan_of(seed)
+    if shrink:
+        plan = shrunk(plan, promise)
+    outcome = run(plan, trace=True)
+    _say(f"--- seed {seed}: {replace(plan, events=())}")
+    for line in [*(f"    {event}" for event in plan.events), *outcome.trace]:
+        _say(line)
+    for one in outcome.violations:
+        _say(f"!!! {one}")
+    return 1 if outcome.violations else 0
+
+
+def _say(line: str, where: TextIO = sys.stdout) -> None:
+    where.write(line + "\n")
+    where.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
