@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from grid_inference.errors import (
     warn_forgotten,
 )
 from grid_inference.features import Features
+from grid_inference.flow.begin import note_begin
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.expiry import check_expiry
@@ -152,7 +154,8 @@ class Grid:
             version, alias = await self._catalog.version(reference), "" if reference.version else reference.which
             await self._check_results(config, version, sampled=sample is not None)
             signature = await self._fits(version.signature, config)
-        return await self._registry.deploy(config.replace(model=None), replace(version, signature=signature), alias)
+        version = replace(version, signature=signature)
+        return await self._registry.deploy(config.replace(model=None), version, alias, partial(note_begin, self.link))
 
     async def _fits(self, signature: Signature, config: DeploymentConfig) -> Signature:
         """The signature for a feature map that can be scored."""

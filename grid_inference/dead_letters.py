@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from grid_inference.entries import by_format
 from grid_inference.errors import ConfigError, DecodeError
-from grid_inference.flow.reconcile import WAITING
+from grid_inference.flow.standing import WAITING
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import SCAN_ENTRIES, GridMap, key_identities, last_rows, rows_of
 from grid_inference.model.registry import Deployed, Registry

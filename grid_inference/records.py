@@ -217,6 +217,19 @@ class PredictionBatch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def take(self, rows: NDArray[Any]) -> PredictionBatch:
+        """Those at an index array or boolean mask."""
+        return PredictionBatch(
+            keys=self.keys.take(rows),
+            partitions=self.partitions[rows],
+            digests=self.digests[rows],
+            score=self.score[rows],
+            label_index=None if self.label_index is None else self.label_index[rows],
+            scores=None if self.scores is None else self.scores[rows],
+            epochs=self.epochs[rows],
+            scored_at_us=self.scored_at_us,
+        )
+
 
 @dataclass(slots=True, eq=False)
 class DeadLetterBatch:
@@ -231,6 +244,18 @@ class DeadLetterBatch:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def take(self, rows: NDArray[np.bool_]) -> DeadLetterBatch:
+        """Those at a boolean mask."""
+        kept = np.flatnonzero(rows).tolist()
+        return DeadLetterBatch(
+            keys=self.keys.take(rows),
+            partitions=self.partitions[rows],
+            digests=self.digests[rows],
+            records=self.records.take(rows),
+            causes=[self.causes[row] for row in kept],
+            messages=[self.messages[row] for row in kept],
+        )
 
 
 def _schema_id(value: bytes) -> int:

@@ -25,7 +25,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, childless, column_of, join_columns, objects_of
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.json_lookup import parse_path
-from grid_inference.wire.keys import decode_keys, key_text
+from grid_inference.wire.keys import decode_keys
 from grid_inference.wire.layout import NESTING_MAX
 
 __all__ = ["Scan", "predictions_to_arrow", "to_pandas"]
@@ -176,13 +176,10 @@ async def _pages(source: GridMap) -> AsyncGenerator[tuple[Blobs, Blobs]]:
 
 
 def _comparable_keys(keys: Blobs) -> Column:
-    """Keys as a filter compares them: numbers as such, all else as text."""
+    """Keys as a filter compares them: each as what it is."""
     values = decode_keys(keys)
     types: set[type] = set(map(type, values))
-    if types <= {int} or types <= {float}:
-        return column_of(values)
-    pairs = zip(values, key_text(keys), strict=True)
-    return objects_of([value if type(value) in (int, float) else text for value, text in pairs])
+    return column_of(values) if types <= {int} or types <= {float} else objects_of(values)
 
 
 # ---- predictions

@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-__all__ = ["EXIT", "FIELDS", "HANG", "KILL", "RAISE", "SPIN", "Poisonable", "fitted"]
+__all__ = ["EXIT", "FIELDS", "HANG", "KILL", "RAISE", "SPIN", "Poisonable", "Waiting", "fitted"]
 
 FIELDS = ("a", "b", "c")
 KILL, EXIT, HANG, RAISE, SPIN = 1001.0, 1002.0, 1003.0, 1004.0, 1005.0
@@ -47,6 +48,18 @@ class Poisonable(ClassifierMixin, BaseEstimator):
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[Any]:
         return self.classes_[self.predict_proba(inputs).argmax(axis=1)]
+
+
+class Waiting(Poisonable):
+    """Can't be asked until a file is there."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def predict_proba(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
+        if not Path(self.path).exists():
+            raise FileNotFoundError(self.path)
+        return super().predict_proba(inputs)
 
 
 def fitted() -> Poisonable:

@@ -145,7 +145,7 @@ def _many(count: int, thing: str) -> str:
 def verify(name: str, wait_s: float, as_json: bool, address: str | None, cluster_name: str | None) -> int:
     """Prove by a scan that every record has its prediction or dead letter.
 
-    Exit code 1 unless nothing is missing, stale or an orphan.
+    Exit code 1 unless each record has just one result, of its value, by what is deployed, and no result is an orphan.
     """
     with connected(address, cluster_name) as grid:
         verdict = grid.verify(name, wait_s)
@@ -164,9 +164,13 @@ def _say_verdict(verdict: Verdict) -> None:
         "dead_letters": "refused records",
         "missing": "records without a prediction",
         "stale": "predictions of an older record",
-        "orphans": "predictions without a record",
+        "outdated": "results of another model, version or deploy",
+        "doubles": "records with a prediction and a dead letter",
+        "orphans": "results without a record",
         "in_flight": "were under way at the first look",
     }
+    explained |= {"older": "from before the deploy, without a result"} if verdict.older else {}
+    explained |= {"unreadable": "neither Compact nor JSON, refused"} if verdict.unreadable else {}
     for field, meaning in explained.items():
         examples = ", ".join(verdict.examples.get(field, ()))
         shown = f"  e.g. {examples}" if examples else ""

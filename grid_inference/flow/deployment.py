@@ -23,7 +23,7 @@ from grid_inference.flow.pipeline import Pipeline
 from grid_inference.flow.positions import Position, Positions, Progress
 from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.flow.read import JournalReader
-from grid_inference.flow.reconcile import Reconciler
+from grid_inference.flow.reconcile import NOTHING, Counting, Reconciler
 from grid_inference.flow.rescore import RESCORE, Rescoring
 from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.shadow import Shadow
@@ -74,15 +74,7 @@ class RunningDeployment:
         """What ended shadows have `scored` and `skipped`."""
         self._retiring: dict[Serving, asyncio.Task[None]] = {}
         self._retired_model_s = 0.0
-        self.reconciler = Reconciler(
-            link,
-            features=settings.features,
-            predictions=settings.predictions,
-            dead_letters=settings.dead_letters,
-            standing=deployed.standing,
-            remove_orphans=settings.on_remove == "remove",
-            has_journal=settings.trigger == "journal",
-        )
+        self.reconciler = Reconciler(link, deployed, read_budget_bytes=config.read_budget_bytes)
         self.reader: Feeds = _reader(link, settings, config, self._scan, observe)
         self.writer = Writer(link, settings, leases, observe)
         self.positions = Positions(link, settings.name)
@@ -95,11 +87,15 @@ class RunningDeployment:
             generation=deployed.generation,
             shadow=self._offer,
         )
-        # A map that is listened to has no sequences to compare by; and where older records are not to be scored, they
-        # would all seem to be missing.
-        self._comparable = settings.trigger == "journal" and settings.start == "existing"
-        interval_s = config.proof_interval_s if self._comparable else 0.0
-        self.proof = Proof(self.reader, self.reconciler, self.positions, interval_s=interval_s)
+        self._listens = settings.trigger == "listener"
+        """Then there are no sequences to compare by."""
+        self.proof = Proof(
+            self.reader,
+            self.reconciler,
+            self.positions,
+            lambda partition, keys: self.writer.dead_keys.add(keys, np.full(len(keys), partition, np.int32)),
+            interval_s=0.0 if self._listens else config.proof_interval_s,
+        )
         self.rescoring = Rescoring(
             self.reader, deployed, link.partition_count, lambda: self.reconciler.repairs[RESCORE]
         )
@@ -127,7 +123,7 @@ class RunningDeployment:
     def follow(self, deployed: Deployed) -> None:
         """Have results of other versions count; of this deployment's generation."""
         self.deployed = self.rescoring.deployed = deployed
-        self.reconciler.standing = deployed.standing
+        self.reconciler.counting = Counting(deployed.standing)
 
     def switch(self, deployed: Deployed, loaded: Loaded) -> None:
         """Score by another version from the next batch on; what is under way is ended by the one before."""
@@ -184,22 +180,24 @@ class RunningDeployment:
     async def own(self, claims: dict[int, Claim]) -> None:
         """Take those of these partitions on that are not fed yet, or were fed under another epoch.
 
-        Each goes on from its stored position, or else begins with a reconcile. A position of another generation counts
-        only where existing records are not to be scored. What was taken over from a holder that is dead is compared as
-        well, at once and again when nothing of that one can arrive any more, by whoever owns it then.
+        Each goes on from its stored position, or else begins with a reconcile, in which no result of an earlier deploy
+        counts. What was taken over from a holder that is dead is compared as well, at once and again when nothing of
+        that one can arrive any more, by whoever owns it then.
         """
-        await self.disown([feed.partition for feed in self.reader.feeds.values() if _outlived(feed, claims)])
+        if outlived := [feed.partition for feed in self.reader.feeds.values() if _outlived(feed, claims)]:
+            await self.disown(outlived)
         new = [partition for partition in claims if partition not in self.reader.feeds]
-        listening = self.deployed.config.trigger == "listener"  # there are no positions then
-        stored = {} if listening else await self.positions.load(new)
-        begins = await asyncio.gather(*(self._begins(partition, stored.get(partition)) for partition in new))
-        for partition, (position, dead) in zip(new, begins, strict=True):
-            claim = claims[partition]
-            if position is not None:
-                known = stored.get(partition)
-                self.positions.advance(partition, position, claim.epoch, self.deployed.generation)
-                self.positions.proven(partition, known.proven_us if known else 0)
-                self.writer.note_dead_letters(partition, dead)
+        if not new:
+            return
+        stored = await self._progress(new)
+        dead = await asyncio.gather(*(self.reconciler.dead_keys(one) if one in stored else _none() for one in new))
+        for partition, dead_keys in zip(new, dead, strict=True):
+            claim, known = claims[partition], stored.get(partition)
+            if known:
+                self.positions.advance(partition, known.position, claim.epoch, self.deployed.generation)
+                self.positions.proven(partition, known.proven_us)
+                self.writer.dead_keys.set(partition, dead_keys)
+            position = None if self._listens or not known else known.position
             self.reader.own(partition, claim.epoch, position, suspect=claim.suspect)
             if claim.taken_over:
                 self.doubt(partition, "taken over")
@@ -207,22 +205,27 @@ class RunningDeployment:
                 self.doubt(partition, LATE_WRITE, claim.late_s)
         await self.positions.flush(self._leases.allows)
 
-    async def _begins(self, partition: int, known: Progress | None) -> tuple[Position | None, Blobs]:
-        """Where feeding a partition begins, without a position by a scan; and which of its keys are dead letters."""
-        only_new = self.deployed.config.start == "new"
-        position = known.position if known else None
-        if known and known.generation != self.deployed.generation and not only_new:
-            position = None
-        if position is None and only_new:
-            position = await self.reconciler.newest(partition)
-        return position, Blobs.empty() if position is None else await self.reconciler.dead_keys(partition)
+    async def _progress(self, partitions: list[int]) -> dict[int, Progress]:
+        """How far partitions are scored in this generation, or where they begin by their deploy; else nothing."""
+        generation, only_new = self.deployed.generation, self.deployed.config.start == "new"
+        found = dict[int, Progress]()
+        for begins in (False, True) if only_new else (False,):
+            left = [partition for partition in partitions if partition not in found]
+            stored = await self.positions.load(left, begins=begins)
+            found |= {one: known for one, known in stored.items() if known.generation == generation}
+        if only_new:
+            for partition in [one for one in partitions if one not in found]:
+                self.reader.gaps["beginning lost"] += 1
+                position = await self.reconciler.newest(partition)
+                found[partition] = Progress(position, 0, generation, 0)
+        return found
 
     def doubt(self, partition: int, cause: str, after_s: float = 0.0) -> None:
         """A partition's results may not be those of its records: compare them, now or later."""
         feed = self.reader.feeds.get(partition)
-        if feed is None or self.deployed.config.start == "new":
+        if feed is None:
             return
-        if not self._comparable:
+        if self._listens:
             asyncio.get_running_loop().call_later(after_s, self.reader.reconcile, partition, cause)
             return
         if not after_s:
@@ -277,14 +280,11 @@ class RunningDeployment:
         """Whether all that stood in a partition when it was taken is scored, and nothing more is to be compared.
 
         Looked at each turn: what waits at the first look with nothing left to compare must be written by the next.
-        Where nothing is compared at all, nothing may wait.
         """
         feed = self.reader.feeds.get(partition)
         if feed is None:
             return False
         calm = not (feed.scan or self.proof.doubts(partition))
-        if self.deployed.config.start == "new":
-            calm &= not (feed.busy or feed.pages or feed.doubted)
         if not calm:
             feed.calm_at = None
         elif feed.calm_at is None:
@@ -324,20 +324,26 @@ class RunningDeployment:
 
     async def stop(self) -> None:
         """Finish what is under way, store the positions, end the lanes. Stopping twice is the same as once."""
-        await self.disown(list(self.reader.feeds))
+        try:
+            await self.disown(list(self.reader.feeds))
+        finally:  # whatever could not be stored, nothing goes on
+            await self._end()
+
+    async def _end(self) -> None:
         self.reader.stop()
-        await self.reader.close()
         for timer in self._timers:
             timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
-        await self._watch.close()
+        ends = await asyncio.gather(self.reader.close(), self._watch.close(), self.end_shadow(), return_exceptions=True)
         self._serving.calls.close()
         self.end_canary()
-        await self.end_shadow()
         await asyncio.gather(*self._retiring.values())
         if self._meter:
             self._meter.carry(self.counts())
             self._meter.close()
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     def measure(self) -> None:
         """Tell the metrics what was counted."""
@@ -388,12 +394,15 @@ class RunningDeployment:
 
     async def _scan(self, feed: Feed, cause: str) -> Position | None:
         begun_us, wanted = time.time_ns() // 1000, self.rescoring.wanted if cause == RESCORE else None
-        standing = self.rescoring.standing if wanted else None
-        position = await self.reconciler.scan(self.reader, feed, cause, self.writer.note_dead_letters, standing)
+        if wanted:
+            counting = self.rescoring.counting
+        else:  # of a partition that was never scored through in this generation no result counts
+            counting = NOTHING if self.positions.reached(feed.partition) is None else self.reconciler.counting
+        position = await self.reconciler.scan(self.reader, feed, cause, self.writer.dead_keys.set, counting)
         self.rescoring.scanned(feed.partition, wanted)
-        if position is not None:
-            self.positions.advance(feed.partition, position, feed.epoch, self.deployed.generation)
-            self.positions.proven(feed.partition, begun_us)
+        through = Position(0, None) if position is None else position  # of a map that is listened to only that it was
+        self.positions.advance(feed.partition, through, feed.epoch, self.deployed.generation)
+        self.positions.proven(feed.partition, begun_us)
         return position
 
     def _size_batches(self) -> None:
@@ -417,6 +426,11 @@ class RunningDeployment:
                 _log.warning("positions not stored yet", deployment=self.deployed.config.name, error=error)
             except Exception:  # a bug of ours must not end this for good, nor pass unseen  # noqa: BLE001
                 _log.exception("positions not stored", deployment=self.deployed.config.name)
+
+
+async def _none() -> Blobs:
+    """Of a partition that is scanned first, which finds them."""
+    return Blobs.empty()
 
 
 def _outlived(feed: Feed, claims: Mapping[int, Claim]) -> bool:

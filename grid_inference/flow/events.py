@@ -18,6 +18,9 @@ from grid_inference.wire.digest import input_digest
 
 __all__ = ["Events"]
 
+_PARTITION_MIX = np.int64(-7046029254386353131)
+"""Odd, so that no two partitions are alike."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Events:
@@ -56,6 +59,11 @@ class Events:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def parted(self, count: int) -> tuple[Events, Events]:
+        """The first so many, and the others."""
+        rows = np.arange(len(self))
+        return self.take(rows[:count]), self.take(rows[count:])
+
     @property
     def nbytes(self) -> int:
         """Bytes of all values."""
@@ -69,6 +77,9 @@ class Events:
         """Those at an index array or boolean mask."""
         return Events(self.keys.take(rows), self.values.take(rows), self.identities[rows], self.digests[rows])
 
-    def newest_rows(self) -> NDArray[np.int64]:
-        """Of every key only its last row: predictions of older ones would be overwritten in the same breath."""
-        return last_rows(self.identities)
+    def newest_rows(self, partitions: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Of every key only its last row: predictions of older ones would be overwritten in the same breath.
+
+        A key that a client has given another partition than its bytes say is another entry there.
+        """
+        return last_rows(self.identities ^ (partitions.astype(np.int64) * _PARTITION_MIX))

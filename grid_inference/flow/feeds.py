@@ -12,8 +12,8 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,15 @@ from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire import journal, messages
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["ERROR_PAUSE_S", "Arrivals", "Brought", "Feed", "Feeds", "ScanFeed"]
+__all__ = ["ERROR_PAUSE_S", "SCANS_AT_ONCE", "Arrivals", "Brought", "Feed", "Feeds", "ScanFeed"]
 
 _log = logger(__name__)
 
 ERROR_PAUSE_S = 0.5
 """Pause of a partition after an error before it is read again."""
+
+SCANS_AT_ONCE = 16
+"""So many partitions are scanned at a time: each holds some pages of records."""
 
 ScanFeed = Callable[["Feed", str], Awaitable[Position | None]]
 """Scores what differs in a feed's partition, through `Feeds.offer`, and returns where to go on reading."""
@@ -61,6 +64,19 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def parted(self, partitions: Collection[int]) -> tuple[Arrivals, Arrivals]:
+        """All but what came from some partitions, and that."""
+        return self._of(lambda partition: partition not in partitions), self._of(partitions.__contains__)
+
+    def _of(self, wanted: Callable[[int], bool]) -> Arrivals:
+        kept = [index for index, feed in enumerate(self.feeds) if wanted(feed.partition)]
+        feeds = [self.feeds[index] for index in kept]
+        rows = np.isin(self.partitions, [feed.partition for feed in feeds])
+        positions = [self.positions[index] for index in kept]
+        return replace(
+            self, rows=self.rows.take(rows), partitions=self.partitions[rows], feeds=feeds, positions=positions
+        )
+
 
 class Feed:
     """What is known of one owned partition."""
@@ -76,6 +92,7 @@ class Feed:
         "held",
         "idle",
         "offered_s",
+        "owed",
         "pages",
         "partition",
         "position",
@@ -107,6 +124,9 @@ class Feed:
         self.idle.set()
         self.offered_s = 0.0
         """When what waits was offered to be taken, by the clock of `time.perf_counter`."""
+        self.owed = np.empty(0, np.int64)
+        """Identities of keys whose writing has failed: they are scored again whatever stands, so that what is to be
+        published of them is."""
         self.asked = 0
         """Number of the newest read; answers to older ones are dropped."""
         self.start = 0
@@ -164,7 +184,8 @@ class Feeds(ABC):
         self.failure: GridError | None = None
         """Why nothing can be read at all, for example a map without a journal."""
         self.rows_max = config.batch_rows_max
-        """At most so many rows make a batch; one page more may come with them."""
+        """At most so many rows make a batch; one page more of the journal may come with them."""
+        self._scans = asyncio.Semaphore(SCANS_AT_ONCE)
 
     # ---- how events come
 
@@ -256,15 +277,19 @@ class Feeds(ABC):
                 feed.room.set()
                 self._has_room(feed)
 
-    async def retry(self, arrivals: Arrivals, cause: str) -> None:
+    def retry(self, arrivals: Arrivals, cause: str) -> None:
         """The rows could not be written: bring them again after a pause, by a scan of their partitions."""
-        await asyncio.sleep(ERROR_PAUSE_S)
         self._tried(arrivals)
         for feed in arrivals.feeds:
-            feed.end_batch()
-            feed.room.set()
-            if not feed.closed:
-                self._gap(feed, cause)
+            feed.owed = np.union1d(feed.owed, arrivals.rows.identities[arrivals.partitions == feed.partition])
+            asyncio.get_running_loop().call_later(ERROR_PAUSE_S, self._give_up, feed, cause)
+
+    def _give_up(self, feed: Feed, cause: str) -> None:
+        """What was under way of a feed is not written: a scan finds it."""
+        feed.end_batch()
+        feed.room.set()
+        if not feed.closed:
+            self._gap(feed, cause)
 
     def _offer(self, feed: Feed) -> None:
         """Let what waits be taken, now or when what is under way or being fetched is done."""
@@ -288,11 +313,20 @@ class Feeds(ABC):
             if feed.closed or feed.busy or feed.held or not feed.pages:
                 continue
             page = feed.pages.popleft()
+            if isinstance(page, Events) and len(page) > self.rows_max - rows:
+                page, rest = page.parted(self.rows_max - rows)
+                feed.pages.appendleft(rest)
             taken.append((feed, page))
             feed.begin_batch()
             rows += page.count if isinstance(page, journal.JournalPage) else len(page)
             size += len(page.message.data) if isinstance(page, journal.JournalPage) else page.nbytes
-        arrivals = self._arrivals(taken, suspect=suspect) if taken else None
+        try:
+            arrivals = self._arrivals(taken, suspect=suspect) if taken else None
+        except Exception:  # whatever the bytes are, nobody may wait for ever for what was taken  # noqa: BLE001
+            _log.exception("what has come can't be read, partitions are reconciled", map=self._features)
+            arrivals = None
+            for feed, _ in taken:
+                self._give_up(feed, "unreadable")
         self._trying |= suspect and arrivals is not None
         if arrivals:
             self._observe("queue", time.perf_counter() - min(feed.offered_s for feed, _ in taken))
@@ -313,7 +347,7 @@ class Feeds(ABC):
             return None
         rows = Events.concat([each[0] for each in brought])
         partitions = np.concatenate([each[1] for each in brought])
-        newest = rows.newest_rows()
+        newest = rows.newest_rows(partitions)
         superseded = len(rows) - newest.size
         self.superseded += superseded
         if superseded:
@@ -345,7 +379,8 @@ class Feeds(ABC):
     async def _run_scan(self, feed: Feed, cause: str) -> None:
         while not (feed.closed or self._stopped):
             try:
-                feed.position = await self._scan(feed, cause)
+                async with self._scans:
+                    feed.position = await self._scan(feed, cause)
             except Exception:  # whatever it is, the partition must not stay unread for it  # noqa: BLE001
                 _log.exception("reconcile failed, tried again", map=self._features, partition=feed.partition)
                 await asyncio.sleep(ERROR_PAUSE_S)
@@ -361,8 +396,8 @@ class Feeds(ABC):
         feed.pages.append(rows)
         self._offer(feed)
 
-    async def repair(self, feed: Feed, keys: Blobs) -> None:
-        """Score what stands under these keys now, in the partition's one ordered path.
+    async def repair(self, feed: Feed, keys: Blobs) -> bool:
+        """Score what stands under these keys now, in the partition's one ordered path; False if it can't be now.
 
         The values are fetched while nothing of the partition is under way, and go before everything that waits: an
         event that is newer than they are comes behind them for certain.
@@ -372,9 +407,11 @@ class Feeds(ABC):
             await feed.idle.wait()
             asked = feed.asked
             rows = await self._values_now(feed, keys)
-            if not (feed.closed or feed.scan) and asked == feed.asked:
-                feed.room.clear()
-                feed.pages.appendleft(rows)
+            if feed.closed or feed.scan or asked != feed.asked:
+                return False
+            feed.room.clear()
+            feed.pages.appendleft(rows)
+            return True
         finally:
             feed.held = False
             if feed.pages:

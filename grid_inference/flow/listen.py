@@ -22,14 +22,15 @@ from grid_inference.grid.maps import key_identities, last_rows
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.journal import ADDED, EVICTED, EXPIRED, LOADED, MERGED, REMOVED, UPDATED
+from grid_inference.wire.journal import ADDED, GONE, LOADED, MERGED, UPDATED
 from grid_inference.wire.keys import partition_ids
 
 __all__ = ["ListenerReader"]
 
 _log = logger(__name__)
 
-EVENTS = ADDED | UPDATED | REMOVED | EVICTED | EXPIRED | MERGED | LOADED
+EVENTS = ADDED | UPDATED | MERGED | LOADED | GONE
+"""Whatever changes what stands under a key, or under all of them."""
 FETCH_KEYS_MAX = 4096
 """Values fetched at once for one partition."""
 PENDING_KEYS_MAX = 1 << 20

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
-from grid_inference.errors import GridInferenceError, LeaseExpiredError
+from grid_inference.errors import GridError, GridInferenceError, LeaseExpiredError
 from grid_inference.flow.feeds import Arrivals, Feeds
 from grid_inference.flow.positions import Positions
 from grid_inference.flow.score import Outcome
@@ -58,30 +58,41 @@ class Pipeline:
         """
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
             self.batches += 1
-            try:
-                for outcome in await self.split.score(arrivals):  # predictions, dead letters, removals
-                    await self.write(outcome, arrivals)  # one PutAll a partition, acknowledged, lease still ours
-            except GridInferenceError as error:
-                _log.warning("batch not written, scored again", records=len(arrivals), error=error)
-                await self.again(arrivals, "failed write")
-            except Exception as error:  # a bug of ours must not lose records, nor pass unseen  # noqa: BLE001
-                self.failure = f"{type(error).__name__}: {error}"
-                _log.exception("batch failed, scored again", records=len(arrivals))
-                await self.again(arrivals, "internal error")
-            else:
-                self.advance(arrivals)
-                self.reader.resume(arrivals)  # only now is more asked for: backpressure
-                self.shadow(arrivals)  # a challenger may score them too, in its own time
+            failed, cause = await self.carry(arrivals)
+            written, left = arrivals.parted(failed) if failed else (arrivals, None)
+            self.advance(written)
+            self.reader.resume(written)  # only now is more asked for: backpressure
+            self.shadow(written)  # a challenger may score them too, in its own time
+            if left is not None:
+                self.again(left, cause)
 
-    async def write(self, outcome: Outcome, arrivals: Arrivals) -> None:
-        """Write a batch; one that a doubt about the leases has held up is written when they are found to be ours."""
-        epochs = arrivals.epochs
+    async def carry(self, arrivals: Arrivals) -> tuple[Collection[int], str]:
+        """Score and write a batch; returns the partitions of which something is not written, and why."""
+        every, failed = arrivals.epochs.keys(), dict[int, GridError]()
         try:
-            await self.writer.write(outcome, epochs)
-        except LeaseExpiredError:
-            if not await self.leases.regained(epochs, DOUBT_S_MAX):
-                raise
-            await self.writer.write(outcome, epochs)
+            for outcome in await self.split.score(arrivals):  # predictions, dead letters, removals
+                failed |= await self.write(outcome, arrivals.epochs)  # one PutAll a partition, acknowledged, lease ours
+        except GridInferenceError as error:
+            _log.warning("batch not written, scored again", records=len(arrivals), error=error)
+            return every, "failed write"
+        except Exception as error:  # a bug of ours must not lose records, nor pass unseen  # noqa: BLE001
+            self.failure = f"{type(error).__name__}: {error}"
+            _log.exception("batch failed, scored again", records=len(arrivals))
+            return every, "internal error"
+        for partition, error in failed.items():
+            _log.warning("partition not written, scored again", partition=partition, error=error)
+        return failed, "failed write"
+
+    async def write(self, outcome: Outcome, epochs: Mapping[int, int]) -> dict[int, GridError]:
+        """Write a batch; what a doubt about the leases has held up is written when they are found to be ours."""
+        failed = await self.writer.write(outcome, epochs)
+        doubted = [one for one, error in failed.items() if isinstance(error, LeaseExpiredError)]
+        if doubted and await self.leases.regained({}, DOUBT_S_MAX):
+            ours = [one for one in doubted if self.leases.allows(one, epochs[one])]
+            if ours:
+                lost = {one: error for one, error in failed.items() if one not in ours}
+                return lost | await self.writer.write(outcome.of(ours), epochs)
+        return failed
 
     def advance(self, arrivals: Arrivals) -> None:
         """Everything up to these positions is acknowledged, for the partitions whose lease held until now."""
@@ -89,9 +100,9 @@ class Pipeline:
             if self.leases.settle(feed.partition, feed.epoch) and position is not None:
                 self.positions.advance(feed.partition, position, feed.epoch, self.generation)
 
-    async def again(self, arrivals: Arrivals, cause: str) -> None:
-        """Have a batch scored again; some of it may be written: whoever owns its partitions by now is to know."""
+    def again(self, arrivals: Arrivals, cause: str) -> None:
+        """Have rows scored again; some of them may be written: whoever owns their partitions by now is to know."""
         self.failures[cause] += 1
         for feed in arrivals.feeds:
             self.leases.unanswered(feed.partition, feed.epoch)
-        await self.reader.retry(arrivals, cause)
+        self.reader.retry(arrivals, cause)

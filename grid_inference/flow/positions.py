@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -89,11 +89,11 @@ class Positions:
         self._current.pop(partition, None)
         self._changed.discard(partition)
 
-    async def load(self, partitions: list[int]) -> dict[int, Progress]:
-        """What is stored of these partitions; what can't be read there is nothing, and told of once."""
+    async def load(self, partitions: list[int], *, begins: bool = False) -> dict[int, Progress]:
+        """What is stored of these partitions, or where they begin by a deploy; what can't be read there is nothing."""
         if not partitions:
             return {}
-        keys = Blobs.of([self._key(partition) for partition in partitions])
+        keys = self._keys(partitions, begins=begins)
         found, values = await self._map.get_batch(keys)
         rows = rows_of(keys, found).tolist()
         stored = dict[int, Progress]()
@@ -113,7 +113,7 @@ class Positions:
         self._changed.difference_update(changed)
         if not changed:
             return
-        keys = Blobs.of([self._key(partition) for partition in changed])
+        keys = self._keys(changed)
         values = Blobs.of([encode_progress(self._current[partition], time.time_ns() // 1000) for partition in changed])
         try:
             await self._map.put_batch(keys, values, np.array(changed, np.int32))
@@ -121,14 +121,27 @@ class Positions:
             self._changed.update(partition for partition in changed if partition in self._current)
             raise
 
+    async def begin(self, positions: list[Position], generation: int) -> None:
+        """Store where each partition begins in this generation.
+
+        Apart from how far it is scored, which workers of the generation before go on storing for a while.
+        """
+        partitions, now_us = range(len(positions)), time.time_ns() // 1000
+        values = [encode_progress(Progress(position, 0, generation, 0), now_us) for position in positions]
+        await self._map.put_batch(self._keys(partitions, begins=True), Blobs.of(values), np.array(partitions, np.int32))
+
     async def remove(self) -> None:
         """Forget all positions of this deployment in the grid."""
         partitions = range(self._link.partition_count)
-        keys = Blobs.of([self._key(partition) for partition in partitions])
-        await self._map.delete_batch(keys, np.array(partitions, np.int32))
+        for begins in (False, True):
+            await self._map.delete_batch(self._keys(partitions, begins=begins), np.array(partitions, np.int32))
 
-    def _key(self, partition: int) -> bytes:
-        return guard_key(f"{self._deployment}/{partition}", partition, self._link.partition_count)
+    def _keys(self, partitions: Iterable[int], *, begins: bool = False) -> Blobs:
+        return Blobs.of([self._key(partition, begins=begins) for partition in partitions])
+
+    def _key(self, partition: int, *, begins: bool = False) -> bytes:
+        name = f"{self._deployment}/{partition}{'/begin' if begins else ''}"
+        return guard_key(name, partition, self._link.partition_count)
 
 
 @lru_cache(maxsize=100)

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds
 from grid_inference.flow.positions import Positions
-from grid_inference.flow.reconcile import Reconciler
+from grid_inference.flow.reconcile import NoteDeadLetters, Reconciler
 from grid_inference.grid.leases import LATE_WRITE_S
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
@@ -41,6 +42,12 @@ LOOKS = 3
 DIFFERING_MAX = 200_000
 """With more differences than this a partition is behind, and a comparison would tell nothing."""
 UNEXPLAINED, LATE_WRITE = "unexplained", "late write"
+ASKED = "replay"
+"""Somebody has asked to have these scored anew, and did not see to it."""
+CATCH_UP_S = 2.0
+"""So long a comparison waits for a partition that lags, before it looks at anything."""
+RETRY_PAUSE_S_MAX = 10.0
+"""A partition that could not be compared is tried again after a pause that grows up to this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,9 +56,29 @@ class _Differing:
 
     keys: Blobs
     digests: NDArray[np.int64]
+    waiting: NDArray[np.bool_]
+    """Whether somebody has asked to have the record scored anew, and it has not come about."""
+
+    @classmethod
+    def of(cls, keys: list[Blobs], digests: list[NDArray[np.int64]]) -> _Differing:
+        """Join some."""
+        joined = np.concatenate(digests)
+        return cls(Blobs.concat(keys), joined, np.zeros(joined.size, np.bool_))
 
     def __len__(self) -> int:
         return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A comparison that could not be done."""
+
+    at_s: float
+    pause_s: float
+    rests_until_s: float
+
+
+NEVER = _Tried(0.0, PAUSE_S, 0.0)
 
 
 class Proof:
@@ -62,17 +89,22 @@ class Proof:
         reader: Feeds,
         reconciler: Reconciler,
         positions: Positions,
+        note: NoteDeadLetters,
         *,
         interval_s: float,
     ) -> None:
+        """`note` is told of dead letters that are met under keys which differ."""
         self._reader = reader
         self._reconciler = reconciler
         self._positions = positions
+        self._note = note
         self._interval_s = interval_s
         self._doubts: dict[int, list[tuple[float, str]]] = {}
         """By partition: when a comparison is due, and why."""
         self._explained_until_s: dict[int, float] = {}
         """Until then a difference may be a late write of a former owner."""
+        self._tried: dict[int, _Tried] = {}
+        """Comparisons that could not be done, of partitions that are due."""
         self._rest_until_s = 0.0
         """Until then nothing is compared without a doubt."""
         self._under_way: dict[int, str] = {}
@@ -107,8 +139,12 @@ class Proof:
 
     def forget(self, partition: int) -> None:
         """The partition is somebody else's now."""
-        for known in (self._doubts, self._explained_until_s, self._looked_s):
+        for known in (self._doubts, self._explained_until_s, self._looked_s, self._tried):
             known.pop(partition, None)
+
+    def pending(self, partition: int) -> bool:
+        """Whether a comparison is due or to come: whoever has the partition next must make it."""
+        return bool(self._doubts.get(partition)) or partition in self._under_way
 
     async def run(self) -> None:
         """Compare what is due, for ever. Several of these may run at once."""
@@ -126,17 +162,26 @@ class Proof:
     def _next(self) -> tuple[Feed, str] | None:
         """A partition that is due, and why; None while none is."""
         now = now_s()
-        free = [feed for feed in self._reader.feeds.values() if not feed.scan and feed.partition not in self._under_way]
-        for feed in free:
-            for at_s, cause in self._doubts.get(feed.partition, ()):
-                if at_s <= now:
-                    return feed, cause
+        free = [feed for feed in self._reader.feeds.values() if self._is_free(feed, now)]
+        due = [
+            (self._tried.get(feed.partition, NEVER).at_s, at_s, feed, cause)
+            for feed in free
+            for at_s, cause in self._doubts.get(feed.partition, ())
+            if at_s <= now
+        ]
+        if due:  # whose comparison could not be done waits behind those that were not tried yet
+            _, _, feed, cause = min(due, key=itemgetter(0, 1))
+            return feed, cause
         if not self._interval_s or self._proving or now < self._rest_until_s:
             return None
         oldest = min(free, key=lambda feed: self._looked_s.setdefault(feed.partition, now), default=None)
         if oldest is None or self._looked_s[oldest.partition] + self._interval_s > now:
             return None
         return oldest, UNEXPLAINED
+
+    def _is_free(self, feed: Feed, now: float) -> bool:
+        rests = self._tried.get(feed.partition, NEVER).rests_until_s > now
+        return not (feed.scan or rests or feed.partition in self._under_way)
 
     async def _take(self, feed: Feed, cause: str) -> None:
         begun_s, begun_us = now_s(), time.time_ns() // 1000
@@ -152,55 +197,74 @@ class Proof:
             self._looked_s[feed.partition] = begun_s
             self._positions.proven(feed.partition, begun_us)
             due = self._doubts.pop(feed.partition, [])
+            self._tried.pop(feed.partition, None)
             if later := [(at_s, why) for at_s, why in due if at_s > begun_s]:
                 self._doubts[feed.partition] = later
-        else:
-            await asyncio.sleep(PAUSE_S)
+        elif feed.partition in self._reader.feeds:
+            before = self._tried.get(feed.partition, NEVER)
+            pause_s = min(2 * before.pause_s, RETRY_PAUSE_S_MAX)
+            self._tried[feed.partition] = _Tried(begun_s, pause_s, now_s() + pause_s)
 
     async def _compared(self, feed: Feed, cause: str) -> bool:
         """Compare one partition and repair it; False if it could not be done now."""
-        differing = await self._look(feed.partition)
-        for _ in range(LOOKS - 1):
-            if not len(differing):
-                return not (feed.closed or feed.scan)
-            if len(differing) > DIFFERING_MAX or not await self._scored_through(feed):
-                return False
-            differing = await self._look_again(differing)
-        if feed.closed or feed.scan:
+        differing = await self._differing(feed)
+        if differing is None or (len(differing) and not await self._reader.repair(feed, differing.keys)):
             return False
-        if len(differing):
-            self._declare(feed, cause, len(differing))
-            await self._reader.repair(feed, differing.keys)
+        asked = int(differing.waiting.sum())
+        self._declare(feed, ASKED, asked)
+        self._declare(feed, cause, len(differing) - asked)
         return True
 
+    async def _differing(self, feed: Feed) -> _Differing | None:
+        """What differs each time it is looked at, behind all that was written before; None if it can't be told now."""
+        if not await self._scored_through(feed, CATCH_UP_S):
+            return None  # what lags differs in any case
+        differing = await self._look(feed.partition)
+        for _ in range(LOOKS - 1):
+            if not differing:
+                break
+            if not await self._scored_through(feed, THROUGH_WAIT_S):
+                return None
+            differing = await self._look_again(feed.partition, differing)
+        return None if feed.closed or feed.scan else differing
+
     def _declare(self, feed: Feed, cause: str, count: int) -> None:
+        if not count:
+            return
         if cause == UNEXPLAINED and self._explained_until_s.get(feed.partition, 0.0) > now_s() - LATE_WRITE_S:
             cause = LATE_WRITE
         self.repairs[cause] += count
         level = logging.ERROR if cause == UNEXPLAINED else logging.INFO
         _log.log(level, "results are not those of their records", partition=feed.partition, records=count, cause=cause)
 
-    async def _look(self, partition: int) -> _Differing:
-        """Everything in a partition that is not as it should be, at a first look."""
-        compared = self._reconciler.compared
-        results = await self._reconciler.results(partition)
-        found = [each async for each in self._reconciler.differing(partition, results)]
-        orphans = self._reconciler.orphans(results).compact()
-        keys = Blobs.concat([*(each.keys.compact() for each in found), orphans])
-        nothing = np.zeros(len(orphans), np.int64)
-        self._rest_until_s = now_s() + (self._reconciler.compared - compared) / RECORDS_PER_S
-        return _Differing(keys, np.concatenate([*(each.digests for each in found), nothing]))
+    async def _look(self, partition: int) -> _Differing | None:
+        """Everything in a partition that is not as it should be, at a first look; None if that is too much to tell."""
+        reconciler, compared = self._reconciler, self._reconciler.compared
+        results = await reconciler.results(partition)
+        keys, digests, count = list[Blobs](), list[NDArray[np.int64]](), 0
+        pages = reconciler.differing(partition, results, reconciler.counting, only_new=reconciler.only_new)
+        async for each in pages:
+            keys.append(each.keys.compact())
+            digests.append(each.digests)
+            count += len(each)
+            if count > DIFFERING_MAX:
+                break
+        self._rest_until_s = now_s() + (reconciler.compared - compared) / RECORDS_PER_S
+        if count > DIFFERING_MAX:
+            return None
+        orphans = reconciler.orphans(results).compact()
+        return _Differing.of([*keys, orphans], [*digests, np.zeros(len(orphans), np.int64)])
 
-    async def _look_again(self, differing: _Differing) -> _Differing:
+    async def _look_again(self, partition: int, differing: _Differing) -> _Differing:
         """Those that differ still, for the same value of their record."""
-        wrong, records = await self._reconciler.unlike(differing.keys)
-        rows = np.flatnonzero(wrong & (records == differing.digests))
-        return _Differing(differing.keys.take(rows), differing.digests[rows])
+        found = await self._reconciler.unlike(partition, differing.keys, self._note)
+        rows = np.flatnonzero(found.wrong & (found.digests == differing.digests))
+        return _Differing(differing.keys.take(rows), differing.digests[rows], found.waiting[rows])
 
-    async def _scored_through(self, feed: Feed) -> bool:
+    async def _scored_through(self, feed: Feed, wait_s: float) -> bool:
         """Wait until all that is written by now is scored; False if that takes too long or can't be told."""
         newest = (await self._reconciler.newest(feed.partition)).sequence
-        deadline = now_s() + THROUGH_WAIT_S
+        deadline = now_s() + wait_s
         while not (feed.closed or feed.scan) and now_s() < deadline:
             reached = self._positions.reached(feed.partition)
             if reached is not None and reached >= newest:

@@ -32,8 +32,10 @@ LOOK_EVERY_S = 5.0
 """How often it is looked whether the journals are those that were read: of some changes no parked read ever tells."""
 LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
-PAGE_ITEMS_MIN, PAGE_ITEMS_MAX = 64, 4096
-"""Bounds of the number of items asked for with one read."""
+PAGE_ITEMS_FIRST, PAGE_ITEMS_MAX = 64, 4096
+"""So many items are asked for with one read, at first, when it is not known how large they are, and at the most."""
+SMALLER = 0.2
+"""The estimate of an item's size follows larger items at once, and smaller ones by this share of the difference."""
 
 
 class JournalReader(Feeds):
@@ -43,7 +45,8 @@ class JournalReader(Feeds):
         self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, observe: Observe = unobserved
     ) -> None:
         super().__init__(link, features, config, scan, observe)
-        self._item_bytes = 512.0
+        self._item_bytes: float | None = None
+        """About so large an item is, as far as is known."""
         self._saturated: set[int] = set()
         """Partitions whose last read came back full: they lag."""
         self._looked_s = time.monotonic()
@@ -75,9 +78,11 @@ class JournalReader(Feeds):
         for (feed, position), end in zip(idle.items(), ends, strict=True):
             if not feed.idles or feed.position != position or feed.closed:
                 continue
-            if end.sequence < position.sequence or (end.sequence == position.sequence and end != position):
+            # Where the ring has run empty by its time to live, there is no witness to look at.
+            replaced = end.sequence == position.sequence and end.witness not in {None, position.witness}
+            if end.sequence < position.sequence or replaced:
                 self._gap(feed, "new incarnation")
-            elif end != position:
+            elif end.sequence > position.sequence:
                 behind[feed.partition] = position
                 if self._behind.get(feed.partition) == position:
                     _log.warning("read not answered though items came", map=self._features, partition=feed.partition)
@@ -108,7 +113,8 @@ class JournalReader(Feeds):
             self._read_on(feed, page, last_witnesses[index])
             went_on.append(feed)
         total = sum(len(page.message.data) for _, page in pages)
-        self._item_bytes += 0.2 * (total / len(events) - self._item_bytes)
+        each, before = total / len(events), self._item_bytes or 0.0
+        self._item_bytes = each if each > before else before + SMALLER * (each - before)
         partitions = np.repeat(np.array([feed.partition for feed, _ in pages], np.int32), counts)
         return events.take(fresh), partitions[fresh], went_on, [feed.position for feed in went_on]
 
@@ -134,9 +140,14 @@ class JournalReader(Feeds):
     # ---- the journal
 
     def _page_items(self) -> int:
-        """So many that all answers together stay within the budget, should they come at once."""
+        """So many that all answers together stay within the budget, should they come at once; at least one.
+
+        No more than a batch holds: a page is scored as a whole.
+        """
+        if self._item_bytes is None:
+            return max(1, min(PAGE_ITEMS_FIRST, self.rows_max))
         each = self._config.read_budget_bytes / (2 * max(1, len(self.feeds)) * max(32.0, self._item_bytes))
-        return int(min(PAGE_ITEMS_MAX, max(PAGE_ITEMS_MIN, each)))
+        return int(max(1, min(PAGE_ITEMS_MAX, self.rows_max, each)))
 
     def doubt(self, feed: Feed) -> None:
         """Look at the witness item at once: a parked read tells of a lost tail only when new items have filled it."""
@@ -170,6 +181,7 @@ class JournalReader(Feeds):
         except DecodeError as error:
             self._read_failed(feed, GridError(str(error)))
             return
+        self.failure = None
         doubted, feed.doubted = feed.doubted, False
         if not page.count or (page.count == 1 and self._is_witness(feed, page)):
             # Nothing new: the answer to a doubt, or an early one, for example from a promoted backup.

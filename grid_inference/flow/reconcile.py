@@ -1,219 +1,167 @@
 """Reconcile: bring one partition from any state to the right one by a scan, then hand over to its journal.
 
-First the newest sequence N is noted with its witness, then the predictions and dead letters of the partition are
-scanned for their digests, then the records. A record whose digest and version stand already is left alone; all others
-go into the partition's one ordered path, so that nothing else of the partition is under way with them. Reading goes on
-behind N: whatever changed during the scan is read again from the journal, and what stands in the end is the newest
-value's.
+First the newest sequence N is noted with its witness, then the results of the partition are scanned, then its records.
+A record that has just its result already is left alone; all others go into the partition's one ordered path, so that
+nothing else of the partition is under way with them. Reading goes on behind N: whatever changed during the scan is read
+again from the journal, and what stands in the end is the newest value's.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.errors import DecodeError
 from grid_inference.flow.events import Events
-from grid_inference.flow.feeds import Feed, Feeds
+from grid_inference.flow.feeds import SCANS_AT_ONCE, Feed, Feeds
 from grid_inference.flow.positions import Position
 from grid_inference.flow.read import newest
+from grid_inference.flow.results import ResultMaps
+from grid_inference.flow.split import places
+from grid_inference.flow.standing import Results, Standing, whose
 from grid_inference.grid.link import Link
-from grid_inference.grid.maps import GridMap, key_identities, rows_of
-from grid_inference.logs import logger
+from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.model.registry import Deployed
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import decode_columns, schema_ids
 
-__all__ = ["Known", "Reconciler", "Results", "Stored", "stored_states"]
+__all__ = ["NOTHING", "Counting", "NoteDeadLetters", "Reconciler", "Unlike"]
 
-_log = logger(__name__)
-
-WAITING = 0
-"""The version of a dead letter whose record somebody has asked to score anew; real versions count from 1."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stored:
-    """What stored predictions or dead letters stand for."""
-
-    digests: NDArray[np.int64]
-    versions: NDArray[np.int32]
-
-
-async def stored_states(link: Link, values: Blobs) -> Stored:
-    """Digest and version of stored Prediction or DeadLetter records, whatever schema of theirs they have.
-
-    A value that is neither, which somebody else has put there, stands for nothing: 0 and 0.
-    """
-    digests, versions = np.zeros(len(values), np.int64), np.zeros(len(values), np.int32)
-    _, ids = schema_ids(values)
-    for schema_id in np.unique(ids[ids != 0]).tolist():
-        rows = ids == schema_id
-        try:
-            schema = await link.schema(schema_id)
-            columns = decode_columns(values.take(rows), schema, ["input_digest", "version"])
-        except DecodeError as error:
-            _log.warning("results unreadable, taken for none", records=int(rows.sum()), error=error)
-            continue
-        digests[rows] = columns["input_digest"].values
-        versions[rows] = columns["version"].values
-    return Stored(digests, versions)
-
-
-@dataclass(slots=True)
-class Known:
-    """What stands in a partition already: identities of keys, sorted, with the digest and version they stand for."""
-
-    identities: NDArray[np.int64]
-    digests: NDArray[np.int64]
-    versions: NDArray[np.int32]
-    keys: Blobs
-    seen: NDArray[np.bool_] = field(init=False)
-    """Which of them the scan of the records has met: the others are orphans."""
-
-    def __post_init__(self) -> None:
-        self.seen = np.zeros(self.identities.size, np.bool_)
-
-    @classmethod
-    def of(cls, parts: list[tuple[Blobs, Stored]]) -> Known:
-        """Sort what a scan of predictions brought by key."""
-        if not parts:
-            return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32), Blobs.empty())
-        keys = Blobs.concat(part[0] for part in parts)
-        identities = key_identities(keys)
-        order = np.argsort(identities, kind="stable")
-        digests = np.concatenate([part[1].digests for part in parts])[order]
-        versions = np.concatenate([part[1].versions for part in parts])[order]
-        return cls(identities[order], digests, versions, keys.take(order))
-
-    def stands(self, records: Events, versions: Collection[int]) -> NDArray[np.bool_]:
-        """Which records have a result of just their digest by one of these versions; marks their keys as seen."""
-        if not self.identities.size:
-            return np.zeros(len(records), np.bool_)
-        at = np.minimum(np.searchsorted(self.identities, records.identities), self.identities.size - 1)
-        same_key = self.identities[at] == records.identities
-        self.seen[at[same_key]] = True
-        return same_key & (self.digests[at] == records.digests) & np.isin(self.versions[at], list(versions))
+NoteDeadLetters = Callable[[int, Blobs], None]
+"""Is told which keys of a partition have a dead letter: all of them, or some more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
-    """What stands in a partition's predictions and dead letters."""
+class Counting:
+    """By which versions results count."""
 
-    predictions: Known
-    dead: Known
+    versions: Collection[int]
+    canary: tuple[int, float] | None = None
+    """A version of these that counts for its share of the keys only, and that share."""
 
-    def stand(self, records: Events, versions: Collection[int]) -> NDArray[np.bool_]:
-        """Which records have one or the other."""
-        return self.predictions.stands(records, versions) | self.dead.stands(records, versions)
+    def standing(self, results: Results, records: Events, *, only_new: bool = False) -> NDArray[np.uint8]:
+        """How each record stands."""
+        found = results.standing(records, self.versions, only_new=only_new)
+        if self.canary is not None:
+            version, share = self.canary
+            beyond = places(records.identities) >= share
+            others = [one for one in self.versions if one != version]
+            outdated = results.standing(records, others, only_new=only_new) == Standing.OUTDATED
+            found[beyond & outdated & (found == Standing.RIGHT)] = Standing.OUTDATED
+        return found
+
+
+NOTHING = Counting(())
+"""No result counts: all is scored anew."""
+PAGES_UNDER_WAY = 3 * SCANS_AT_ONCE
+"""Of each scan one page is read, one waits and one is scored."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unlike:
+    """What a second look at some keys has found, a row a key."""
+
+    wrong: NDArray[np.bool_]
+    """Whether its results are not what they should be."""
+    digests: NDArray[np.int64]
+    """Of the record as it is now; 0 where there is none."""
+    waiting: NDArray[np.bool_]
+    """Whether somebody has asked to have the record scored anew, which has not come about."""
 
 
 class Reconciler:
     """Scans partitions of one deployment."""
 
-    def __init__(
-        self,
-        link: Link,
-        *,
-        features: str,
-        predictions: str,
-        dead_letters: str,
-        standing: Collection[int],
-        remove_orphans: bool,
-        has_journal: bool,
-    ) -> None:
+    def __init__(self, link: Link, deployed: Deployed, *, read_budget_bytes: int) -> None:
+        config = deployed.config
         self._link = link
-        self._features = GridMap(link, features)
-        self._predictions = GridMap(link, predictions)
-        self._dead_letters = GridMap(link, dead_letters)
-        self.standing = standing
-        """Versions whose results count."""
-        self._remove_orphans = remove_orphans
-        self._has_journal = has_journal
+        self._features = GridMap(link, config.features)
+        self.only_new = config.start == "new"
+        self._results = ResultMaps(link, config, whose(deployed))
+        self._page_bytes = read_budget_bytes / PAGES_UNDER_WAY
+        self.counting = Counting(deployed.standing)
+        """By which versions results count in comparisons, and in scans that say nothing else."""
+        self._sweeps_predictions = config.on_remove == "remove"
+        self._has_journal = config.trigger == "journal"
         self.repairs: Counter[str] = Counter()
         """Records that were scored because of a scan, by its cause."""
         self.compared = 0
         """Records that were held against their results."""
 
     async def scan(
-        self,
-        reader: Feeds,
-        feed: Feed,
-        cause: str,
-        note_dead_letters: Callable[[int, Blobs], None],
-        standing: Collection[int] | None = None,
+        self, reader: Feeds, feed: Feed, cause: str, note: NoteDeadLetters, counting: Counting
     ) -> Position | None:
-        """Score what differs in the feed's partition, through the reader; return where to read its journal on.
-
-        `standing` are the versions whose results count in this scan, if not those of all.
-        """
+        """Score what differs in the feed's partition, through the reader; return where to read its journal on."""
         await reader.settled(feed)
         position = await self.newest(feed.partition) if self._has_journal else None
         results = await self.results(feed.partition)
-        note_dead_letters(feed.partition, results.dead.keys)
-        async for differing in self.differing(feed.partition, results, standing):
+        note(feed.partition, results.dead.keys)
+        async for differing in self.differing(feed.partition, results, counting, owed=feed.owed):
             self.repairs[cause] += len(differing)
             await reader.offer(feed, differing)
         await self._sweep(reader, feed, results)
         await reader.settled(feed)
+        feed.owed = feed.owed[:0]
         return position
 
     async def results(self, partition: int) -> Results:
         """What stands in a partition's predictions and dead letters."""
-        dead = await self._known(self._dead_letters, partition)
-        return Results(await self._known(self._predictions, partition), dead)
+        return await self._results.of_partition(partition)
 
     async def differing(
-        self, partition: int, results: Results, standing: Collection[int] | None = None
+        self,
+        partition: int,
+        results: Results,
+        counting: Counting,
+        *,
+        owed: NDArray[np.int64] | None = None,
+        only_new: bool = False,
     ) -> AsyncIterator[Events]:
-        """Records of a partition without a result of just their digest, by a version that counts; marks the others."""
-        async for page in self._features.scan(partition):
+        """Records of a partition that have not just their result, and those of the keys that are `owed` one.
+
+        Marks the results of all as seen. With `only_new` records that need not have a result are left out.
+        """
+        fine = (Standing.RIGHT, Standing.OLDER)
+        async for page in self._features.scan(partition, page_bytes=self._page_bytes):
             records = Events.of(page.keys, page.values)
             self.compared += len(records)
-            stands = results.stand(records, self.standing if standing is None else standing)
-            if not bool(stands.all()):
-                yield records.take(~stands)
+            wanted = ~np.isin(counting.standing(results, records, only_new=only_new), fine)
+            if owed is not None and owed.size:
+                wanted |= np.isin(records.identities, owed)
+            if bool(wanted.any()):
+                yield records.take(wanted)
 
     async def dead_keys(self, partition: int) -> Blobs:
         """Keys of a partition that have a dead letter."""
-        return Blobs.concat([page.keys async for page in self._dead_letters.scan(partition)])
+        return await self._results.dead_keys(partition)
 
     async def newest(self, partition: int) -> Position:
         """The end of a partition's journal now, with the witness of its newest item."""
         [position] = await newest(self._link, self._features.name, [partition])
         return position
 
-    async def _known(self, results: GridMap, partition: int) -> Known:
-        parts = [
-            (page.keys.compact(), await stored_states(self._link, page.values))
-            async for page in results.scan(partition)
-            if len(page.keys)
-        ]
-        return Known.of(parts)
+    async def unlike(self, partition: int, keys: Blobs, note: NoteDeadLetters | None = None) -> Unlike:
+        """Look at some keys again.
 
-    async def unlike(self, keys: Blobs) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Of some keys which results are not those of the record as it is now, and the records' digests (0: none).
-
-        Results are read before the records: a result that comes between can't be taken for one that is missing. A dead
-        letter that waits to be replayed is left to its replay.
+        Results are read before the records: a result that comes between can't be taken for one that is missing. `note`
+        is told of the dead letters that were met.
         """
-        results = Results(await self._known_of(self._predictions, keys), await self._known_of(self._dead_letters, keys))
+        results = await self._results.of_keys(keys)
+        if note:
+            note(partition, results.dead.keys)
         found, values = await self._features.get_batch(keys)
         records, rows = Events.of(found, values), rows_of(keys, found)
         there = rows >= 0
-        digests, stands = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.bool_)
-        digests[there] = records.digests[rows[there]]
-        replayed = results.dead.stands(records, (WAITING,))
-        stands[there] = (results.stand(records, self.standing) | replayed)[rows[there]]
-        orphaned = rows_of(keys, self.orphans(results)) >= 0
-        return np.where(there, ~stands, orphaned), digests
-
-    async def _known_of(self, results: GridMap, keys: Blobs) -> Known:
-        found, values = await results.get_batch(keys)
-        return Known.of([(found, await stored_states(self._link, values))] if len(found) else [])
+        digests = np.zeros(len(keys), np.int64)
+        wrong, waiting = np.zeros(len(keys), np.bool_), np.zeros(len(keys), np.bool_)
+        if len(records):
+            standing = self.counting.standing(results, records, only_new=self.only_new)
+            wrong[there] = ~np.isin(standing, (Standing.RIGHT, Standing.OLDER))[rows[there]]
+            digests[there], waiting[there] = records.digests[rows[there]], results.waiting(records)[rows[there]]
+        wrong[~there] = rows_of(keys.take(~there), self.orphans(results)) >= 0
+        return Unlike(wrong, digests, waiting)
 
     async def _sweep(self, reader: Feeds, feed: Feed, results: Results) -> None:
         """Results without a record go, if the record is still gone when it is read again."""
@@ -227,7 +175,5 @@ class Reconciler:
             await reader.offer(feed, Events.removals(gone))
 
     def orphans(self, results: Results) -> Blobs:
-        """Keys of results whose record a finished scan has not met; none where removals don't remove."""
-        if not self._remove_orphans:
-            return Blobs.empty()
-        return Blobs.concat([known.keys.take(~known.seen) for known in (results.predictions, results.dead)])
+        """Keys of results whose record a finished scan has not met; predictions only where removals remove them."""
+        return results.orphans(predictions=self._sweeps_predictions)

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 
 from grid_inference.flow.feeds import Feed, Feeds
+from grid_inference.flow.reconcile import Counting
 from grid_inference.grid.topology import now_s
 from grid_inference.model.registry import Deployed
 
@@ -44,10 +45,12 @@ class Rescoring:
         return (deployed.rescore, self.version) if deployed.rescore and deployed.version == self.version else None
 
     @property
-    def standing(self) -> tuple[int, ...]:
+    def counting(self) -> Counting:
         """The versions whose results stay: the one at work, and a canary's of its own keys."""
-        candidate = self.deployed.candidate
-        return (self.version, candidate.version) if candidate and self.deployed.share else (self.version,)
+        candidate, share = self.deployed.candidate, self.deployed.share
+        if candidate is None or not share:
+            return Counting((self.version,))
+        return Counting((self.version, candidate.version), (candidate.version, share))
 
     @property
     def done(self) -> int:

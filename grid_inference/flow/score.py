@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,6 +52,24 @@ class Outcome:
     removed_partitions: NDArray[np.int32]
     encoder: PredictionEncoder
     """Writes the records of the version that has scored."""
+
+    def of(self, partitions: Collection[int]) -> Outcome:
+        """What became of the rows of some partitions."""
+        return self._where(lambda those: np.isin(those, list(partitions)))
+
+    def without(self, partitions: Collection[int]) -> Outcome:
+        """What became of the rows of all other partitions."""
+        return self._where(lambda those: ~np.isin(those, list(partitions))) if partitions else self
+
+    def _where(self, wanted: Callable[[NDArray[np.int32]], NDArray[np.bool_]]) -> Outcome:
+        removed = wanted(self.removed_partitions)
+        return Outcome(
+            self.predictions.take(wanted(self.predictions.partitions)),
+            self.dead.take(wanted(self.dead.partitions)),
+            self.removed.take(removed),
+            self.removed_partitions[removed],
+            self.encoder,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,9 +261,18 @@ def _predictions(
         score=scores.score if scores else np.empty(0),
         label_index=scores.label_index if scores else None,
         scores=scores.scores if scores else None,
-        epochs=np.fromiter(map(epochs.__getitem__, partitions.tolist()), np.int64, partitions.size),
+        epochs=_epochs_of(partitions, epochs),
         scored_at_us=time.time_ns() // 1000,
     )
+
+
+def _epochs_of(partitions: NDArray[np.int32], epochs: Mapping[int, int]) -> NDArray[np.int64]:
+    """The epoch of each row."""
+    if len(epochs) == 1:
+        return np.full(partitions.size, next(iter(epochs.values())), np.int64)
+    table = np.zeros(max(epochs, default=0) + 1, np.int64)
+    table[list(epochs)] = list(epochs.values())
+    return table[partitions]
 
 
 def _dead_letters(parts: list[_Part], rows: Events, partitions: NDArray[np.int32]) -> DeadLetterBatch:

@@ -186,7 +186,7 @@ class Shadow:
         self._rows_waiting = self._bytes_waiting = self._removals_waiting = 0
         self._arrived.clear()
         rows, partitions = Events.concat([part for part, _ in parts]), np.concatenate([each for _, each in parts])
-        mine = rows.newest_rows()
+        mine = rows.newest_rows(partitions)
         mine = mine[[self._allows(partition) for partition in partitions[mine].tolist()]]
         outcome = await self._scorer.score(Arrivals(rows.take(mine), partitions[mine], [], [], 0, self._epochs))
         await self._write(outcome)

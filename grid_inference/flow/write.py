@@ -1,7 +1,7 @@
 """Writing: predictions and dead letters into their maps, acknowledged; then the topic.
 
 One PutAll a partition, under the key bytes as they came, so that a result lies beside its record. Whenever a request is
-sent, also again, the lease of its partition must still be ours.
+sent, also again, the lease of its partition must still be ours. What fails in one partition costs no other anything.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import GridError, LeaseExpiredError
+from grid_inference.errors import GridError
+from grid_inference.flow.dead_keys import DeadKeys
 from grid_inference.flow.encode import PredictionEncoder, encode_dead_letters
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_requests import Answer
 from grid_inference.grid.link_topics import publish_all, publish_all_reliable
-from grid_inference.grid.maps import key_identities
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.records import (
     DEAD_LETTER,
     PREDICTION,
     PREDICTION_MESSAGE,
-    DeadLetterBatch,
     PredictionBatch,
 )
 from grid_inference.wire import messages
@@ -41,8 +41,8 @@ __all__ = ["MESSAGE_FIELDS", "Writer", "WriterCounts"]
 
 _log = logger(__name__)
 
-MESSAGE_FIELDS = tuple(name for name in PREDICTION_MESSAGE.slots if name != "key_data")
-"""What a topic's `where` may speak of."""
+MESSAGE_FIELDS = {name: slot.kind for name, slot in PREDICTION_MESSAGE.slots.items() if name != "key_data"}
+"""What a topic's `where` may speak of, and of which kind that is."""
 PUBLISH_TRIES = 5
 PUBLISH_PAUSE_S = 0.5
 """Pause after the first failed try; it grows by as much with every further one."""
@@ -81,9 +81,12 @@ class Writer:
         self._topic = settings.topic
         self._topic_name = settings.topic.name or settings.predictions
         self._where = Where.parse(settings.topic.where) if settings.topic.where else None
+        if self._where:
+            self._where.check(MESSAGE_FIELDS)
         self._keep_on_remove = settings.on_remove == "keep"
         self._leases = leases
-        self._dead_keys: dict[int, set[int]] = {}
+        self.dead_keys = DeadKeys()
+        """Which keys of the owned partitions have a dead letter."""
         self.counts = WriterCounts()
 
     async def prepare(self) -> None:
@@ -91,77 +94,63 @@ class Writer:
         for schema in (PREDICTION, DEAD_LETTER, PREDICTION_MESSAGE):
             await self._link.send_schema(schema)
 
-    def note_dead_letters(self, partition: int, keys: Blobs) -> None:
-        """Which keys of a partition have a dead letter: a later success removes it."""
-        self._dead_keys[partition] = set(key_identities(keys).tolist()) if len(keys) else set()
+    async def write(self, outcome: Outcome, epochs: Mapping[int, int]) -> dict[int, GridError]:
+        """Write a batch under these epochs of its partitions; returns when each member that matters has answered.
 
-    async def write(self, outcome: Outcome, epochs: Mapping[int, int]) -> None:
-        """Write a batch under these epochs of its partitions; returns when every member that matters has acknowledged.
-
-        Raises LeaseExpiredError if a partition may be somebody else's by now: as a rule before anything is written.
+        What is acknowledged is published. Returned are the partitions of which something was not acknowledged, and why:
+        LeaseExpiredError for those that may be somebody else's by now, of which as a rule nothing was sent.
         """
-        good, dead = outcome.predictions, outcome.dead
-        removed, gone_from = outcome.removed, outcome.removed_partitions
 
         def allows(partition: int) -> bool:
             return self._leases.allows(partition, epochs[partition])
 
-        if not all(map(allows, epochs)):
-            raise LeaseExpiredError("the lease of a partition has run out, so its results are not written")
         begun_s = time.perf_counter()
-        requests: list[tuple[int, bytearray]] = []
+        dead = outcome.dead
+        gone, gone_from = self._revived(outcome)
+        requests = [*self._requests(outcome), *_deletes(self._dead_letters, gone, gone_from)]
+        encoded_s = time.perf_counter()
+        answers = await self._link.answers(requests, allows)
+        failed = _failed(requests, answers)
+        self._observe("encode", encoded_s - begun_s)
+        self._observe("write", time.perf_counter() - encoded_s)
+        # A key is known to have a dead letter until its removal is acknowledged.
+        self.dead_keys.add(dead.keys, dead.partitions)
+        if len(gone):
+            removed = ~np.isin(gone_from, list(failed))
+            self.dead_keys.discard(gone.take(removed), gone_from[removed])
+        written = outcome.without(failed)
+        self._count(written)
+        await self._publish(written.predictions, outcome.encoder)
+        return failed
+
+    def _requests(self, outcome: Outcome) -> list[tuple[int, bytearray]]:
+        """All that is to be sent but the removal of dead letters, by partition."""
+        good, dead, requests = outcome.predictions, outcome.dead, list[tuple[int, bytearray]]()
         if len(good):
             values = outcome.encoder.predictions(good)
             requests += messages.put_all_requests(self._predictions, good.keys, values, good.partitions)
-        requests += self._bury(dead, outcome.encoder)
-        requests += self._revive(good.keys, good.partitions)
-        requests += self._remove(removed, gone_from)
-        encoded_s = time.perf_counter()
-        await self._link.call_all(requests, allows)
-        written_s = time.perf_counter()
-        self._observe("encode", encoded_s - begun_s)
-        self._observe("write", written_s - encoded_s)
-        self.counts.predictions += len(good)
-        self.counts.versions[outcome.encoder.version] += len(good)
-        self.counts.dead_letters += len(dead)
-        self.counts.refused.update(dead.causes)
-        self.counts.removals += len(removed)
-        await self._publish(good, outcome.encoder)
-
-    def _bury(self, dead: DeadLetterBatch, encoder: PredictionEncoder) -> list[tuple[int, bytearray]]:
-        """Write dead letters and remove the predictions of their keys."""
-        if not len(dead):
-            return []
-        values = encode_dead_letters(dead, encoder.constants, time.time_ns() // 1000)
-        requests = list(messages.put_all_requests(self._dead_letters, dead.keys, values, dead.partitions))
-        requests += _deletes(self._predictions, dead.keys, dead.partitions)
-        for identity, partition in zip(key_identities(dead.keys).tolist(), dead.partitions.tolist(), strict=True):
-            self._dead_keys.setdefault(partition, set()).add(identity)
-        return requests
-
-    def _revive(self, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, bytearray]]:
-        """Remove the dead letters of keys that are scored or removed now."""
-        if not any(self._dead_keys.values()) or not len(keys):
-            return []
-        rows: list[int] = []
-        for row, (identity, partition) in enumerate(
-            zip(key_identities(keys).tolist(), partitions.tolist(), strict=True)
-        ):
-            known = self._dead_keys.get(partition)
-            if known and identity in known:
-                known.discard(identity)
-                rows.append(row)
-        some = np.array(rows, np.int64)
-        return _deletes(self._dead_letters, keys.take(some), partitions[some])
-
-    def _remove(self, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, bytearray]]:
-        """A record that was removed takes its dead letter along, and its prediction unless that is to be kept."""
-        if not len(keys):
-            return []
-        requests = self._revive(keys, partitions)
+        if len(dead):
+            values = encode_dead_letters(dead, outcome.encoder.constants, time.time_ns() // 1000)
+            requests += messages.put_all_requests(self._dead_letters, dead.keys, values, dead.partitions)
+            requests += _deletes(self._predictions, dead.keys, dead.partitions)
         if not self._keep_on_remove:
-            requests += _deletes(self._predictions, keys, partitions)
+            requests += _deletes(self._predictions, outcome.removed, outcome.removed_partitions)
         return requests
+
+    def _revived(self, outcome: Outcome) -> tuple[Blobs, NDArray[np.int32]]:
+        """Keys with a dead letter that are scored or removed now, and the partition of each."""
+        good, removed, gone_from = outcome.predictions, outcome.removed, outcome.removed_partitions
+        rows = self.dead_keys.rows_among(good.keys, good.partitions)
+        others = self.dead_keys.rows_among(removed, gone_from)
+        keys = Blobs.concat([good.keys.take(rows), removed.take(others)])
+        return keys, np.concatenate([good.partitions[rows], gone_from[others]])
+
+    def _count(self, written: Outcome) -> None:
+        self.counts.predictions += len(written.predictions)
+        self.counts.versions[written.encoder.version] += len(written.predictions)
+        self.counts.dead_letters += len(written.dead)
+        self.counts.refused.update(written.dead.causes)
+        self.counts.removals += len(written.removed)
 
     async def _publish(self, batch: PredictionBatch, encoder: PredictionEncoder) -> None:
         """Send messages of those predictions that pass the filter; behind the map, which is the truth."""
@@ -169,7 +158,7 @@ class Writer:
             return
         if self._where:
             chosen = np.flatnonzero(self._where.mask(self._columns(batch, encoder)))
-            batch = _rows(batch, chosen)
+            batch = batch.take(chosen)
             if not len(batch):
                 return
         begun_s = time.perf_counter()
@@ -202,6 +191,7 @@ class Writer:
             "owner_epoch": batch.epochs,
             "scored_at_us": np.full(count, batch.scored_at_us),
             "label": np.full(count, None, object),
+            "scores": np.full(count, None, object),
         }
         for name, value in encoder.constants.items():
             columns[name] = np.full(count, value)
@@ -220,14 +210,10 @@ def _deletes(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> list[tupl
     return list(zip(partitions.tolist(), requests, strict=True))
 
 
-def _rows(batch: PredictionBatch, rows: NDArray[np.int64]) -> PredictionBatch:
-    return PredictionBatch(
-        keys=batch.keys.take(rows),
-        partitions=batch.partitions[rows],
-        digests=batch.digests[rows],
-        score=batch.score[rows],
-        label_index=None if batch.label_index is None else batch.label_index[rows],
-        scores=None if batch.scores is None else batch.scores[rows],
-        epochs=batch.epochs[rows],
-        scored_at_us=batch.scored_at_us,
-    )
+def _failed(requests: list[tuple[int, bytearray]], answers: list[Answer]) -> dict[int, GridError]:
+    """The first error of each partition that has one."""
+    failed = dict[int, GridError]()
+    for (partition, _), answer in zip(requests, answers, strict=True):
+        if isinstance(answer, GridError):
+            failed.setdefault(partition, answer)
+    return failed

@@ -277,7 +277,15 @@ class Link:
     async def call_all(
         self, requests: Iterable[tuple[int, bytearray]], allows: Allows | None = None
     ) -> list[f.Message]:
-        """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error of any.
+        """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error of any."""
+        answers = await self.answers(requests, allows)
+        for answer in answers:
+            if isinstance(answer, GridError):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, f.Message)]
+
+    async def answers(self, requests: Iterable[tuple[int, bytearray]], allows: Allows | None = None) -> list[Answer]:
+        """Send (partition, request) pairs at once and wait until each has its answer or its error, in order.
 
         Each request is sent, and sent again, only while `allows` says so of its partition.
         """
@@ -309,10 +317,7 @@ class Link:
             for request in sent:
                 request.forget()
             raise
-        for answer in answers:
-            if isinstance(answer, GridError):
-                raise answer
-        return [answer for answer in answers if isinstance(answer, f.Message)]
+        return [answer for answer in answers if answer is not None]
 
     def _send(self, request: Request) -> None:
         if request.forgotten:

@@ -20,6 +20,8 @@ __all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
 
 SCAN_ENTRIES = 4096
 """Entries asked for with one FetchEntries."""
+FIRST_ENTRIES, GROWTH_MAX = 16, 8
+"""Where it is not known how large entries are: so many come first, and each page has so many times more at the most."""
 SAMPLE_SEED = 0
 PAGES_AHEAD = 8
 """So many pages of a whole map's scan are under way or wait to be taken."""
@@ -118,13 +120,22 @@ class GridMap:
         pairs = [messages.decode_entries(answer) for answer in await self.link.call_all(requests)]
         return Blobs.concat(pair[0] for pair in pairs), Blobs.concat(pair[1] for pair in pairs)
 
-    async def scan(self, partition: int, entries_max: int = SCAN_ENTRIES) -> AsyncIterator[messages.ScanPage]:
-        """Every entry of one partition, page by page; an entry that nobody touches meanwhile comes exactly once."""
+    async def scan(
+        self, partition: int, entries_max: int = SCAN_ENTRIES, *, page_bytes: float | None = None
+    ) -> AsyncIterator[messages.ScanPage]:
+        """Every entry of one partition, page by page; an entry that nobody touches meanwhile comes exactly once.
+
+        With `page_bytes` pages are sized to it by how large the entries turn out to be, beginning with a few.
+        """
         position: messages.ScanPosition | None = messages.SCAN_START
+        count = entries_max if page_bytes is None else min(entries_max, FIRST_ENTRIES)
         while position is not None:
-            page = await self.page(partition, position, entries_max)
+            page = await self.page(partition, position, count)
             yield page
             position = page.next
+            if page_bytes is not None and len(page.keys):
+                each = (page.keys.nbytes + page.values.nbytes) / len(page.keys)
+                count = int(max(1, min(page_bytes / max(each, 1.0), count * GROWTH_MAX, entries_max)))
 
     async def page(self, partition: int, position: messages.ScanPosition, entries_max: int) -> messages.ScanPage:
         """One page of a partition's scan, from `position` on; its `next` is where the following one begins."""

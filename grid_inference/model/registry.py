@@ -6,7 +6,7 @@ An artifact's manifest is written behind its pieces, so a partial upload is neve
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -32,6 +32,9 @@ _log = logger(__name__)
 
 DEPLOYMENTS_MAP = "grid_inference.deployments"
 ARTIFACTS_MAP = "grid_inference.artifacts"
+
+GENERATIONS_SINCE_S = 1_700_000_000
+"""Seconds since 1970, in November 2023: a generation fits 32 bits."""
 
 State = Literal["running", "paused", "undeployed"]
 STATES: tuple[State, ...] = get_args(State)
@@ -75,7 +78,8 @@ class Deployed:
     alias: str = ""
     """The alias whose version is at work, now and after a promotion; empty if the version is fixed."""
     generation: int = 0
-    """Counts up with every deploy, which has all records scored anew, and not with a promotion, which has not."""
+    """Counts up with every deploy, which has all records scored anew, and not with a promotion, which has not. By it
+    workers tell one deploy from another, also from one before the cluster was begun anew."""
     standing: tuple[int, ...] = ()
     """Versions whose results count: those that have been at work since the deploy, and the candidate."""
     candidate: ModelVersion | None = None
@@ -216,6 +220,9 @@ class Deployed:
             raise DeploymentError(f"an entry of {DEPLOYMENTS_MAP} is no deployment: {error}") from error
 
 
+Prepare = Callable[[Deployed, Deployed | None], Awaitable[None]]
+
+
 class Registry:
     """Artifacts and deployments of one grid."""
 
@@ -291,13 +298,20 @@ class Registry:
             )
         return deployed
 
-    async def deploy(self, config: DeploymentConfig, version: ModelVersion, alias: str = "") -> Deployed:
-        """Store a deployment of a version, or its next generation, which scores all records anew by it."""
+    async def deploy(
+        self, config: DeploymentConfig, version: ModelVersion, alias: str = "", prepare: Prepare | None = None
+    ) -> Deployed:
+        """Store a deployment of a version, or its next generation, which scores all records anew by it.
+
+        `prepare` is given what is about to stand and what stands, before any worker can see it.
+        """
         key = _key(config.name)
         while True:
             before = await self._deployments.get(key)
-            generation = 1 if before is None else Deployed.read(before).generation + 1
-            deployed = Deployed.of(config, version, alias, generation)
+            standing = None if before is None else Deployed.read(before)
+            deployed = Deployed.of(config, version, alias, _generation(standing))
+            if prepare:
+                await prepare(deployed, standing)
             value = encode_json(deployed.to_mapping())
             if before is None:
                 done = await self._deployments.put_if_absent(key, value) is None
@@ -321,6 +335,11 @@ class Registry:
     async def set_state(self, name: str, state: State) -> Deployed:
         """Pause, resume or undeploy; an undeployed one stays as an entry, so that its generations count on."""
         return await self.change(name, lambda one: replace(one, state=state))
+
+
+def _generation(before: Deployed | None) -> int:
+    """A number that no deploy of this name has had, also where the cluster has begun anew meanwhile: seconds count."""
+    return max(before.generation + 1 if before else 1, int(time.time()) - GENERATIONS_SINCE_S)
 
 
 def _state(text: Any) -> State:

@@ -29,7 +29,8 @@ class PartitionProof:
     epoch: int
     """Owners that it has had."""
     sequence: int | None
-    """Up to which number of its journal everything is scored and acknowledged; None if nothing is known of it."""
+    """Up to which number of its journal everything is scored and acknowledged; None if that is not known, and where the
+    map is listened to."""
     lag: int | None
     """Changes behind that number; None without a journal."""
     journal_events: int | None
@@ -39,7 +40,7 @@ class PartitionProof:
     proven_at_us: int
     """When the last comparison of all its records with their results began; 0: never."""
     generation: int
-    """Of the model that scored it."""
+    """Of the deploy by which it was scored."""
 
 
 async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
@@ -55,10 +56,13 @@ async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
         if known is None:
             found.append(PartitionProof(partition, member, worker, epoch, None, None, None, 0, 0, 0))
             continue
+        times = (known.stored_us, known.proven_us)
+        if deployed.config.trigger == "listener":  # there are no sequences
+            found.append(PartitionProof(partition, member, worker, epoch, None, None, None, *times, known.generation))
+            continue
         sequence, ring = known.position.sequence, ranges.get(partition)
         lag = None if ring is None else max(0, ring[1] + 1 - sequence)
         held = None if ring is None else max(0, ring[1] + 1 - ring[0])
-        times = (known.stored_us, known.proven_us)
         found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, held, *times, known.generation))
     return found
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
+from grid_inference.flow.conditions import split_element
 from grid_inference.flow.where import Where
 from grid_inference.records import PREDICTION_MESSAGE, Prediction, RecordTable
 from grid_inference.subscriptions.arrivals import Arrival
@@ -18,7 +19,7 @@ __all__ = ["Messages", "matching"]
 
 def matching(where: Where, schema: Schema, keys: Blobs, values: Blobs, classes: int) -> NDArray[np.bool_]:
     """Which of n predictions, or messages of them, match a filter over a message's fields; shape (n,)."""
-    fields = [name for name in where.fields if name in schema.slots]
+    fields = [name for name, _ in map(split_element, where.fields) if name in schema.slots]
     columns = decode_columns(values, schema, fields, {"scores": classes})
     named = dict(RecordTable.of([None] * len(values), [(np.arange(len(values)), columns)]).columns)
     if "key" in where.fields:

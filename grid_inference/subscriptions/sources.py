@@ -21,7 +21,7 @@ from grid_inference.subscriptions.messages import Messages
 from grid_inference.subscriptions.watch import Watch
 from grid_inference.wire import topics
 from grid_inference.wire.frames import Message
-from grid_inference.wire.journal import ADDED, UPDATED
+from grid_inference.wire.journal import ADDED, MERGED, UPDATED
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.messages import decode_entry_event
 
@@ -29,6 +29,8 @@ __all__ = ["MapSource", "RingSource", "Source", "TopicSource"]
 
 _log = logger(__name__)
 
+EVENTS: Final = ADDED | UPDATED | MERGED
+"""What brings a prediction that was not there; one that a store loads (LOADED) is an old one."""
 LOOK_EVERY_S: Final = 0.1
 """How often a listener's registrations are looked at."""
 RING_ROWS: Final = 512
@@ -97,9 +99,7 @@ class MapSource(_ListenerSource):
 
     async def open(self) -> None:
         """Register the listener."""
-        await self._begin(
-            Listener.on_entries(self._link, self._name, self._take, where=self._where, flags=ADDED | UPDATED)
-        )
+        await self._begin(Listener.on_entries(self._link, self._name, self._take, where=self._where, flags=EVENTS))
 
     def _take(self, message: Message) -> None:
         try:

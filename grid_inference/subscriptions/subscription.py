@@ -13,10 +13,13 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
+from grid_inference.config import DeploymentConfig
 from grid_inference.errors import ConfigError, warn_forgotten
+from grid_inference.flow.literals import Kind, kind_of
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
 from grid_inference.model.registry import Deployed
 from grid_inference.records import PREDICTION, Prediction
@@ -26,6 +29,7 @@ from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.messages import Messages
 from grid_inference.subscriptions.sources import MapSource, RingSource, Source, TopicSource
 from grid_inference.tables import KEY
+from grid_inference.wire.keys import decode_keys
 
 __all__ = ["QUEUE_MAX", "Subscription", "subscribe"]
 
@@ -33,6 +37,8 @@ _log = logger(__name__)
 
 QUEUE_MAX: Final = 65_536
 """So many predictions may wait for a slow subscriber; the oldest go beyond, and a gap stands in their place."""
+KEYS_LOOKED_AT: Final = 64
+"""Of each map, before a filter by keys is given to the members, which would fail at each key of another kind."""
 DELIVERED_KEYS_MAX: Final = 65_536
 """Of so many keys it is known which prediction was delivered last: just that one is not delivered again."""
 
@@ -156,13 +162,25 @@ async def subscribe(
     config, arrivals = deployed.config, Arrivals(queue_max)
     if source == "map":
         if where:
-            Where.parse(where).check((*PREDICTION.slots, KEY))  # the member filters, and it knows the key
+            await _check_for_members(link, Where.parse(where), config)
         opened: Source = MapSource(link, arrivals, config.predictions, where)
         since = partial(predictions_since, link, config.predictions, where=where)
     else:
         opened, since = _topic_source(link, deployed, where, arrivals)
     await opened.open()
     return Subscription(link, config.name, opened, arrivals, since, yields_gaps=yields_gaps)
+
+
+async def _check_for_members(link: Link, where: Where, config: DeploymentConfig) -> None:
+    """Members filter, and they know the key. Of which kind keys are, those tell that there are."""
+    kinds: dict[str, Kind | None] = {name: slot.kind for name, slot in PREDICTION.slots.items()}
+    where.check({**kinds, KEY: None})
+    if KEY not in where.fields:
+        return
+    for name in (config.predictions, config.features):
+        keys, _ = await GridMap(link, name).sample(KEYS_LOOKED_AT)
+        for kind in dict.fromkeys(kind_of(key, KEY) for key in decode_keys(keys)):
+            where.check({**kinds, KEY: kind})
 
 
 def _topic_source(link: Link, deployed: Deployed, where: str | None, arrivals: Arrivals) -> tuple[Source, Since]:

@@ -8,7 +8,7 @@ A journal item is a Data of an identified object:
     8       uint8     1: identified
     9       int32 BE  factory
     13      int32 BE  class, 132
-    17      int32 BE  event type (1 added, 2 removed, 4 updated, 8 evicted, ...; Hazelcast's `EntryEventType`)
+    17      int32 BE  event type (Hazelcast's `EntryEventType`; see below)
     21      3 x       key, new value, old value: int32 BE length (-1: null), then that many bytes of Data
     end     uint8     from 5.7 on: 1 if events were lost before this one
 
@@ -41,10 +41,14 @@ __all__ = [
 SUBSCRIBE = 0x014100
 READ = 0x014200
 
-ADDED, REMOVED, UPDATED, EVICTED, EXPIRED, LOADED, MERGED = 1, 2, 4, 8, 16, 512, 64
-"""Numbers of `com.hazelcast.core.EntryEventType` that a map's journal writes."""
+ADDED, REMOVED, UPDATED, EVICTED, EXPIRED, EVICT_ALL, CLEAR_ALL, MERGED, INVALIDATION, LOADED = (
+    1 << bit for bit in range(10)
+)
+"""Numbers of `com.hazelcast.core.EntryEventType`. A map's journal has ADDED, REMOVED, UPDATED, EVICTED and LOADED: it
+writes an expiry and each entry of `evict_all` as EVICTED, of `clear` as REMOVED, a merge as ADDED or UPDATED. Listeners
+get these as what they are; INVALIDATION is for near caches."""
 
-GONE = REMOVED | EVICTED | EXPIRED
+GONE = REMOVED | EVICTED | EXPIRED | EVICT_ALL | CLEAR_ALL
 """Event types, which are bits, of entries that are no more."""
 
 _read_fixed = struct.Struct("<qii")

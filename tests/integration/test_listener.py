@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from hazelcast.predicate import sql
 
 import grid_inference as gi
 from grid_inference.cli.app import run
 from grid_inference.grid.member import free_port
 from grid_inference.node import Workers
+from tests.integration.changes import merge, stock_map
 from tests.integration.conftest import FEATURES, Names, batch, until
 from tests.integration.proxy import Proxy
 
@@ -107,6 +109,63 @@ def test_clearing_the_map_removes_all_predictions(plain_grid: gi.Grid, listening
     until(lambda: listening.size() == 500, "the predictions")
     features.clear()
     until(lambda: listening.size() == 0, "the removal of all predictions")
+
+
+@pytest.fixture
+def by_events_alone(plain_grid: gi.Grid, model: Any, names: Names) -> Iterator[gi.Predictions]:
+    """The model at work on 200 records, and no scan for ten minutes."""
+    settings = {"trigger": "listener", "reconcile_s": 600.0}
+    plain_grid.features(names.features).put_batch(batch(200), key="key")
+    plain_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, **settings)
+    predictions = plain_grid.predictions(names.deployment)
+    until(lambda: predictions.size() == 200, "the first predictions")
+    until(lambda: status_of(plain_grid, names).scanning == 0, "the end of the first scans")
+    yield predictions
+    plain_grid.undeploy(names.deployment)
+
+
+def expire(theirs: Any) -> None:
+    """A record goes by itself when it is looked at, or when a member gets round to it."""
+    theirs.set_ttl(7, 1)
+    until(lambda: not theirs.contains_key(7), "the record's expiry")
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        (lambda theirs: theirs.delete(7), 199),
+        (lambda theirs: theirs.remove_all(sql("__key < 50")), 150),
+        (lambda theirs: theirs.evict(7), 199),
+        (expire, 199),
+        (lambda theirs: theirs.evict_all(), 0),
+        (lambda theirs: theirs.clear(), 0),
+    ],
+    ids=["removed", "removed by a filter", "evicted", "expired", "all evicted", "all cleared"],
+)
+def test_whatever_takes_records_away_is_heard(
+    plain_grid: gi.Grid, by_events_alone: gi.Predictions, names: Names, change: Callable[[Any], Any], left: int
+) -> None:
+    with stock_map(plain_grid, names.features) as theirs:
+        change(theirs)
+        until(lambda: by_events_alone.size() == left, f"{left} predictions")
+    assert "lost event" not in status_of(plain_grid, names).repairs
+
+
+def test_what_is_merged_is_heard(plain_grid: gi.Grid, by_events_alone: gi.Predictions, names: Names) -> None:
+    features = plain_grid.features(names.features)
+    features.put(-1, {"a": 0.9, "b": 0.9, "c": 0.9})
+    until(lambda: by_events_alone.get(-1) is not None, "the prediction of a put")
+    before, wanted = by_events_alone.get(7), by_events_alone.get(-1)
+    assert before
+    assert wanted
+    assert before.input_digest != wanted.input_digest
+    merge(plain_grid, names.features, {7: -1, -2: -1})
+    for key in (7, -2):
+        until(
+            lambda: (found := by_events_alone.get(key)) is not None and found.score == wanted.score,  # noqa: B023
+            f"the prediction of the merged record {key}",
+        )
+    assert "lost event" not in status_of(plain_grid, names).repairs
 
 
 def test_without_a_journal_the_other_trigger_is_the_remedy(plain_grid: gi.Grid, model: Any, names: Names) -> None:

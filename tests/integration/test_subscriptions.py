@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import grid_inference as gi
 from grid_inference.grid.member import free_port
@@ -19,6 +21,7 @@ from grid_inference.node import Workers
 from grid_inference.subscriptions.messages import Messages
 from grid_inference.wire import topics
 from grid_inference.wire.keys import encode_keys, partition_ids
+from tests.integration.changes import merge
 from tests.integration.conftest import FEATURES, Names, batch, until
 from tests.integration.proxy import Proxy
 
@@ -169,6 +172,17 @@ def test_a_prediction_is_the_same_by_every_way(local_grid: gi.Grid, model: Any, 
     local_grid.undeploy(names.deployment)
 
 
+def test_a_prediction_that_is_merged_comes(local_grid: gi.Grid, model: Any, names: Names) -> None:
+    """As after a split of the network, whose smaller side's entries come back as merges."""
+    predictions = deploy(local_grid, model, names, "map")
+    predictions.predict("high", HIGH)
+    predictions.predict("low", LOW)
+    with subscribe(predictions, "map") as subscription:
+        merge(local_grid, f"{names.deployment}.predictions", {"new": "high", "other": "low", "low": "high"})
+        assert {next(subscription).key for _ in range(2)} == {"new", "low"}
+    local_grid.undeploy(names.deployment)
+
+
 @pytest.mark.parametrize("way", ["topic", "reliable"])
 def test_a_shared_topic_brings_only_the_deployments_own(
     local_grid: gi.Grid, model: Any, names: Names, way: str
@@ -196,6 +210,10 @@ def test_what_can_not_be_is_refused(local_grid: gi.Grid, model: Any, names: Name
     assert "source = 'map'" in refused.value.remedy
     with pytest.raises(gi.ConfigError, match="no field 'amount'"):
         predictions.subscribe("amount > 3")
+    for unlike in ("score > 'high'", "version LIKE '1%'", "score", "scores > 1", "NOT label = 'a' AND version = one"):
+        with pytest.raises(gi.ConfigError, match=re.escape(repr(unlike))) as refused:
+            predictions.subscribe(unlike)
+        assert refused.value.remedy
     with pytest.raises(gi.ConfigError, match="source = 'queue'") as refused:
         predictions.subscribe(source="queue")
     assert refused.value.remedy == "source is 'map' or 'topic'"
@@ -206,8 +224,59 @@ def test_what_can_not_be_is_refused(local_grid: gi.Grid, model: Any, names: Name
     local_grid.deploy(names.deployment, model, **{**settings, "topic": {"kind": "topic"}})
     with pytest.raises(gi.ConfigError, match="no field '__key'"):
         local_grid.predictions(names.deployment).subscribe("__key = 3", source="topic")
+    with pytest.raises(gi.ConfigError, match="version is no text"):
+        local_grid.predictions(names.deployment).subscribe("version LIKE '1%'", source="topic")
     with pytest.raises(gi.DeploymentError, match="nowhere"):
         local_grid.predictions("nowhere").subscribe()
+    local_grid.undeploy(names.deployment)
+
+
+def test_a_topics_filter_of_unlike_kinds_is_refused_before_anything_is_deployed(
+    local_grid: gi.Grid, model: Any, names: Names
+) -> None:
+    """Its workers would score each batch again and again, as they can't publish it."""
+    settings = {"features": names.features, "columns": FEATURES}
+    for unlike in ("score > 'high'", "version LIKE '1%'", "scores = 1"):
+        with pytest.raises(gi.ConfigError, match=re.escape(repr(unlike))):
+            local_grid.deploy(names.deployment, model, **settings, topic={"kind": "topic", "where": unlike})
+    with pytest.raises(gi.DeploymentError):
+        local_grid.predictions(names.deployment).size()
+
+
+def test_a_filter_by_keys_is_held_against_the_keys_there_are(local_grid: gi.Grid, model: Any, names: Names) -> None:
+    predictions = deploy(local_grid, model, names, "map")
+    with predictions.subscribe("__key LIKE 'n%'", timeout=TIMEOUT_S) as subscription:  # no key is known yet
+        predictions.predict("none", LOW)
+        assert next(subscription).key == "none"
+    predictions.predict(17, LOW)
+    until(lambda: predictions.size() == 2, "both predictions")
+    for unlike in ("__key LIKE 'n%'", "__key > 'a'", "NOT __key = 'none'"):
+        with pytest.raises(gi.ConfigError, match="__key is "):
+            predictions.subscribe(unlike)
+    with predictions.subscribe("__key >= 17 AND __key < 18", timeout=TIMEOUT_S) as subscription:
+        predictions.predict(17, HIGH)
+        assert next(subscription).key == 17
+    local_grid.undeploy(names.deployment)
+
+
+@by_every_way
+def test_a_filter_may_ask_for_one_of_the_scores(local_grid: gi.Grid, model: Any, names: Names, way: str) -> None:
+    predictions = deploy(local_grid, model, names, way)
+    high = model.classes_.tolist().index("fraud")
+    with subscribe(predictions, way, where=f"scores[{high}] >= 0.5 AND scores[2] = null") as subscription:
+        predictions.predict("low", LOW)
+        predictions.predict("high", HIGH)
+        assert next(subscription).key == "high"
+    local_grid.undeploy(names.deployment)
+
+
+@by_every_way
+def test_a_regressor_has_no_scores_to_filter_by(local_grid: gi.Grid, names: Names, way: str) -> None:
+    model = LinearRegression().fit(np.eye(3), [1.0, 2.0, 3.0])
+    predictions = deploy(local_grid, model, names, way, where="scores[0] = null OR score > 1e9")
+    with subscribe(predictions, way, where="scores[0] = null AND label = null") as subscription:
+        predictions.predict("a", LOW)
+        assert next(subscription).key == "a"
     local_grid.undeploy(names.deployment)
 
 

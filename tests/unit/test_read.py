@@ -41,7 +41,7 @@ def test_a_chunk_that_was_not_written_is_scanned_again() -> None:
         async for arrivals in reader:
             if len(taken) == 1:
                 taken.append([])
-                await reader.retry(arrivals, "failed write")
+                reader.retry(arrivals, "failed write")
                 continue
             taken.append(arrivals.rows.keys.tolist())
             reader.resume(arrivals)
