@@ -17,10 +17,13 @@ import numpy as np
 from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import guard_key
 
 __all__ = ["POSITIONS_MAP", "Position", "Positions", "Progress"]
+
+_log = logger(__name__)
 
 POSITIONS_MAP = "grid_inference.positions"
 
@@ -92,9 +95,9 @@ class Positions:
         keys = self._keys(partitions, begins=begins)
         found, values = await self._map.get_batch(keys)
         rows = rows_of(keys, found).tolist()
-        return {
-            partition: decode_progress(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
-        }
+        there = {partition: values[row] for partition, row in zip(partitions, rows, strict=True) if row >= 0}
+        read = {partition: _readable(partition, value) for partition, value in there.items()}
+        return {partition: known for partition, known in read.items() if known}
 
     async def flush(self, allows: Callable[[int, int], bool]) -> None:
         """Store what has changed since the last time, of the partitions that may be written to under their epochs."""
@@ -133,6 +136,15 @@ class Positions:
     def _key(self, partition: int, *, begins: bool = False) -> bytes:
         name = f"{self._deployment}/{partition}{'/begin' if begins else ''}"
         return guard_key(name, partition, self._link.partition_count)
+
+
+def _readable(partition: int, value: bytes) -> Progress | None:
+    """What is stored; a value that is none of ours is no position, so that the partition is scanned."""
+    try:
+        return decode_progress(value)
+    except DecodeError as error:
+        _log.warning("position left out, it is none", partition=partition, error=error)
+        return None
 
 
 def encode_progress(progress: Progress, stored_us: int) -> bytes:
