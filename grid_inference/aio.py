@@ -9,21 +9,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from grid_inference.claims import check_claims
 from grid_inference.comparison.compare import ROWS, Basis, compare
 from grid_inference.comparison.report import Comparison
-from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig, check_model_name
+from grid_inference.config import (
+    CHAMPION,
+    PROMOTE_TIMEOUT_S,
+    DeploymentConfig,
+    GridConfig,
+    check_alias,
+    check_model_name,
+)
 from grid_inference.dead_letters import DeadLetters
+from grid_inference.deploying import loaded_everywhere
 from grid_inference.display import grid_html
 from grid_inference.drift.reading import ask
 from grid_inference.drift.report import Drift
 from grid_inference.errors import (
     ConfigError,
     DeploymentError,
+    GridInferenceError,
     ModelError,
     NoWorkersError,
     SignatureError,
@@ -37,8 +48,8 @@ from grid_inference.forgetting import check_forgettable
 from grid_inference.forgetting import forget as forget_results
 from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
+from grid_inference.grid.liveness import live_workers, lookout, worker_counts
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
-from grid_inference.grid.topology import live_workers, worker_counts
 from grid_inference.model.artifact import Artifact
 from grid_inference.model.binding import bind, resolve
 from grid_inference.model.catalog import Catalog
@@ -50,7 +61,7 @@ from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.observe.proof import PartitionProof, proof
-from grid_inference.observe.status import Status, status
+from grid_inference.observe.status import Status, failures, status
 from grid_inference.observe.verify import Verdict, verify
 from grid_inference.predictions import Predictions
 from grid_inference.promotion import Promotion, end_canary, promote
@@ -124,6 +135,8 @@ class Grid:
         features: str | None = None,
         columns: Sequence[str] | None = None,
         sample: Any = None,
+        replace_features: bool = False,
+        timeout_s: float = PROMOTE_TIMEOUT_S,
         **settings: Any,
     ) -> Deployed:
         """Put a model to work on a feature map: an estimator, a joblib or skops file of one, or `MODEL@ALIAS`.
@@ -133,11 +146,16 @@ class Grid:
         `MODEL@VERSION`. A deployment follows its alias: `promote` changes its version without a pause, while every
         deploy has all records scored anew. The model is signed with this machine's key; where there is none yet, one is
         made for a model that can't be loaded without (`GridConfig.keys`). `settings` are the other fields of
-        `DeploymentConfig`. Raises SignatureError if the model's inputs can't be found in the records, ArtifactError for
-        a file that is no model, ModelError for one that was not published, TrustError for a key that can't be used,
-        DeploymentError for a map without a journal; with `trigger="listener"` that is a NoJournalWarning.
-        DeploymentError too for a map whose records go by themselves, unless `accept_expiry=True`; ExpiryWarning if
-        members do not tell.
+        `DeploymentConfig`.
+
+        Every worker loads the model before anything changes: if one can't, or has not within `timeout_s` seconds, that
+        is a DeploymentError with its reason, and what was at work stays at work. A NoWorkersWarning says that there is
+        no worker. Raises SignatureError if the model's inputs can't be found in the records, ArtifactError for a file
+        that is no model, ModelError for one that was not published, TrustError for a key that can't be used.
+        DeploymentError too for a map without a journal (with `trigger="listener"` that is a NoJournalWarning); for a
+        map whose records go by themselves, unless `accept_expiry=True` (ExpiryWarning if members do not tell); for a
+        map or topic to write to that is not this deployment's alone; and for another feature map than before while
+        there are results of the first one's records, unless `replace_features=True`.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -145,19 +163,35 @@ class Grid:
             raise DeploymentError("no model is given", remedy="pass a fitted estimator or the path of its file")
         if config.topic.where:
             Where.parse(config.topic.where).check(MESSAGE_FIELDS)
-        reference = _reference(model)
-        if reference is None:
-            await self._check_followers(config.name)
-            made = await self._made(model, config.columns, sample, config.classes)
-            signature = await self._fits(made.signature, config)
-            version, alias = await self._publish(config.name, made), CHAMPION
-            await self._catalog.move(config.name, alias, version.version)
-        else:
+        await check_claims(self.link, config, await self._registry.ever_deployed(), replace_features=replace_features)
+        config, reference = config.replace(model=None), _reference(model)
+        if reference is not None:
             version, alias = await self._catalog.version(reference), "" if reference.version else reference.which
             await self._check_results(config, version, sampled=sample is not None)
-            signature = await self._fits(version.signature, config)
-        version = replace(version, signature=signature)
-        return await self._registry.deploy(config.replace(model=None), version, alias, partial(note_begin, self.link))
+            fitting = replace(version, signature=await self._fits(version.signature, config))
+            return await self._put_to_work(config, fitting, alias, timeout_s)
+        await self._check_followers(config.name)
+        made = await self._made(model, config.columns, sample, config.classes)
+        signature = await self._fits(made.signature, config)
+        version = await self._publish(config.name, made)
+        fitting = replace(version, signature=signature)
+        try:
+            return await self._put_to_work(config, fitting, CHAMPION, timeout_s, moves=True)
+        except (DeploymentError, asyncio.CancelledError):
+            with suppress(GridInferenceError):  # it is in use, or the grid is gone
+                await self._catalog.delete(version)  # it was published for nothing else
+            raise
+
+    async def _put_to_work(
+        self, config: DeploymentConfig, version: ModelVersion, alias: str, timeout_s: float, *, moves: bool = False
+    ) -> Deployed:
+        """Deploy a version that every worker can load, where `moves` under an alias that names it from now on."""
+        before = (await self._registry.ever_deployed()).get(config.name)
+        proposed = Deployed.of(config, version, alias, generation=0)
+        async with loaded_everywhere(self.link, proposed, before, timeout_s):
+            if moves:
+                await self._catalog.move(version.model, alias, version.version)
+            return await self._registry.deploy(config, version, alias, partial(note_begin, self.link))
 
     async def _fits(self, signature: Signature, config: DeploymentConfig) -> Signature:
         """The signature for a feature map that can be scored."""
@@ -261,7 +295,7 @@ class Grid:
         """Wait until every live worker says that it follows; a worker that hangs is not waited for long."""
         name, deadline = deployed.config.name, time.monotonic() + STOP_TIMEOUT_S
         while time.monotonic() < deadline:
-            said = (await live_workers(self.link)).values()
+            said = (await lookout(self.link).look(self.link)).present.values()
             if all(one.get("states", {}).get(name) == deployed.state for one in said):
                 break
             await asyncio.sleep(POLL_S)
@@ -278,6 +312,10 @@ class Grid:
     async def deployment(self, name: str) -> Deployed:
         """One deployment; raises DeploymentError if there is none of that name."""
         return await self._registry.deployment(name)
+
+    async def failures(self) -> dict[str, list[str]]:
+        """Why deployments do not run, by name: each worker's reason. Those that run everywhere are left out."""
+        return await failures(self.link)
 
     async def differences(self, name: str) -> list[Difference]:
         """Where the records of a deployment's map are not just what its model was fitted on, field by field.
@@ -357,6 +395,7 @@ class Grid:
         With a `share` below 1 it becomes a canary: it scores that share of the keys, always the same ones, and the
         alias stays where it is. Another share moves the border, 1 promotes it, 0 ends it.
         """
+        check_alias(alias)
         if not 0 <= share <= 1:
             raise ConfigError(f"share = {share!r} is no share", remedy="give a number from 0 to 1")
         new = await self._catalog.version(Reference(name, str(version)))

@@ -170,17 +170,34 @@ class Grid:
         features: str | None = None,
         columns: Sequence[str] | None = None,
         sample: Any = None,
+        replace_features: bool = False,
+        timeout_s: float = PROMOTE_TIMEOUT_S,
         **settings: Any,
     ) -> Deployed:
         """Put a model to work on a feature map: an estimator, a joblib or skops file of one, or `MODEL@ALIAS`.
 
         An estimator or its file is published first, as the next version of the model that is called like the
         deployment. Every deploy has all records scored anew; `promote` changes the version without a pause. `settings`
-        are the other fields of `DeploymentConfig`. Raises SignatureError if the model's inputs can't be found in the
-        records, ArtifactError for a file that is no model, ModelError for one that was not published.
+        are the other fields of `DeploymentConfig`.
+
+        Every worker loads the model before anything changes: if one can't, or has not within `timeout_s` seconds, that
+        is a DeploymentError with its reason, and what was at work stays at work. A NoWorkersWarning says that there is
+        no worker. Raises SignatureError if the model's inputs can't be found in the records, ArtifactError for a file
+        that is no model, ModelError for one that was not published; DeploymentError too for a map or topic to write to
+        that is not this deployment's alone, and for another feature map than before while there are results of the
+        first one's records, unless `replace_features=True`.
         """
         return self._loop.run(
-            self._grid.deploy(name, model, features=features, columns=columns, sample=sample, **settings)
+            self._grid.deploy(
+                name,
+                model,
+                features=features,
+                columns=columns,
+                sample=sample,
+                replace_features=replace_features,
+                timeout_s=timeout_s,
+                **settings,
+            )
         )
 
     def undeploy(self, name: str, *, forget: bool = False) -> Deployed:
@@ -206,6 +223,10 @@ class Grid:
     def deployment(self, name: str) -> Deployed:
         """One deployment; raises DeploymentError if there is none of that name."""
         return self._loop.run(self._grid.deployment(name))
+
+    def failures(self) -> dict[str, list[str]]:
+        """Why deployments do not run, by name: each worker's reason. Those that run everywhere are left out."""
+        return self._loop.run(self._grid.failures())
 
     def differences(self, name: str) -> list[Difference]:
         """Where the records of a deployment's map are not just what its model was fitted on, field by field.

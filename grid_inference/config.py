@@ -30,11 +30,13 @@ __all__ = [
     "Scalar",
     "TopicConfig",
     "WorkerConfig",
+    "check_alias",
     "check_model_name",
     "parse_address",
 ]
 
 MEGABYTE = 1 << 20
+ALIAS_PATTERN = re.compile(r"(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 FUNCTION_NAME = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
 """How a Python function is named that is a model."""
@@ -195,6 +197,7 @@ class DeploymentConfig:
                 f"features = {self.features!r} is not the name of a feature map",
                 remedy='name the map that holds the records, e.g. features = "payments"',
             )
+        self._check_own()
         # Resolved here once, so that every reader of the configuration sees the names that are really used.
         object.__setattr__(self, "predictions", self.predictions or f"{self.name}.predictions")
         object.__setattr__(self, "dead_letters", self.dead_letters or f"{self.name}.dead-letters")
@@ -212,6 +215,20 @@ class DeploymentConfig:
     def shadow_predictions(self) -> str:
         """The map that receives what a shadow predicts: `<name>.predictions.shadow`."""
         return f"{self.name}.predictions.shadow"
+
+    def _check_own(self) -> None:
+        """Refuse what can't be written to by name alone; what is somebody else's is seen in the grid only."""
+        topic = "" if self.topic.kind == "none" else self.topic.name or ""
+        for key, name in (
+            ("predictions", self.predictions),
+            ("dead_letters", self.dead_letters),
+            ("topic.name", topic),
+        ):
+            if name.startswith(INTERNAL_PREFIX) or name != name.strip():
+                raise ConfigError(
+                    f"{key} = {name!r} is not a name to write to: {INTERNAL_PREFIX}* is the system's own",
+                    remedy=f"leave {key} out to get one named after the deployment, or give it another name",
+                )
 
     def _check_maps_and_columns(self) -> None:
         maps = [self.features, self.predictions, self.dead_letters]
@@ -510,6 +527,15 @@ def check_model_name(name: str) -> None:
         raise ConfigError(
             f"name = {name!r} is not a model's name",
             remedy="use letters, digits, _, - and . (at most 200, not beginning with grid_inference.)",
+        )
+
+
+def check_alias(alias: str) -> None:
+    """Raise ConfigError for a text that can't name an alias: MODEL@ALIAS must not read as anything else."""
+    if not ALIAS_PATTERN.fullmatch(alias):
+        raise ConfigError(
+            f"alias = {alias!r} is not an alias's name",
+            remedy="use letters, digits, _, - and . (at most 100, not digits alone, which name a version)",
         )
 
 

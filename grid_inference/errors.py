@@ -53,6 +53,7 @@ __all__ = [
     "ModelTimeoutError",
     "NoJournalWarning",
     "NoWorkersError",
+    "NoWorkersWarning",
     "PredictionTimeoutError",
     "RemoteError",
     "SignatureError",
@@ -175,6 +176,10 @@ class BackupWarning(UserWarning):
 
 class ExpiryWarning(UserWarning):
     """Members do not tell whether a deployment's feature map lets records go by themselves: what that would mean."""
+
+
+class NoWorkersWarning(UserWarning):
+    """What was put to work has been loaded by nobody yet, because no worker runs."""
 
 
 def warn_forgotten(problem: str, remedy: str) -> None:

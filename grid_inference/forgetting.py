@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from grid_inference.errors import DeploymentError
 from grid_inference.flow.positions import Positions
 from grid_inference.grid.link import Link
+from grid_inference.grid.liveness import live_workers
 from grid_inference.grid.maps import GridMap
-from grid_inference.grid.topology import live_workers
 from grid_inference.model.registry import Deployed
 
 __all__ = ["check_forgettable", "forget"]

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import PromotionError
+from grid_inference.errors import NoWorkersWarning, PromotionError
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import live_workers
+from grid_inference.grid.liveness import lookout
 from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
@@ -101,7 +102,7 @@ async def _followed(link: Link, names: Sequence[str], version: int, share: float
     """Wait until every worker says that it scores so; one that hangs is not waited for long."""
     deadline = time.monotonic() + FOLLOW_S_MAX
     while time.monotonic() < deadline:
-        said = (await live_workers(link)).values()
+        said = (await lookout(link).look(link)).present.values()
         counts = [one["deployments"][name] for one in said for name in names if name in one["deployments"]]
         if all(_scores(one, version, share) for one in counts):
             return
@@ -110,7 +111,9 @@ async def _followed(link: Link, names: Sequence[str], version: int, share: float
 
 def _scores(counts: dict[str, Any], version: int, share: float) -> bool:
     """Whether a worker scores this share of the keys by a version; one that scores by none has nothing to say."""
-    if counts.get("failure") or "version" not in counts:
+    if "version" not in counts:
+        return not counts.get("failure")  # it has loaded this one: what could not be is replaced soon
+    if counts.get("failure"):
         return True
     if share >= 1:
         return counts["version"] == version
@@ -121,8 +124,8 @@ def _scores(counts: dict[str, Any], version: int, share: float) -> bool:
 async def _prepared_everywhere(
     link: Link, registry: Registry, names: tuple[str, ...], version: ModelVersion, timeout_s: float
 ) -> None:
-    """Wait until every live worker has the version, for each deployment that runs."""
-    deadline = time.monotonic() + timeout_s
+    """Wait until every live worker has the version, for each deployment that runs; there must be one to say so."""
+    deadline, lived = time.monotonic() + timeout_s, set[str]()
     while True:
         now = await registry.deployments()
         running = [name for name in names if name in now and now[name].state == "running"]
@@ -131,21 +134,39 @@ async def _prepared_everywhere(
                 f"{version} is not the candidate of {', '.join(others)} any more: somebody else deploys or promotes",
                 remedy="see what is at work by `grid-inference deployments`, and promote again",
             )
-        workers = await live_workers(link)
+        seen = await lookout(link).look(link)
+        lived |= seen.living.keys()
         missing = [
             f"{worker} for {name}"
-            for worker, said in workers.items()
+            for worker, said in seen.present.items()
             for name in running
             if not _has(worker, name, said, version, now[name])
         ]
-        if not missing:
+        if not running or (seen.living and not missing):
+            return
+        if not seen.present:
+            _warn_or_refuse(version, lived | seen.silent.keys(), running)
             return
         if time.monotonic() > deadline:
             raise PromotionError(
-                f"{version} is not loaded after {timeout_s:g} s by {', '.join(missing)}",
+                f"{version} is not loaded after {timeout_s:g} s by {', '.join(missing or seen.present)}",
                 remedy="nothing has changed; their logs say more, and more time may help",
             )
         await asyncio.sleep(POLL_S)
+
+
+def _warn_or_refuse(version: ModelVersion, unheard: set[str], running: list[str]) -> None:
+    """Nobody can load it now: refuse where workers should be there, and are not heard; warn where there are none."""
+    if unheard:
+        raise PromotionError(
+            f"{version} can't be loaded by anybody: nothing is heard of the workers {', '.join(sorted(unheard))}",
+            remedy="nothing has changed; start a worker, which sees to what is left of these, and promote again",
+        )
+    warnings.warn(
+        f"no worker runs: whether {version} can be loaded for {', '.join(running)} is not known before one does",
+        NoWorkersWarning,
+        stacklevel=2,
+    )
 
 
 def _has(worker: str, name: str, said: dict[str, Any], version: ModelVersion, now: Deployed) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from grid_inference.errors import DeploymentError
 from grid_inference.flow.rescore import RESCORE
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import worker_counts
+from grid_inference.grid.liveness import worker_counts
 from grid_inference.model.registry import Deployed, Registry
 
 __all__ = ["Rescored", "rescore"]

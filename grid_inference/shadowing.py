@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from grid_inference.errors import DeploymentError, PromotionError
+from grid_inference.claims import check_results, check_shadow
+from grid_inference.errors import PromotionError
 from grid_inference.grid.link import Link
+from grid_inference.grid.liveness import lookout
 from grid_inference.grid.maps import GridMap
-from grid_inference.grid.topology import live_workers
 from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import Challenger, Deployed, Registry
+from grid_inference.records import PREDICTION
 
 __all__ = ["begin_shadow", "end_shadow"]
 
@@ -34,9 +36,10 @@ async def begin_shadow(link: Link, name: str, version: ModelVersion, budget: flo
     """
     registry = Registry(link)
     before = await registry.deployment(name)
-    _check_own_map(before, await registry.ever_deployed())
+    check_shadow(before.config, await registry.ever_deployed())
     if not _is_of(before, version):
         await end_shadow(link, name)
+        await check_results(link, before.config.shadow_predictions, PREDICTION.type_name, name)
         await GridMap(link, before.config.shadow_predictions).clear()
     deployed = await registry.change(name, lambda one: replace(one, shadow=Challenger(version, budget)))
     if deployed.state != "running":
@@ -60,9 +63,10 @@ async def _until(link: Link, name: str, done: Callable[[dict[str, Any]], bool], 
     """Wait until a deployment's workers all say what is waited for; PromotionError names those that don't."""
     deadline = time.monotonic() + timeout_s
     while True:
-        said = {worker: one["deployments"].get(name, {}) for worker, one in (await live_workers(link)).items()}
+        seen = await lookout(link).look(link)
+        said = {worker: one["deployments"].get(name, {}) for worker, one in seen.present.items()}
         missing = [worker for worker, counts in said.items() if not done(counts)]
-        if not missing and (said or done({})):
+        if not missing and (seen.living or done({})):
             return
         if time.monotonic() > deadline:
             raise PromotionError(
@@ -70,18 +74,6 @@ async def _until(link: Link, name: str, done: Callable[[dict[str, Any]], bool], 
                 remedy="the records go on being scored; their logs say more, and more time may help",
             )
         await asyncio.sleep(POLL_S)
-
-
-def _check_own_map(deployed: Deployed, every: Mapping[str, Deployed]) -> None:
-    """Refuse to empty a map that somebody has other uses for."""
-    own = deployed.config.shadow_predictions
-    for one in every.values():
-        if own in {one.config.features, one.config.predictions, one.config.dead_letters}:
-            raise DeploymentError(
-                f"the map {own!r}, in which a shadow of {deployed.config.name!r} would write, is one of "
-                f"{one.config.name!r}",
-                remedy="deploy one of the two under another name, or on another map",
-            )
 
 
 def _has(said: dict[str, Any], version: ModelVersion, budget: float) -> bool:

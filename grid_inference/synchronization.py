@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grid_inference.errors import ModelError
+from grid_inference.errors import ConfigError, ModelError
 from grid_inference.model.catalog import Catalog
 from grid_inference.model.folder import Folder
 from grid_inference.model.published import ModelVersion
@@ -63,7 +63,7 @@ async def _aliases(catalog: Catalog, folder: Folder, name: str, *, known: bool) 
 async def _try(done: Synchronized, copied: list[str], what: str, copying: Awaitable[None]) -> None:
     try:
         await copying
-    except ModelError as error:
+    except (ModelError, ConfigError) as error:
         done.failures[what] = f"{error} {error.remedy}".strip()
     else:
         copied.append(what)

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import uuid
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,12 +15,14 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from grid_inference.cli.ending import USAGE, Ending
 from grid_inference.client import Grid, connect
 from grid_inference.config import PROMOTE_TIMEOUT_S
+from grid_inference.errors import BackupWarning, ExpiryWarning, NoJournalWarning, NoWorkersWarning
 from grid_inference.grid.expiry import LOSS
 from grid_inference.model.difference import Difference
 from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
@@ -35,6 +38,8 @@ __all__ = [
     "key_type_option",
     "plain",
     "say_differences",
+    "say_failures",
+    "saying_warnings",
     "table",
     "timeout_option",
     "write_json",
@@ -83,6 +88,19 @@ def connected(address: str | None, cluster_name: str | None) -> Generator[Grid]:
         yield grid
 
 
+@contextmanager
+def saying_warnings() -> Generator[None]:
+    """Have what our API warns of said in a line each, in the end."""
+    with warnings.catch_warnings(record=True) as said:
+        for kind in (BackupWarning, ExpiryWarning, NoJournalWarning, NoWorkersWarning):
+            warnings.simplefilter("always", kind)
+        try:
+            yield
+        finally:
+            for warning in said:
+                click.echo(f"warning: {warning.message}", err=True)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console for people; piped into a file it does not break lines."""
     made = Console(stderr=stderr, highlight=False)
@@ -115,6 +133,14 @@ def say_differences(found: Sequence[Difference]) -> None:
     for one in found:
         rows.add_row(one.input, one.takes, one.field, f"{one.has} in {one.schema}" if one.has else "", one.said)
     console().print(rows)
+
+
+def say_failures(name: str, failures: Sequence[str]) -> None:
+    """Tell why a deployment does not run, by each worker's reason."""
+    out = console()
+    for failure in failures:
+        out.print(f"[red]{escape(name)} does not run:[/] ", end="")
+        out.print(failure, markup=False)
 
 
 def write_json(value: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,16 @@ from grid_inference.cli.common import (
     grid_options,
     json_option,
     say_differences,
+    say_failures,
+    saying_warnings,
     table,
+    timeout_option,
     write_json,
 )
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
 from grid_inference.cli.sample import rows_of, sample_option
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import BackupWarning, DeploymentError, ExpiryWarning, NoJournalWarning
+from grid_inference.errors import DeploymentError
 from grid_inference.model.registry import Deployed
 
 __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
@@ -55,27 +57,27 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 @click.option("--topic", metavar="NAME", help="The topic for predictions. [default: NAME.predictions]")
 @click.option("--topic-kind", type=click.Choice(["topic", "reliable", "none"]))
 @click.option("--where", metavar="FILTER", help="Publish only what matches, e.g. 'score >= 0.9'.")
+@click.option(
+    "--replace-features", is_flag=True, help="Move NAME to another feature map: results of the first one's records go."
+)
+@timeout_option
 @json_option
 @grid_options
 def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | None, **options: Any) -> None:
     """Put a fitted model to work on a feature map; again makes the next version.
 
-    Options go over what a deployment file says.
+    Every worker loads it first: if one can't, nothing changes. Options go over what a deployment file says.
     """
-    sample = options.pop("sample")
+    sample, how = options.pop("sample"), {key: options.pop(key) for key in ("replace_features", "timeout_s")}
     config = _config_of(name, options)
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model with a file of a fitted estimator, or MODEL@ALIAS")
-    with connected(address, cluster_name) as grid, warnings.catch_warnings(record=True) as said:
-        for kind in (NoJournalWarning, ExpiryWarning, BackupWarning):
-            warnings.simplefilter("always", kind)
+    with connected(address, cluster_name) as grid, saying_warnings():
         try:
-            deployed = grid.deploy(config, sample=sample and rows_of(sample))
+            deployed = grid.deploy(config, sample=sample and rows_of(sample), **how)
             found = grid.differences(config.name)
         except DeploymentError as error:
             raise Ending(REFUSED, str(error), error.remedy) from None
-    for warning in said:
-        click.echo(f"warning: {warning.message}", err=True)
     if as_json:
         write_json(deployed.to_mapping() | {"differences": found})
         return
@@ -154,9 +156,9 @@ resume = _change("resume", "is running", "Go on scoring, with what has come mean
 def deployments(as_json: bool, address: str | None, cluster_name: str | None) -> None:
     """List the deployments."""
     with connected(address, cluster_name) as grid:
-        found = grid.deployments()
+        found, failures = grid.deployments(), grid.failures()
     if as_json:
-        write_json([deployed.to_mapping() for deployed in found.values()])
+        write_json([one.to_mapping() | {"failures": failures.get(name, [])} for name, one in found.items()])
         return
     if not found:
         sys.stdout.write("there are no deployments; `grid-inference deploy --help` shows how to make one\n")
@@ -174,3 +176,4 @@ def deployments(as_json: bool, address: str | None, cluster_name: str | None) ->
     for name, one in found.items():
         if one.config.accept_expiry:
             out.print(f"{name}: {EXPIRY_ACCEPTED}", markup=False)
+        say_failures(name, failures.get(name, []))

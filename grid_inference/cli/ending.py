@@ -36,6 +36,8 @@ class Ending(Exception):  # noqa: N818 - not every end is an error
 
 def ending_of(error: Exception) -> Ending:
     """What an error means to whoever called the command."""
+    while isinstance(error, ExceptionGroup):  # of tasks that ran side by side the first that failed says why
+        error = error.exceptions[0]
     if isinstance(error, Ending):
         return error
     if isinstance(error, click.UsageError):

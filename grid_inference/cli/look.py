@@ -15,6 +15,7 @@ from grid_inference.cli.common import (
     examples,
     grid_options,
     json_option,
+    say_failures,
     table,
     write_json,
 )
@@ -92,9 +93,7 @@ def _say_status(found: Status) -> None:
             out.print(f"{one.name}: shadow {shadow['model']}@{shadow['version']}: {counted}{refused}", markup=False)
             for failure in shadow["failures"]:
                 out.print(f"{one.name}: shadow not scored: {failure}", markup=False)
-        for failure in one.failures:
-            out.print(f"[red]{one.name} does not run:[/] ", end="")
-            out.print(failure, markup=False)
+        say_failures(one.name, one.failures)
 
 
 def _versions(one: DeploymentStatus) -> str:
@@ -149,10 +148,12 @@ def verify(name: str, wait_s: float, as_json: bool, address: str | None, cluster
     """
     with connected(address, cluster_name) as grid:
         verdict = grid.verify(name, wait_s)
+        failures = grid.failures().get(name, [])
     if as_json:
-        write_json(verdict.to_mapping())
+        write_json(verdict.to_mapping() | {"failures": failures})
     else:
         _say_verdict(verdict)
+        say_failures(name, failures)
     return 0 if verdict.complete else INCOMPLETE
 
 

@@ -17,6 +17,7 @@ from grid_inference.cli.common import (
     grid_options,
     json_option,
     say_differences,
+    saying_warnings,
     table,
     timeout_option,
     write_json,
@@ -166,7 +167,7 @@ def promote(
 
     Every worker loads the version beside the one at work and checks its sample. If one can't, nothing changes.
     """
-    with connected(address, cluster_name) as grid:
+    with connected(address, cluster_name) as grid, saying_warnings():
         done = grid.promote(name, version, alias=alias, share=share, timeout_s=timeout_s)
         _say(done, {each: grid.differences(each) for each in done.deployments}, as_json=as_json)
 
@@ -181,7 +182,7 @@ def rollback(
     name: str, alias: str, timeout_s: float, as_json: bool, address: str | None, cluster_name: str | None
 ) -> None:
     """Have an alias name the version that it named before, as `promote` does."""
-    with connected(address, cluster_name) as grid:
+    with connected(address, cluster_name) as grid, saying_warnings():
         done = grid.rollback(name, alias=alias, timeout_s=timeout_s)
         _say(done, {each: grid.differences(each) for each in done.deployments}, as_json=as_json)
 

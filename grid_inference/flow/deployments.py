@@ -23,11 +23,13 @@ from grid_inference.config import WorkerConfig
 from grid_inference.errors import GridError, GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
-from grid_inference.flow.serving import Loaded, fetched
+from grid_inference.flow.serving import Loaded, Serving, fetched
+from grid_inference.flow.tryouts import Tryouts
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
+from grid_inference.metrics import unobserved
 from grid_inference.model.artifact import Manifest
 from grid_inference.model.memory import give_back
 from grid_inference.model.registry import Deployed, Registry
@@ -82,8 +84,9 @@ class Deployments:
         self._shadows: dict[str, _Beside] = {}
         """The version that each running deployment is to have beside."""
         self._failures: dict[str, str] = {}
-        self._refused: dict[str, tuple[tuple[int, int], float]] = {}
-        """Which deploy could not be started, and when it is tried again."""
+        self._refused: dict[str, tuple[_Which, float]] = {}
+        """What could not be started, and when it is tried again."""
+        self._tryouts = Tryouts(link, leases.worker, self._try_out, _said)
         self.states: dict[str, str] = {}
         """State of each deployment as it was followed last."""
 
@@ -92,14 +95,17 @@ class Deployments:
 
     async def follow(self) -> None:
         """Begin to start, stop and replace, until what runs here is what stands in the grid."""
+        proposed = await self._tryouts.follow()  # before the deployments: what is adopted meanwhile is among those
         known = await self._registry.ever_deployed()
         self._wanted = wanted = {name: one for name, one in known.items() if one.state == "running"}
         kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
-        dropped = self._drop_models(kept)
+        dropped = self._drop_models(kept | proposed)
         for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one.deployed)]:
             self._end(name)
         for name in [name for name, (one, _) in self._starting.items() if _outdated(wanted.get(name), one)]:
             self._starting.pop(name)[1].cancel()
+        for name in self._beside.keys() - wanted.keys():
+            _drop(self._beside, name)
         if dropped and not self._ending:
             await asyncio.to_thread(give_back, garbage=False)
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
@@ -108,8 +114,10 @@ class Deployments:
                 if running := self._running.get(name):
                     self._go_along(running, deployed)
                     await self._shade(running, deployed)
-                elif name not in self._starting and not self._waits(deployed):
-                    self._starting[name] = deployed, asyncio.create_task(self._start(deployed))
+                elif name not in self._starting:
+                    self._load_beside(self._beside, _next(deployed), name)  # a promotion mends what can't start
+                    if not self._waits(deployed):
+                        self._starting[name] = deployed, asyncio.create_task(self._start(deployed))
             except Exception as error:  # an entry or a model may be anything: the others go on  # noqa: BLE001
                 self._refuse(deployed, error)
         self.states = {name: one.state for name, one in known.items()}
@@ -233,6 +241,7 @@ class Deployments:
 
     async def stop(self) -> None:
         """Finish what is under way, everywhere."""
+        self._tryouts.stop()
         for one in (*self._beside.values(), *self._shadows.values()):
             one.task.cancel()
         for task in (*self._owning.values(), *(task for _, task in self._starting.values())):
@@ -262,7 +271,7 @@ class Deployments:
                 del self._ending[name]
 
     def _waits(self, deployed: Deployed) -> bool:
-        which, again_s = self._refused.get(deployed.config.name, ((0, 0), 0.0))
+        which, again_s = self._refused.get(deployed.config.name, (None, 0.0))
         return which == _which(deployed) and now_s() < again_s
 
     def _go_along(self, running: RunningDeployment, deployed: Deployed) -> None:
@@ -271,7 +280,7 @@ class Deployments:
         running.follow(deployed)
         if deployed.version == running.version:
             self._failures.pop(name, None)
-            wanted = deployed.candidate and deployed.prepared(deployed.candidate).switched()
+            wanted = _next(deployed)
             beside = self._load_beside(self._beside, wanted, name)
             if wanted and deployed.share and beside and beside.loaded:
                 running.canary(wanted, beside.loaded, deployed.share)
@@ -346,6 +355,11 @@ class Deployments:
             _log.error("deployment refused", deployment=name, version=deployed.version, error=said)
         self._failures[name] = said
 
+    async def _try_out(self, deployed: Deployed) -> None:
+        """Raise what would keep a deployment from being started here."""
+        loaded = await self._loaded(deployed)
+        Serving(self._link, deployed, loaded, self._config, unobserved).calls.close()
+
     async def _loaded(self, deployed: Deployed) -> Loaded:
         """The deployment's model, asked for its sample; ModelError if it can't be had, or computes otherwise here."""
         model, name = await self._model(deployed), f"{deployed.model}@{deployed.version}"
@@ -376,13 +390,22 @@ class Deployments:
             return self._models[sha256]
 
 
-def _which(deployed: Deployed) -> tuple[int, int]:
-    """Which deploy of a name it is; generations alone begin anew with the whole cluster."""
-    return deployed.generation, deployed.deployed_at_us
+_Which = tuple[int, int, str, int]
+
+
+def _next(deployed: Deployed) -> Deployed | None:
+    """The same with its candidate at work."""
+    return deployed.prepared(deployed.candidate).switched() if deployed.candidate else None
+
+
+def _which(deployed: Deployed) -> _Which:
+    """Which deploy of a name it is, and by which version; generations alone might begin anew with the whole cluster."""
+    return deployed.generation, deployed.deployed_at_us, deployed.model, deployed.version
 
 
 def _outdated(wanted: Deployed | None, one: Deployed) -> bool:
-    return wanted is None or _which(wanted) != _which(one)
+    """Whether it is of another deploy; another version of the same one takes over between two batches."""
+    return wanted is None or _which(wanted)[:2] != _which(one)[:2]
 
 
 def _said(error: Exception) -> str:

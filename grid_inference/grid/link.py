@@ -27,13 +27,14 @@ from hazelcast.protocol.codec import client_create_proxy_codec, client_get_distr
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError, LeaseExpiredError
-from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, settle
+from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, settle, was_cancelled
 from grid_inference.grid.link_schemas import Schemas
 from grid_inference.grid.link_stock import (
     Connections,
     RawListener,
     check_version,
     client_config,
+    end_with_the_client,
     reason,
     stock_message,
     take_next_views,
@@ -77,9 +78,13 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._closing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[Any]] = set()
-        self._connections = Connections(client, self._take, self._listener_of)
-        self._call_timeout_s = config.call_timeout_s
-        self._schemas = Schemas(client, self.members)
+        self._connections = Connections(
+            client, self._take, self._listener_of, self._on_connection_closed, config.heartbeat_timeout_s
+        )
+        end_with_the_client(client)
+        self.call_timeout_s = config.call_timeout_s
+        """How long one request may take, its retries included."""
+        self._schemas = Schemas(client, self.members, config.call_timeout_s)
         self._created: set[str] = set()
 
     @classmethod
@@ -109,7 +114,6 @@ class Link:
                 remedy="start a node with `grid-inference node`, or give the address and the cluster name of yours",
             ) from error
         self.client.lifecycle_service.add_listener(self._on_state)
-        self.client._connection_manager.add_listener(None, self._on_connection_closed)
         await self._wait_for_partitions()
         self.spawn(self._keep_views_fresh())
 
@@ -150,6 +154,8 @@ class Link:
         except TimeoutError:
             # A client that has given up its cluster by itself never finishes a second shutdown.
             _log.debug("stock client did not end in time")
+        except Exception as error:  # whatever it is, what was to be ended is of no use any more  # noqa: BLE001
+            _log.debug("stock client did not end in order", error=error)
         finally:
             for task in self._background:
                 task.cancel()
@@ -195,7 +201,12 @@ class Link:
         self.check_loop()
         task = self.spawn(work)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if was_cancelled():
+                raise
+            raise ConnectionLostError("the connection was closed") from None
 
     # ---- the cluster as it is now
 
@@ -223,7 +234,10 @@ class Link:
         if name not in self._created:
             await self.call(client_create_proxy_codec.encode_request(name, MAP_SERVICE).buf)
             # The stock client makes what it knows known again to a cluster that comes in the place of this one.
-            await self.client._proxy_manager.get_or_create(MAP_SERVICE, name, create_on_remote=False)
+            try:
+                await self.client._proxy_manager.get_or_create(MAP_SERVICE, name, create_on_remote=False)
+            except Exception as error:
+                raise translate(error) from error
             self._created.add(name)
 
     async def map_names(self) -> set[str]:
@@ -258,7 +272,7 @@ class Link:
         every request sent through here can be carried out twice without harm. Whenever it is about to be sent, `allows`
         is asked; where it says no, `on_answer` gets a LeaseExpiredError.
         """
-        deadline = self._loop.time() + (self._call_timeout_s if timeout_s is None else timeout_s)
+        deadline = self._loop.time() + (self.call_timeout_s if timeout_s is None else timeout_s)
         request = Request(payload, partition, on_answer, deadline, allows)
         self._send(request)
         return request

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -24,7 +24,9 @@ from hazelcast.protocol.codec import (
 )
 from numpy.typing import NDArray
 
+from grid_inference.errors import ConnectionLostError, GridError
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_requests import was_cancelled
 from grid_inference.grid.link_stock import OnEvents, RawListener, invoke, translate
 from grid_inference.logs import logger
 from grid_inference.wire import frames as f
@@ -126,21 +128,31 @@ class Listener:
         return any(connection.live and connection._id not in heard for connection in connected)
 
     async def renew(self) -> None:
-        """Register anew on all members."""
-        await self._link.undisturbed(self._registered_anew())
+        """Register anew on all members; raises GridError."""
+        await self._translated(self._registered_anew())
 
     async def remove(self) -> None:
-        """Take it off again; a cancelled removal goes on."""
+        """Take it off again; a cancelled removal goes on. Raises GridError."""
         if not self._link.closed:
-            await self._link.undisturbed(self._deregister())
+            await self._translated(self._deregister())
+
+    async def _translated(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await self._link.undisturbed(work)
+        except GridError:
+            raise
+        except Exception as error:
+            raise translate(error) from error
 
     async def _open(self) -> None:
         self._link.check_loop()
         opening = self._link.spawn(self._register())
         try:
-            await asyncio.wait_for(asyncio.shield(opening), START_TIMEOUT_S)
+            await asyncio.wait_for(asyncio.shield(opening), min(START_TIMEOUT_S, self._link.call_timeout_s))
         except BaseException as error:
             self._link.spawn(self._undo(opening))  # it may stand on some members already, and can't be broken off
+            if isinstance(error, asyncio.CancelledError) and not was_cancelled():
+                raise ConnectionLostError("the connection was closed") from None
             if isinstance(error, Exception):
                 raise translate(error) from error
             raise
@@ -168,7 +180,7 @@ class Listener:
             service, name = self._of
             # Members tell of the end of what clients have asked for only, not of what merely holds entries.
             create = client_create_proxy_codec.encode_request(name, service)
-            await invoke(self._link.client, create, lambda _: None)
+            await invoke(self._link.client, create, lambda _: None, self._link.call_timeout_s)
             self._registration = await self._register_stock(
                 OutboundMessage(bytearray(self._request), retryable=False),
                 lambda registration: self._removal.encode_request(name, registration),

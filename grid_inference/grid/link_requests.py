@@ -9,7 +9,7 @@ from typing import Any
 from grid_inference.errors import GridError
 from grid_inference.wire import frames as f
 
-__all__ = ["Allows", "Answer", "OnAnswer", "Request", "settle"]
+__all__ = ["Allows", "Answer", "OnAnswer", "Request", "settle", "was_cancelled"]
 
 Answer = f.Message | GridError
 OnAnswer = Callable[[Answer], None]
@@ -47,3 +47,9 @@ def settle(future: asyncio.Future[f.Message], answer: Answer) -> None:
         future.set_exception(answer)
     else:
         future.set_result(answer)
+
+
+def was_cancelled() -> bool:
+    """Whether a CancelledError is meant for the task that gets it, and not for what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -27,8 +27,9 @@ REPLICATED_PAUSE_S: Final = 0.1
 class Schemas:
     """The schemas that one link knows."""
 
-    def __init__(self, client: Any, members: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, client: Any, members: Callable[[], Mapping[str, str]], call_timeout_s: float) -> None:
         self._client = client
+        self._call_timeout_s = call_timeout_s
         self._members = members
         self._known: dict[int, Schema] = {}
         self._sent: set[int] = set()
@@ -38,7 +39,7 @@ class Schemas:
         known = self._known.get(schema_id)
         if known is None:
             request = client_fetch_schema_codec.encode_request(schema_id)
-            stock = await invoke(self._client, request, client_fetch_schema_codec.decode_response)
+            stock = await self._invoke(request, client_fetch_schema_codec.decode_response)
             if stock is None:
                 raise DecodeError(f"the cluster knows no Compact schema with the id {schema_id}")
             fields = {one.name: FieldKind(int(one.kind)) for one in stock.fields}
@@ -61,7 +62,7 @@ class Schemas:
         stock = StockSchema(schema.type_name, fields)
         for _ in range(REPLICATED_TRIES):
             request = client_send_schema_codec.encode_request(stock)
-            replicated = await invoke(self._client, request, client_send_schema_codec.decode_response)
+            replicated = await self._invoke(request, client_send_schema_codec.decode_response)
             if {str(member) for member in replicated} >= self._members().keys():
                 break
             await asyncio.sleep(REPLICATED_PAUSE_S)
@@ -72,3 +73,6 @@ class Schemas:
         self._client._compact_schema_service._compact_serializer.register_schema_to_id(stock)
         self._known[schema.schema_id] = schema
         self._sent.add(schema.schema_id)
+
+    async def _invoke(self, request: Any, decode: Callable[[Any], Any]) -> Any:
+        return await invoke(self._client, request, decode, self._call_timeout_s)

@@ -5,7 +5,9 @@ What is used of it otherwise: connections in `link.py`, schemas, listeners and t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import hazelcast
@@ -27,6 +29,7 @@ __all__ = [
     "RawListener",
     "check_version",
     "client_config",
+    "end_with_the_client",
     "invoke",
     "reason",
     "stock_message",
@@ -54,16 +57,24 @@ class Connections:
     """A stock client's connections: each one, after a reconnect too, gets our reader before its first byte arrives."""
 
     def __init__(
-        self, client: Any, take: Callable[[f.Message], bool], listener_of: Callable[[int], RawListener | None]
+        self,
+        client: Any,
+        take: Callable[[f.Message], bool],
+        listener_of: Callable[[int], RawListener | None],
+        on_closed: Callable[[Any], None],
+        silent_s_max: float,
     ) -> None:
         self._made: list[Any] = []
+        self._closing: set[asyncio.Task[None]] = set()
         reactor = client._reactor
         stock_factory = reactor.connection_factory
 
         def factory(*args: Any) -> Any:
             connection = stock_factory(*args)
             connection._reader = RawReader(connection._builder, take, listener_of)
+            connection._inner_close = partial(_close, connection._inner_close, on_closed, connection)
             self._made = [one for one in self._made if one.live] + [connection]
+            asyncio.get_running_loop().call_later(silent_s_max, self._give_up_if_silent, connection)
             return connection
 
         reactor.connection_factory = factory
@@ -75,6 +86,21 @@ class Connections:
                 if task:
                     task.cancel()
             await connection.close_connection("the connection was closed", None)
+
+    def _give_up_if_silent(self, connection: Any) -> None:
+        """Close a connection on which a member has not even greeted us: the stock client would wait for it for ever."""
+        if connection.live and not connection.remote_uuid:
+            task = asyncio.get_running_loop().create_task(connection.close_connection("the member is silent", None))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+def _close(close: Callable[[], None], on_closed: Callable[[Any], None], connection: Any) -> None:
+    """Tell at once: the stock client tells behind its reconnect, which may wait for a silent member for long."""
+    try:
+        close()
+    finally:
+        on_closed(connection)
 
 
 class RawReader:
@@ -138,12 +164,32 @@ def stock_message(message: f.Message) -> InboundMessage:
     return stock
 
 
-async def invoke(client: Any, request: OutboundMessage, decode: Callable[[InboundMessage], Any]) -> Any:
-    """Send one of the stock client's own requests; raises RemoteError, ConnectionLostError."""
+async def invoke(
+    client: Any, request: OutboundMessage, decode: Callable[[InboundMessage], Any], timeout_s: float
+) -> Any:
+    """Send one of the stock client's own requests; raises RemoteError, ConnectionLostError, that also after a time."""
     try:
-        return await client._invocation_service.ainvoke(Invocation(request, response_handler=decode))
+        async with asyncio.timeout(timeout_s):
+            return await client._invocation_service.ainvoke(Invocation(request, response_handler=decode))
+    except TimeoutError as error:
+        raise ConnectionLostError(f"no member has answered within {timeout_s:g} s") from error
     except Exception as error:
         raise translate(error) from error
+
+
+def end_with_the_client(client: Any) -> None:
+    """Have no state sent to a cluster by a client that has ended.
+
+    The stock client would try it again at once, within the attempt before, as often as Python lets it, and over again.
+    """
+    manager = client._connection_manager
+    send = manager._send_state_to_cluster_fn
+
+    async def send_while_running() -> None:
+        if client.lifecycle_service.is_running():
+            await send()
+
+    manager._send_state_to_cluster_fn = send_while_running
 
 
 def take_next_views(client: Any) -> None:

@@ -38,12 +38,10 @@ __all__ = [
     "entry_key",
     "home_partition",
     "is_gone",
-    "live_workers",
     "machine",
     "moved_by_loss",
     "now_s",
     "read_workers",
-    "worker_counts",
 ]
 
 _log = logger(__name__)
@@ -54,8 +52,6 @@ LOADING, READY, LEAVING, LEFT = "loading", "ready", "leaving", "left"
 """What a worker says of itself: it loads the models that it found when it began; it takes its share; it drains and
 takes no more; it has given everything back."""
 PROCESS_ID_MAX = (1 << 31) - 1
-LIVE_WITHIN_S = 6.0
-"""A worker that has said nothing for so long is not shown; clocks of the machines should agree within it."""
 SILENT_S_MAX = 60.0
 """What a dead worker has said stays for so long: its late writes are told to those who own its partitions."""
 LOOK_SHARE = 0.5
@@ -281,20 +277,3 @@ def _worker(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @lru_cache(maxsize=100)
 def _tell_once(said: str) -> None:
     _log.error("entry left out, it is no worker", error=said)
-
-
-async def live_workers(link: Link) -> dict[str, dict[str, Any]]:
-    """Those that said something lately; for people's eyes, as it trusts the machines' clocks."""
-    now_us = time.time_ns() // 1000
-    said = await read_workers(link)
-    return {
-        worker: one
-        for worker, one in said.items()
-        if now_us - one["said_at_us"] < LIVE_WITHIN_S * 1e6 and one["phase"] != LEFT and not is_gone(one)
-    }
-
-
-async def worker_counts(link: Link, name: str) -> dict[str, dict[str, Any]]:
-    """What each live worker says of a deployment, by worker id; those that do not know it are left out."""
-    said = await live_workers(link)
-    return {worker: one["deployments"][name] for worker, one in said.items() if name in one["deployments"]}

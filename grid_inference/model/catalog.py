@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from grid_inference.config import check_alias, check_model_name
 from grid_inference.errors import ModelError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
@@ -33,7 +34,8 @@ class Catalog:
         self._registry = Registry(link)
 
     async def publish(self, name: str, made: Made, *, above: int = 0) -> ModelVersion:
-        """Store a model's next version, whose number is higher than `above`."""
+        """Store a model's next version, whose number is higher than `above`; ConfigError for what can't be a name."""
+        check_model_name(name)
         await self._registry.put_artifact(made.artifact)
         number = max(above, (await self._known(name)).latest) + 1
         by = f"{_user()}@{socket.gethostname()}"
@@ -112,11 +114,13 @@ class Catalog:
         return version
 
     async def move(self, name: str, alias: str, version: int) -> Model:
-        """Have an alias name a version from now on."""
+        """Have an alias name a version from now on; ConfigError for what can't be an alias."""
+        check_alias(alias)
         return await self._change(name, lambda model: model.moved(alias, version))
 
     async def name(self, name: str, alias: str, history: tuple[int, ...]) -> Model:
         """Have an alias name the last of these versions, and have named the others before."""
+        check_alias(alias)
         return await self._change(name, lambda model: replace(model, aliases=model.aliases | {alias: history}))
 
     async def delete(self, version: ModelVersion) -> None:

@@ -11,11 +11,11 @@ from grid_inference.config import DeploymentConfig
 from grid_inference.errors import GridError
 from grid_inference.grid.journals import journals, numbers
 from grid_inference.grid.link import Link
-from grid_inference.grid.topology import live_workers
+from grid_inference.grid.liveness import live_workers
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.observe.proof import PartitionProof, proof
 
-__all__ = ["DeploymentStatus", "Status", "status"]
+__all__ = ["DeploymentStatus", "Status", "failures", "status"]
 
 
 SUMS = (
@@ -98,6 +98,20 @@ async def status(link: Link) -> Status:
     return Status(link.members(), link.partition_count, [_worker(one) for one in said], deployments)
 
 
+async def failures(link: Link) -> dict[str, list[str]]:
+    """Why deployments do not run, by name: each worker's reason. Those that run everywhere are left out."""
+    said, found = (await live_workers(link)).values(), dict[str, list[str]]()
+    for name in await Registry(link).deployments():
+        if reasons := [reason for worker in said if (reason := _failure(worker, name))]:
+            found[name] = reasons
+    return found
+
+
+def _failure(worker: dict[str, Any], name: str) -> str:
+    failure = worker["deployments"].get(name, {}).get("failure")
+    return f"{worker['id']}: {failure}" if failure else ""
+
+
 def _worker(said: dict[str, Any]) -> dict[str, Any]:
     """What is shown of a worker; `deployments` are those whose model it has loaded."""
     loaded = sorted(name for name, counts in said["deployments"].items() if not counts.get("failure"))
@@ -161,8 +175,8 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
         gaps.update(counts.get("gaps", {}))
         repairs.update(counts.get("repairs", {}))
         versions.update(counts.get("versions", {}))
-        if counts.get("failure"):
-            result.failures.append(f"{worker['id']}: {counts['failure']}")
+        if failure := _failure(worker, config.name):
+            result.failures.append(failure)
     result.gaps, result.repairs, result.versions = dict(gaps), dict(repairs), dict(versions)
     partitions = await proof(link, deployed)
     result.without_journal = await _without_journal(link, deployed, partitions)

@@ -73,6 +73,7 @@ class _ListenerSource:
             await self._listener.remove()
 
     async def _look_after(self, listener: Listener, watch: Watch) -> None:
+        left_out = False
         try:
             while not self._link.closed:
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -80,13 +81,21 @@ class _ListenerSource:
                     self._arrivals.end(_gone())
                     return
                 gap = watch.see(listener.heard(), self._link.members().keys(), time.time())
-                if gap is None:
-                    continue
-                if listener.left_out():
-                    await listener.renew()
-                self._arrivals.declare(gap)
+                if left_out or (gap and listener.left_out()):
+                    left_out = not await self._renewed(listener)
+                if gap:
+                    self._arrivals.declare(gap)
         finally:
             self._arrivals.end()
+
+    async def _renewed(self, listener: Listener) -> bool:
+        """Register anew; where that fails it is tried again at the next look."""
+        try:
+            await listener.renew()
+        except GridError as error:
+            _log.warning("listener not registered, tried again", error=error)
+            return False
+        return True
 
 
 class MapSource(_ListenerSource):

@@ -29,6 +29,7 @@ from grid_inference.grid.link_listeners import Listener
 from grid_inference.grid.topology import LEAVING, LOADING, READY, Beats, machine, now_s
 from grid_inference.logs import logger
 from grid_inference.metrics import late_writes
+from grid_inference.model.proposals import PROPOSALS_MAP
 from grid_inference.model.registry import DEPLOYMENTS_MAP
 from grid_inference.worker.turn import Turn
 
@@ -193,9 +194,10 @@ class Worker:
             os._exit(HUNG_EXIT)
 
     async def _listen(self, link: Link) -> None:
-        """Wake up at once when deployments change; without it the next turn sees them."""
+        """Wake up at once when deployments or proposals change; without it the next turn sees them."""
         try:
-            await Listener.on_entries(link, DEPLOYMENTS_MAP, lambda _: self._wake.set(), flags=ANY_CHANGE)
+            for name in (DEPLOYMENTS_MAP, PROPOSALS_MAP):
+                await Listener.on_entries(link, name, lambda _: self._wake.set(), flags=ANY_CHANGE)
         except GridError as error:
             _log.warning("changes of deployments are seen by the turn only", error=error)
 
@@ -240,6 +242,8 @@ class Worker:
             "started_at_us": self._started_us,
             "said_at_us": time.time_ns() // 1000,
             "phase": self._phase(turn),
+            "lease_ttl_s": self._config.lease_ttl_s,
+            "answers": True,  # it loads what is proposed; older workers don't
             "deployments": turn.deployments.counts(),
             "states": turn.deployments.states,
             "beside": turn.deployments.beside(),

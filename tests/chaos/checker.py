@@ -57,6 +57,29 @@ class Predicted:
     label: str | None
     version: int = 1
     scored_at_us: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A dead letter as it stands."""
+
+    digest: int
+    version: int = 1
+    scored_at_us: int = 0
+    """When it failed."""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """What was deployed last: no result but its own may stand in the end."""
+
+    model: str
+    variant: int = 1
+    """Which of the models of that name it is: another cluster's may have the same name and number."""
+    since_us: int = 0
+    """When it was deployed, by the machine's one clock."""
 
 
 Histories = dict[int, list[Write]]
@@ -100,16 +123,18 @@ def check(
     histories: Histories,
     records: Mapping[int, Stored],
     predictions: Mapping[int, Predicted],
-    dead_letters: Mapping[int, int],
+    dead_letters: Mapping[int, Refused],
     expected: Mapping[int, Expected],
+    at_work: AtWork,
 ) -> Verdict:
-    """Judge one deployment; all arguments are by key, `dead_letters` are digests.
+    """Judge one deployment; all arguments but the last are by key.
 
     `expected` has no entry for a record that must be refused. Sorts of findings: `lost_write` (the feature map does not
     hold what was acknowledged), `foreign` (it holds what nobody wrote), `lost` (a record without a result), `stale` (a
-    result of another value, or a second result beside the right one), `wrong` (not what the version that it names says,
-    or the name of no version), `refused` (a dead letter where a prediction should be) and `accepted` (the reverse),
-    `orphan` (a result of a key that is gone), `invented` (a result of a key that nobody wrote).
+    result of another value), `double` (a second result beside the right one), `outdated` (of another model, or from
+    before the deploy), `wrong` (not what the version that it names says, or the name of no version), `refused` (a dead
+    letter where a prediction should be) and `accepted` (the reverse), `orphan` (a result of a key that is gone),
+    `invented` (a result of a key that nobody wrote).
     """
     verdict = Verdict(len(records), len(predictions), len(dead_letters))
     verdict.versions.update(one.version for one in predictions.values())
@@ -118,7 +143,9 @@ def check(
     for key, record in records.items():
         if key not in histories or not record.genuine:
             verdict.add("foreign", f"key {key}: {record}")
-        _check_result(verdict, key, record, predictions.get(key), dead_letters.get(key), expected.get(key))
+        result = _check_result(verdict, key, record, predictions.get(key), dead_letters.get(key), expected.get(key))
+        if result and (result.model != at_work.model or result.scored_at_us < at_work.since_us):
+            verdict.add("outdated", f"key {key}: {result}, at work is {at_work}")
     for sort, keys in (("prediction", predictions), ("dead letter", dead_letters)):
         for key in keys:
             if key not in records:
@@ -139,28 +166,61 @@ def _check_result(
     key: int,
     record: Stored,
     prediction: Predicted | None,
-    dead_letter: int | None,
+    dead_letter: Refused | None,
     expected: Expected | None,
-) -> None:
+) -> Predicted | Refused | None:
+    """Find what is wrong with a record's result; the result that is of its value."""
     scored = prediction is not None and prediction.digest == record.digest
-    refused = dead_letter == record.digest
+    refused = dead_letter is not None and dead_letter.digest == record.digest
     said = f"key {key}, sequence {record.seq}"
     if not scored and not refused:
         stale = prediction is not None or dead_letter is not None
         verdict.add("stale" if stale else "lost", f"{said}: {prediction}, dead letter {dead_letter}")
     elif prediction is not None and dead_letter is not None:
-        verdict.add("stale", f"{said}: a prediction and a dead letter stand side by side")
+        verdict.add("double", f"{said}: side by side stand {prediction} and {dead_letter}")
     elif refused and expected is not None:
         verdict.add("refused", f"{said}: a dead letter where the model says {expected}")
     elif scored and expected is None:
         verdict.add("accepted", f"{said}: {prediction} of a record that must be refused")
     elif scored and prediction and expected and not _agree(prediction, expected):
         verdict.add("wrong", f"{said}: {prediction}, the model says {expected}")
+    return prediction if scored else dead_letter if refused else None
 
 
 def _agree(prediction: Predicted, expected: Expected) -> bool:
     same = (prediction.label, prediction.version) == (expected.label, expected.version)
     return same and abs(prediction.score - expected.score) <= SCORE_TOLERANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of a deployment when nothing is written any more: by the product, and by its positions."""
+
+    deployment: str
+    journaled: bool
+    owned: int
+    """Partitions that workers say they score."""
+    lag: int | None
+    behind: tuple[str, ...] = ()
+    """Partitions whose stored position is not the end of their journal."""
+    incomplete: str = ""
+    """What `verify` says, if it is not complete."""
+    failures: tuple[str, ...] = ()
+
+
+def check_told(verdict: Verdict, told: Told, partitions: int) -> None:
+    """Judge what is said in the end. Sorts: `owned`, `lag`, `behind`, `incomplete`, `failing`."""
+    name = told.deployment
+    if told.owned != partitions:
+        verdict.add("owned", f"{name}: {told.owned} partitions of {partitions} are owned")
+    if told.journaled and told.lag != 0:
+        verdict.add("lag", f"{name}: the lag is {told.lag}")
+    for one in told.behind:
+        verdict.add("behind", f"{name}: {one}")
+    if told.incomplete:
+        verdict.add("incomplete", f"{name}: {told.incomplete}")
+    for one in told.failures:
+        verdict.add("failing", f"{name}: {one}")
 
 
 def duplicates(digests: Iterable[int]) -> int:
@@ -179,10 +239,12 @@ class PositionSeen:
     gaps: int
     """Gaps of the deployment that had been declared by then."""
     at_s: float
+    generation: int = 1
+    """Of the deployment: with the next one all begins anew."""
 
 
 def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, PositionSeen]]:
-    """Positions that went back under one owner though no gap was declared: work would be done twice, or worse.
+    """Positions that went back, of one owner and generation, without a declared gap: work is done twice, or worse.
 
     When a member dies its backup may be behind what could be read a moment before, and the loss is declared once the
     table of partitions is whole. So a gap may show later, or earlier, as reconciling takes time.
@@ -193,7 +255,8 @@ def regressions(seen: Iterable[PositionSeen]) -> list[tuple[PositionSeen, Positi
     found: list[tuple[PositionSeen, PositionSeen]] = []
     for some in places.values():
         for before, one in pairwise(some):
-            if one.epoch == before.epoch and one.sequence < before.sequence:
+            same = (one.epoch, one.generation) == (before.epoch, before.generation)
+            if same and one.sequence < before.sequence:
                 around = [each.gaps for each in some if abs(each.at_s - one.at_s) <= GAP_TOLD_S]
                 if min(around) == max(around):
                     found.append((before, one))

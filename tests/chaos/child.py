@@ -5,6 +5,7 @@ It ends when its standard input does, so none outlives the run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+READY_TIMEOUT_S = 240.0
+"""Processes start slowly on a machine that does other work, and many start at once."""
 ANSWER_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 
@@ -57,7 +60,7 @@ class Child:
 
     def wait_until_ready(self) -> None:
         """Its first word says that it is at work."""
-        self._answer(0, ANSWER_TIMEOUT_S)
+        self._answer(0, READY_TIMEOUT_S)
 
     def ask(self, command: str, timeout_s: float = ANSWER_TIMEOUT_S, **values: Any) -> dict[str, Any]:
         """Send a command and wait for its answer; raises ChildError."""
@@ -85,7 +88,8 @@ class Child:
     def stop(self) -> None:
         """Let it end; kill it if it does not."""
         if self._process.stdin:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):  # it may have ended with a command unread
+                self._process.stdin.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

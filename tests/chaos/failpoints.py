@@ -1,7 +1,8 @@
 """Failpoints in a worker: at a named point, with a seeded probability, it fails, waits, dies or is stopped.
 
 A point is where a request of a kind leaves through the link, whatever code sends it: `read` (a journal read), `write`
-(predictions), `position`; and `score`, where the model is called. `stop` at `write` is the moment between the look at
+(predictions), `bury` (dead letters), `position`; and `score`, where the model is called, and `load`, where it is read:
+`hold` there lasts until it is disarmed. `stop` at `write` is the moment between the look at
 the lease and the send: what wakes up later is a zombie. What is armed stands in a file that the harness rewrites;
 `then` in it is armed by the last hit of what it follows.
 """
@@ -28,6 +29,7 @@ AROUND = ("fail", "fail-after", "delay", "kill-after")
 """What is done to a request and its answer."""
 LAST_MOMENT = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 """What happens to the process just before a request is written."""
+HOLD_S_MAX = 180.0
 LOOK_S = 0.1
 """How often the file is looked at."""
 DELAY_S = 0.7
@@ -76,6 +78,10 @@ class Failpoints:
             self._arm(armed["then"])
         return armed["action"]
 
+    def armed_at(self, point: str) -> bool:
+        """Whether something is armed at this point now, however often it was hit."""
+        return self._armed.get("point") == point
+
 
 def point_of(payload: bytearray) -> tuple[str, bytes]:
     """Which point a request is at, and the bytes that hold its map's name."""
@@ -86,6 +92,8 @@ def point_of(payload: bytearray) -> tuple[str, bytes]:
     if kind == PUT_ALL:
         if b".predictions" in head:
             return "write", head
+        if b".dead-letters" in head:
+            return "bury", head
         if b"grid_inference.positions" in head:
             return "position", head
     return "", head
@@ -123,6 +131,7 @@ def install(failpoints: Failpoints) -> None:
     Link.post = posting  # type: ignore[method-assign]
     install_at_the_last_moment(failpoints)
     install_at_score(failpoints)
+    install_at_load(failpoints)
 
 
 def install_at_the_last_moment(failpoints: Failpoints) -> None:
@@ -154,3 +163,19 @@ def install_at_score(failpoints: Failpoints) -> None:
         return predict_proba(model, inputs)
 
     ChaosModel.predict_proba = scoring  # type: ignore[method-assign]
+
+
+def install_at_load(failpoints: Failpoints) -> None:
+    """The point `load` is where the chaos model is made of its bytes, in whatever thread that is."""
+    from tests.chaos.model import ChaosModel  # noqa: PLC0415 - as above
+
+    restore = ChaosModel.__setstate__
+
+    def restoring(model: ChaosModel, state: Any) -> None:
+        if failpoints.hit("load"):
+            limit_s = time.monotonic() + HOLD_S_MAX
+            while failpoints.armed_at("load") and time.monotonic() < limit_s:
+                time.sleep(LOOK_S)
+        restore(model, state)
+
+    ChaosModel.__setstate__ = restoring  # type: ignore[method-assign]

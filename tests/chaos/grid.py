@@ -120,14 +120,14 @@ class Node:
         self._grid.route()
         self.start_workers()
 
-    def start_workers(self) -> None:
-        """Start the workers and the watch over them."""
+    def start_workers(self, **settings: str) -> None:
+        """Start the workers and the watch over them; `settings` are more of their environment."""
         plan = {
             "routes": str(self.file("routes")),
             "failpoints": str(self.file("failpoints")),
             "mutant": self._grid.mutant,
         }
-        environment = {PLAN_VARIABLE: json.dumps(plan), **self._grid.settings}
+        environment = {PLAN_VARIABLE: json.dumps(plan), **self._grid.settings, **settings}
         self.workers = ChaosWorkers(
             self.address,
             self._grid.cluster,
@@ -150,6 +150,12 @@ class Node:
             for process_id in self.workers.pids:
                 os.kill(process_id, signal.SIGKILL)
             self.stop_workers()
+
+    def let_go_of_workers(self) -> ChaosWorkers:
+        """Whoever asks has the workers from now on: they don't end with the member, as those of another host don't."""
+        assert self.workers
+        workers, self.workers = self.workers, None
+        return workers
 
     def leave(self) -> None:
         """End in order: workers first, then the member hands its partitions over."""
@@ -248,6 +254,16 @@ class Grid:
         for node in self.nodes:
             ports = {port: proxy.port for port, proxy in node.proxies.items()}
             write_whole(node.file("routes"), json.dumps(ports))
+
+    def restart(self) -> None:
+        """End all members at once, with all that they hold, and start others in their places."""
+        for node in self.nodes:
+            node.kill_member()
+        for node in self.nodes:
+            node.settle()
+        for node in self.nodes:
+            node.start()
+        self.wait_until_safe()
 
     def wait_until_safe(self) -> None:
         """Wait until the members have settled: no migration is under way, and every partition has its backup again."""

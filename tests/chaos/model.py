@@ -47,12 +47,16 @@ class ChaosModel(ClassifierMixin, BaseEstimator):
         scores[marks == Form.NAN_SCORE] = np.nan
         return scores
 
+    def __setstate__(self, state: Any) -> None:
+        """Where a worker loads it: a failpoint."""
+        super().__setstate__(state)
+
     def predict(self, inputs: Any) -> NDArray[Any]:
         return self.inner_.predict(inputs[:, :-1])
 
 
 def trained(version: int = 1) -> ChaosModel:
-    """A version of the model: the same on every machine."""
+    """A version of the model, or another model by a number that no version has: the same on every machine."""
     random = np.random.default_rng(7)
     inputs = random.random((TRAINING_ROWS, len(FEATURES)))
     labels = np.where(inputs[:, :3] @ [1.0, -2.0, 3.0] + random.normal(0, 0.2, TRAINING_ROWS) > 1.0, "high", "low")

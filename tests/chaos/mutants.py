@@ -1,7 +1,7 @@
 """Mutants: workers that break one promise on purpose, to show that the judge or the counters notice.
 
-Each is put into the chaos worker before it starts. Where a mutant can sit at the wire it does, so that it outlives
-changes of the flow.
+Each is put into the chaos worker before it starts, and into the operator. Where a mutant can sit at the wire it does,
+so that it outlives changes of the flow.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from grid_inference.flow import write
+from grid_inference.flow import deployment, standing, write
 from grid_inference.flow.deployment import RunningDeployment
 from grid_inference.flow.events import Events
+from grid_inference.flow.reconcile import Counting
 from grid_inference.flow.serving import Loaded, Serving
+from grid_inference.flow.standing import Known, Results, Standing
+from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.model.registry import Deployed
 from grid_inference.wire import frames
+from grid_inference.worker.turn import Turn
 from tests.chaos.failpoints import point_of
 
 LATE_S = 1.5
@@ -94,6 +98,44 @@ def new_name_old_model() -> None:
     Serving.__init__ = begin  # type: ignore[method-assign]
 
 
+def numbers_tell_models() -> None:
+    """A result counts by the number of its version alone: another model's, or the last deploy's, will do."""
+    standing._equal = lambda texts, _: np.ones(len(texts), np.bool_)
+    deployment.NOTHING = Counting(range(1, 100))
+
+
+def either_result_will_do() -> None:
+    """A right result passes, whatever stands beside it."""
+    whole = Results.standing
+
+    def lenient(results: Results, records: Events, versions: Any, **how: Any) -> Any:
+        found, nothing = whole(results, records, versions, **how), Known.of([])
+        doubles = found == Standing.DOUBLE
+        for alone in (Results(results.predictions, nothing), Results(nothing, results.dead)):
+            found[doubles & (whole(alone, records, versions, **how) == Standing.RIGHT)] = Standing.RIGHT
+        return found
+
+    Results.standing = lenient  # type: ignore[method-assign]
+
+
+def losses_forgotten() -> None:
+    """What a look at the leases finds lost goes on all the same, and writes when the lease is taken anew."""
+    Turn.let_go = lambda _: None  # type: ignore[method-assign]
+    deployment._outlived = lambda *_: False
+    Leases.allows = lambda leases, partition, _: not leases.expired and bool(leases.epochs[partition])  # type: ignore[method-assign]
+
+
+def any_map_will_do() -> None:
+    """Nobody asks whose the map is that is to hold the predictions, and a sweep takes away what is none."""
+    aio = importlib.import_module("grid_inference.aio")  # the operator's part: workers need not wait for it
+
+    async def unasked(*_: Any, **__: Any) -> None:
+        """Anything goes."""
+
+    aio.check_claims = unasked
+    standing._ours = lambda keys, stored: (keys, stored)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "checkpoint-before-write": checkpoint_before_write,
     "no-witness": no_witness,
@@ -101,6 +143,10 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "no-reconcile-after-takeover": no_reconcile_after_takeover,
     "dead-letters-without-digest": dead_letters_without_digest,
     "new-name-old-model": new_name_old_model,
+    "numbers-tell-models": numbers_tell_models,
+    "either-result-will-do": either_result_will_do,
+    "losses-forgotten": losses_forgotten,
+    "any-map-will-do": any_map_will_do,
 }
 EXPOSING = {
     "checkpoint-before-write": ("worker_sigterm", "worker_sigkill", "worker_sigterm"),
@@ -109,6 +155,10 @@ EXPOSING = {
     "no-reconcile-after-takeover": ("zombie", "zombie"),
     "dead-letters-without-digest": ("poison",),
     "new-name-old-model": ("worker_sigkill",),
+    "numbers-tell-models": ("redeploy",),
+    "either-result-will-do": ("zombie_forms", "zombie_forms", "zombie_forms"),
+    "losses-forgotten": ("stopped_in_model", "stopped_in_model"),
+    "any-map-will-do": ("others_map",),
 }
 """The faults under which each of them shows."""
 PROMOTIONS = {"new-name-old-model": 6}

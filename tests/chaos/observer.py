@@ -17,6 +17,17 @@ from typing import Any
 from tests.chaos.checker import PositionSeen, regressions
 from tests.chaos.child import Commands
 from tests.chaos.digest import digest_of
+from tests.chaos.ends import (
+    LEASES,
+    PARTITIONS,
+    POSITIONS,
+    WORKERS,
+    Lease,
+    leases_of,
+    owned_by,
+    positions_of,
+    said_by,
+)
 from tests.chaos.messages import Messages
 from tests.chaos.raw import fields_of, raw
 from tests.chaos.versions import longest_pause_s
@@ -31,14 +42,13 @@ SUSPECTS_MAX = 200
 SUSPECTS_TOLD = 5
 _key = struct.Struct(">q")
 """All keys are LONG."""
-_position = struct.Struct(">qq?q")
-"""A stored position begins with sequence, witness, whether there is one, epoch: `grid_inference/flow/positions.py`."""
 
 
 class Observer:
     """Listens with the stock client's threads, samples on its own."""
 
     def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
         self._client = connect(options["addresses"], options["cluster"])
         self._lock = threading.Lock()
         self._late = {name: LateWrites() for name in DEPLOYMENTS}
@@ -50,7 +60,17 @@ class Observer:
         self.counters: dict[tuple[str, str], dict[str, Any]] = {}
         """(worker, deployment) → the greatest value seen of each counter."""
         self._seen: list[PositionSeen] = []
+        self._back: list[tuple[PositionSeen, PositionSeen]] = []
+        """Positions that went back in clusters that are no more."""
         self._owners: list[int] = []
+        self._beating: list[int] = []
+        self._leases: dict[str, Lease] = {}
+        self._deaths: list[tuple[float, str, str]] = []
+        """When a lease was seen to count one more death, which one, and who had held it."""
+        self._doubly: dict[str, float] = {}
+        """Deployment → since when workers say that they own more partitions than there are."""
+        self._overlaps: list[tuple[float, float]] = []
+        """Since when, and for how long, that was so."""
         self._samples, self._failure = Counter({"taken": 0, "failed": 0}), ""
         for name in DEPLOYMENTS:
             self._listen(name)
@@ -87,8 +107,8 @@ class Observer:
     def sample(self) -> None:
         """Read the workers' words and the positions; a grid that does not answer now is asked again."""
         try:
-            workers = self._client.get_map("grid_inference.workers").values().result()
-            gaps = self._take_counters([json.loads(said.to_string()) for said in workers])
+            self._take_leases(leases_of(self._client.get_map(LEASES).entry_set().result()))
+            gaps = self._take_counters(said_by(self._client.get_map(WORKERS).values().result()))
             self._take_positions(gaps)
             for name, watch in self._late.items():
                 self._acquit(name, watch)
@@ -114,6 +134,8 @@ class Observer:
         self._owners = [
             one["pid"] for one in workers if any(said.get("owned") for said in one.get("deployments", {}).values())
         ]
+        self._beating = [one["pid"] for one in workers]
+        self._take_overlaps(owned_by(workers, time.time()))
         for one in workers:
             for name, said in one.get("deployments", {}).items():
                 kept = self.counters.setdefault((one["id"], name), {"gaps": {}, "repairs": {}})
@@ -130,15 +152,50 @@ class Observer:
         return gaps
 
     def _take_positions(self, gaps: Counter[str]) -> None:
-        positions, at_s = self._client.get_map("grid_inference.positions").entry_set().result(), time.monotonic()
-        for place, stored in positions:
-            sequence, _, _, epoch = _position.unpack_from(stored)
+        entries, at_s = self._client.get_map(POSITIONS).entry_set().result(), time.monotonic()
+        for place, (sequence, epoch, generation) in positions_of(entries).items():
             deployment, _, _ = place.rpartition("/")
-            self._seen.append(PositionSeen(place, epoch, sequence, gaps[deployment], at_s))
+            self._seen.append(PositionSeen(place, epoch, sequence, gaps[deployment], at_s, generation))
+
+    def _take_leases(self, leases: dict[str, Lease]) -> None:
+        at_s = time.monotonic()
+        for place, lease in leases.items():
+            before = self._leases.get(place)
+            if before and lease.deaths > before.deaths:
+                self._deaths.append((at_s, place, before.worker))
+        self._leases = leases
+
+    def _take_overlaps(self, owned: Counter[str]) -> None:
+        at_s = time.monotonic()
+        for name in DEPLOYMENTS:
+            if owned[name] > PARTITIONS:
+                self._doubly.setdefault(name, at_s)
+            elif (since_s := self._doubly.pop(name, None)) is not None:
+                self._overlaps.append((since_s, at_s - since_s))
 
     def owners(self) -> dict[str, Any]:
-        """Process ids of the workers that said, when they were last asked, that they own partitions."""
-        return {"pids": self._owners}
+        """Process ids of the workers that said, when they were last asked, that they own partitions; and of all."""
+        return {"pids": self._owners, "beating": self._beating}
+
+    def ownership(self, since_s: float) -> dict[str, Any]:
+        """Deaths that leases have counted since a moment, and how long at most partitions had two owners at once."""
+        overlaps = [length_s for begun_s, length_s in self._overlaps if begun_s >= since_s]
+        overlaps += [time.monotonic() - begun_s for begun_s in self._doubly.values() if begun_s >= since_s]
+        deaths = [(place, worker) for at_s, place, worker in self._deaths if at_s >= since_s]
+        return {"deaths": deaths, "overlap_s": max(overlaps, default=0.0)}
+
+    def forget(self) -> dict[str, Any]:
+        """All members have ended and others begun: nothing of what stood is there any more."""
+        self._client.shutdown()
+        self._client = connect(self._options["addresses"], self._options["cluster"])
+        self._back, self._seen = self._back + regressions(self._seen), []
+        self._leases = {}
+        self._features = {name: raw(self._client.get_map(name)) for name in DEPLOYMENTS}
+        for name, watch in self._late.items():
+            with self._lock:
+                watch.forget()
+            self._listen(name)
+        return {}
 
     def standing(self) -> dict[str, Any]:
         """How many late writes stand now."""
@@ -201,7 +258,7 @@ class Observer:
             repairs.update(kept["repairs"])
             totals.update({total: kept[total] for total in TOTALS})
             failures |= {kept["failure"]} if "failure" in kept else set()
-        back = regressions(self._seen)
+        back = self._back + regressions(self._seen)
         with self._lock:
             watches = list(self._late.values())
             return {

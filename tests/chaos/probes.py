@@ -50,12 +50,20 @@ class Prober:
     """All probes, moved on from one loop."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self._client = connect(options["addresses"], options["cluster"])
-        self._features = self._client.get_map(options["map"])
-        self._predictions = raw(self._client.get_map(f"{options['map']}.predictions"))
+        self._options = options
         self.log = WriteLog(options["log"])
-        self._service = self._client._serialization_service
+        self._connect()
         self.probes = self._choose(options["first"])
+        self._begin_all()
+
+    def _connect(self) -> None:
+        name = self._options["map"]
+        self._client = connect(self._options["addresses"], self._options["cluster"])
+        self._features = self._client.get_map(name)
+        self._predictions = raw(self._client.get_map(f"{name}.predictions"))
+        self._service = self._client._serialization_service
+
+    def _begin_all(self) -> None:
         key = next(iter(self.probes.values())).key
         # The first write makes the schema known: after it a record's bytes can be asked for.
         self._features.set(key, records([key], [0], [Form.PLAIN])[0]).result()
@@ -160,6 +168,16 @@ class Prober:
         return {"probes": len(waits), "wait_p50_s": round(median, 4), "wait_max_s": round(waits[-1] if waits else 0, 2),
                 "acknowledged": sure, "indeterminate": unsure}  # fmt: skip
 
+    def forget(self) -> dict[str, Any]:
+        """All members have ended and others begun: nothing of what was written is there any more."""
+        self._client.shutdown()
+        self._connect()
+        self.log.append([-1], [0], Form.CLEARED, ACKNOWLEDGED)
+        for probe in self.probes.values():
+            probe.acknowledged_s, probe.look = 0.0, None
+        self._begin_all()
+        return self.figures()
+
     def close(self) -> None:
         self._client.shutdown()
         self.log.close()
@@ -184,9 +202,9 @@ def main() -> None:
             continue
         if command["do"] == "end":
             break
-        if command["do"] == "finish":
-            probing = False
-            commands.answer(command, **prober.finish())
+        if command["do"] in ("finish", "forget"):
+            probing = command["do"] == "forget"
+            commands.answer(command, **getattr(prober, command["do"])())
         elif command["do"] == "since":
             commands.answer(command, **prober.since(command["at_s"]))
         else:

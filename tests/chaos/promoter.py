@@ -30,7 +30,6 @@ SHADOW_TIMEOUT_S = 10.0
 BUDGETS = (0.05, 0.1, 0.2)
 PAUSE_S = 0.5
 ASKED_S_MAX = 60.0
-VERIFY_S_MAX = 60.0
 
 
 class Promoter:
@@ -102,12 +101,10 @@ class Promoter:
     def _alias(self) -> int:
         return _asked(lambda: self._grid.models()[MODEL].current("champion"))
 
-    def verify(self) -> dict[str, Any]:
-        """The product's own proof, of what is not complete; and how many predictions of the shadow there are."""
-        verdicts = {name: _asked(lambda name=name: self._grid.verify(name, VERIFY_S_MAX)) for name in DEPLOYMENTS}
+    def shadowed(self) -> dict[str, Any]:
+        """How many predictions of the shadow there are."""
         shadowed = [_asked(lambda name=name: self._grid.predictions(name, shadow=True).size()) for name in DEPLOYMENTS]
-        incomplete = [f"{name}: {one}" for name, one in verdicts.items() if not one.complete]
-        return {"incomplete": incomplete, "shadow_predictions": sum(shadowed)}
+        return {"shadow_predictions": sum(shadowed)}
 
     def close(self) -> None:
         """Disconnect."""

@@ -148,7 +148,7 @@ def reported(stage: Stage, wanted: int, verdicts: Sequence[Verdict], on_topics: 
         "silent_versions": sorted(version for version in promoted if not checked[version]),
         "version_late_s": round(max((late_s for _, late_s in late_s), default=0.0), 2),
         "version_late_in_calm_s": round(max((late_s for end, late_s in late_s if end in in_calm_us), default=0.0), 2),
-        **stage.children["promoter"].ask("verify", ASKED_S_MAX),
+        **stage.children["promoter"].ask("shadowed", ASKED_S_MAX),
         **pauses(stage),
     }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from hazelcast.serialization.api import CompactReader, CompactSerializer, CompactWriter
 from hazelcast.serialization.compact import SchemaNotReplicatedError
 
-from tests.chaos.checker import Expected, Histories, Predicted, Stored, Write
+from tests.chaos.checker import AtWork, Expected, Histories, Predicted, Refused, Stored, Write
 from tests.chaos.digest import digest_of
 from tests.chaos.model import trained
 from tests.chaos.versions import FIRST, VERSIONS, Message
@@ -27,13 +28,7 @@ from tests.chaos.workload import (
     records,
 )
 
-
-@dataclass(slots=True)
-class Letter:
-    """A dead letter as the stock client reads it."""
-
-    digest: int
-    cause: str
+PUBLISHED = range(FIRST, VERSIONS + 1)
 
 
 class PredictedSerializer(CompactSerializer[Predicted]):
@@ -41,8 +36,8 @@ class PredictedSerializer(CompactSerializer[Predicted]):
 
     def read(self, reader: CompactReader) -> Predicted:
         score = reader.read_float64("score")
-        named = reader.read_int32("version"), reader.read_int64("scored_at_us")
-        return Predicted(reader.read_int64("input_digest"), score, reader.read_string("label"), *named)
+        made = reader.read_int32("version"), reader.read_int64("scored_at_us"), reader.read_string("model") or ""
+        return Predicted(reader.read_int64("input_digest"), score, reader.read_string("label"), *made)
 
     def write(self, writer: CompactWriter, obj: Predicted) -> None:
         raise NotImplementedError
@@ -54,17 +49,18 @@ class PredictedSerializer(CompactSerializer[Predicted]):
         return "grid_inference.Prediction"
 
 
-class LetterSerializer(CompactSerializer[Letter]):
+class LetterSerializer(CompactSerializer[Refused]):
     """Dead letters; the witness only reads."""
 
-    def read(self, reader: CompactReader) -> Letter:
-        return Letter(reader.read_int64("input_digest"), reader.read_string("cause") or "")
+    def read(self, reader: CompactReader) -> Refused:
+        made = reader.read_int32("version"), reader.read_int64("failed_at_us"), reader.read_string("model") or ""
+        return Refused(reader.read_int64("input_digest"), *made)
 
-    def write(self, writer: CompactWriter, obj: Letter) -> None:
+    def write(self, writer: CompactWriter, obj: Refused) -> None:
         raise NotImplementedError
 
-    def get_class(self) -> type[Letter]:
-        return Letter
+    def get_class(self) -> type[Refused]:
+        return Refused
 
     def get_type_name(self) -> str:
         return "grid_inference.DeadLetter"
@@ -76,7 +72,7 @@ class End:
 
     records: dict[int, Stored]
     predictions: dict[int, Predicted]
-    dead_letters: dict[int, int]
+    dead_letters: dict[int, Refused]
     expected: dict[int, Expected]
 
 
@@ -87,7 +83,7 @@ class Reader:
         self._bulk = {name: type(f"Bulk_{name}", (Bulk,), {"__slots__": ()}) for name in DEPLOYMENTS}
         bulk = [RecordSerializer(kind, name) for name, kind in self._bulk.items()]
         self._client = connect(addresses, cluster, PredictedSerializer(), LetterSerializer(), *bulk)
-        self._models = {version: trained(version) for version in range(FIRST, VERSIONS + 1)}
+        self._model = cache(trained)
 
     def sizes(self, name: str) -> tuple[int, int]:
         """Records, and results of them."""
@@ -96,18 +92,18 @@ class Reader:
         )
         return records, predictions + letters
 
-    def read(self, name: str) -> End:
-        """Everything of one deployment."""
+    def read(self, name: str, at_work: AtWork) -> End:
+        """Everything of one deployment, and what the model that is at work says of it."""
         pairs = self._with_digests(name)
         predictions = dict(self._client.get_map(f"{name}.predictions").entry_set().result())
-        letters = self._client.get_map(f"{name}.dead-letters").entry_set().result()
+        letters = dict(self._client.get_map(f"{name}.dead-letters").entry_set().result())
         found = {key: record for key, (record, _) in pairs.items()}
         genuine = dict(zip(found, self._genuine(found), strict=True))
         records = {
             key: Stored(record.seq, form_of(record), digest, genuine[key]) for key, (record, digest) in pairs.items()
         }
         named = {key: one.version for key, one in predictions.items()}
-        return End(records, predictions, {key: one.digest for key, one in letters}, self.expected(found, named))
+        return End(records, predictions, letters, self.expected(found, named, at_work.variant))
 
     def _with_digests(self, name: str) -> dict[int, tuple[Record, int]]:
         proxy = self._client.get_map(name)
@@ -132,18 +128,21 @@ class Reader:
         given = np.array([(record.a, record.b, record.c) for record in found.values()])
         return ((given == derived(keys, seqs)) | np.isnan(given)).all(axis=1).tolist()
 
-    def expected(self, found: Mapping[int, Record], named: Mapping[int, int]) -> dict[int, Expected]:
-        """What the model says of those that it can score: the version that is named, or the first if that is none."""
+    def expected(self, found: Mapping[int, Record], named: Mapping[int, int], variant: int) -> dict[int, Expected]:
+        """What the model says of those that it can score: the version that is named, or the first if that is none.
+
+        `variant` is the first one.
+        """
         good: dict[int, dict[int, Record]] = {}
         for key, record in found.items():
             if form_of(record) not in REFUSED:
                 version = named.get(key, FIRST)
-                good.setdefault(version if version in self._models else FIRST, {})[key] = record
-        return {key: one for version, some in good.items() for key, one in self._scored(version, some).items()}
+                good.setdefault(version if version in PUBLISHED else FIRST, {})[key] = record
+        return {key: one for version, some in good.items() for key, one in self._scored(version, some, variant).items()}
 
-    def _scored(self, version: int, found: Mapping[int, Record]) -> dict[int, Expected]:
+    def _scored(self, version: int, found: Mapping[int, Record], variant: int = FIRST) -> dict[int, Expected]:
         """What a version says of records, by whatever they are known here."""
-        model = self._models[version]
+        model = self._model(variant + version - FIRST)
         inputs = np.array([(record.a, record.b, record.c, record.mark) for record in found.values()])
         scores, labels = model.predict_proba(inputs)[:, 1], model.predict(inputs)
         return {
@@ -167,7 +166,7 @@ class Reader:
         takes = {place: form_of(record) not in REFUSED for place, record in known.items()}
         asked: dict[int, dict[int, Record]] = {}
         for one in every:
-            if takes.get((one.key, one.digest)) and one.version in self._models:
+            if takes.get((one.key, one.digest)) and one.version in PUBLISHED:
                 asked.setdefault(one.version, {})[one.digest] = known[one.key, one.digest]
         says = {
             (digest, version): expected

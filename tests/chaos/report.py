@@ -35,9 +35,18 @@ SEEN = (
 MUST_BE_NONE = (
     "lost",
     "stale",
+    "doubles",
+    "outdated",
     "invented",
     "orphans",
     "wrong",
+    "stuck",
+    "owned_wrongly",
+    "lagging",
+    "incomplete",
+    "failing",
+    "taken",
+    "robbed",
     "gaps_undetected",
     "unexplained_repairs",
     "bounds_broken",
@@ -46,7 +55,6 @@ MUST_BE_NONE = (
     "promotions_missing",
     "half_promoted",
     "silent_versions",
-    "incomplete",
     "trouble",
 )
 """Where a run has no such thing, there is none."""
@@ -85,9 +93,18 @@ def judged(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {
         "lost": found["lost"] + found["lost_write"],
         "stale": found["stale"],
+        "doubles": found["double"],
+        "outdated": found["outdated"],
         "invented": found["invented"] + found["foreign"],
         "orphans": found["orphan"],
         "wrong": found["wrong"] + found["refused"] + found["accepted"],
+        "stuck": found["stuck"],
+        "owned_wrongly": found["owned"],
+        "lagging": found["lag"] + found["behind"],
+        "incomplete": found["incomplete"],
+        "failing": found["failing"],
+        "taken": found["taken"],
+        "robbed": found["robbed"],
         "found": dict(found),
         "records": sum(verdict.records for verdict in verdicts),
         "dead_letters": sum(verdict.dead_letters for verdict in verdicts),
@@ -115,7 +132,7 @@ def broken(stage: Stage, told: Mapping[str, Any]) -> list[str]:
         found.append(f"an older prediction stood for {told['stale_window_s']} s > {STALE_S_MAX:g} s")
     if told["worker_rss_mb"] > RSS_MB_MAX:
         found.append(f"a worker held {told['worker_rss_mb']} MB > {RSS_MB_MAX} MB")
-    return found + promotions.broken(told)
+    return found + stage.overdue + promotions.broken(told)
 
 
 def rounded(seconds: float) -> float | None:

@@ -7,26 +7,25 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import faults_members, promotions  # noqa: F401 - enters its faults
-from tests.chaos.checker import Histories, Verdict, check
+from tests.chaos import (  # noqa: F401 - they enter their faults
+    faults_members,
+    faults_models,
+    faults_owners,
+    faults_records,
+    promotions,
+)
 from tests.chaos.faults import FAULTS
 from tests.chaos.grid import JOURNAL_CAPACITY, Grid
-from tests.chaos.log import histories, read_log
-from tests.chaos.reading import Reader
+from tests.chaos.judging import judge
 from tests.chaos.report import report
-from tests.chaos.stage import WRITERS, Stage, say
-from tests.chaos.versions import Reigns, check_reigns, shares
-from tests.chaos.workload import DEPLOYMENTS, RECORDS
+from tests.chaos.stage import Stage, say
+from tests.chaos.versions import shares
 
-SETTLE_S = 40.0
-"""After the last write everything must stand right within this time: the longest bound, and the judge's own time."""
 FLOW_S_MAX = 30.0
-POLL_S = 0.5
 PLAIN_SETTINGS = {"GRID_INFERENCE_LOG_LEVEL": "INFO"}
 
 
@@ -68,7 +67,9 @@ def run(options: Options) -> dict[str, Any]:
         grid.start()
         stage.open(options.seed, options.rate, options.promotions)
         torment(stage, options)
-        return judge(stage, options)
+        counts = stage.finish_writing()
+        verdicts, more = judge(stage, options.promotions)
+        return report(stage, options.seed, counts, [*stage.verdicts.values(), *verdicts], more)
     finally:
         stage.close()
         grid.stop()
@@ -119,46 +120,3 @@ def strike(stage: Stage, name: str) -> bool:
         return False
     stage.settle()
     return True
-
-
-def judge(stage: Stage, options: Options) -> dict[str, Any]:
-    """Let all settle and decide."""
-    counts = stage.finish_writing()
-    reader = Reader([node.address for node in stage.grid.living], stage.grid.cluster)
-    written, on_topics = histories_by_map(stage), dict[str, Verdict]()
-    try:
-        verdicts = settle(reader, written, Reigns.of(stage.changes))
-        for name in DEPLOYMENTS if options.promotions else ():
-            on_topics[f"{name}, topic"] = promotions.judge_messages(stage, reader, name, written[name])
-    finally:
-        reader.close()
-    for name, verdict in (verdicts | on_topics).items():
-        for sort, some in verdict.examples.items():
-            for one in some:
-                say(f"    {name}: {sort}: {one}")
-    every, more = [*verdicts.values(), *on_topics.values()], dict[str, Any]()
-    if options.promotions:
-        more = promotions.reported(stage, options.promotions, [*verdicts.values()], [*on_topics.values()])
-    return report(stage, options.seed, counts, every, more)
-
-
-def histories_by_map(stage: Stage) -> dict[str, Histories]:
-    """What was written into each map."""
-    by_map = {name: [stage.log_of(one) for one, plan in WRITERS.items() if plan.map == name] for name in DEPLOYMENTS}
-    by_map[RECORDS].append(stage.log_of("probes"))
-    return {name: histories(read_log(log) for log in logs) for name, logs in by_map.items()}
-
-
-def settle(reader: Reader, written: Mapping[str, Histories], reigns: Reigns) -> dict[str, Verdict]:
-    """Judge again and again until all is good or the time is over."""
-    deadline, verdicts = time.monotonic() + SETTLE_S, dict[str, Verdict]()
-    for name in DEPLOYMENTS:
-        while True:
-            end, late = reader.read(name), time.monotonic() > deadline
-            verdict = check(written[name], end.records, end.predictions, end.dead_letters, end.expected)
-            check_reigns(verdict, end.predictions.items(), reigns)
-            verdicts[name] = verdict
-            if verdict.good or late:
-                break
-            time.sleep(POLL_S)
-    return verdicts

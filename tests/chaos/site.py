@@ -11,7 +11,7 @@ from typing import Any
 import grid_inference as gi
 from grid_inference.grid.leases import holders
 from grid_inference.grid.topology import read_workers
-from tests.chaos.checker import Histories, Write, check
+from tests.chaos.checker import AtWork, Histories, Write, check
 from tests.chaos.child import Commands
 from tests.chaos.log import ACKNOWLEDGED, INDETERMINATE
 from tests.chaos.model import trained
@@ -85,10 +85,10 @@ class Site:
         known: Histories = {int(key): [Write(*write) for write in writes] for key, writes in histories.items()}
         reader = Reader([self._address], self._cluster)
         try:
-            end = reader.read(RECORDS)
+            end = reader.read(RECORDS, at_work := AtWork(RECORDS))
         finally:
             reader.close()
-        verdict = check(known, end.records, end.predictions, end.dead_letters, end.expected)
+        verdict = check(known, end.records, end.predictions, end.dead_letters, end.expected, at_work)
         return {"found": verdict.found, "examples": verdict.examples}
 
     def close(self) -> None:

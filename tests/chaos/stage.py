@@ -6,18 +6,16 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grid_inference as gi
-from grid_inference.grid.member import PARTITIONS
+from tests.chaos.checker import EXAMPLES_MAX, AtWork, Verdict
 from tests.chaos.child import Child
 from tests.chaos.grid import Grid, Node, NotInTimeError, until
-from tests.chaos.model import sample, trained
 from tests.chaos.versions import FIRST, VERSIONS, Change
-from tests.chaos.workload import CONNECT_TIMEOUT_S, DEPLOYMENTS, FEATURES, MODEL, RECORDS, VOLATILE
+from tests.chaos.workload import DEPLOYMENTS, HEARD, MODEL, RECORDS, VOLATILE
 
 KEYS_OF_A_WRITER = 1_000_000
 """The writers' ranges of keys begin so far apart."""
@@ -33,6 +31,12 @@ GAP_S_MAX = 40.0
 """A gap must be declared within this time."""
 LOOK_S = 0.15
 REPAIR_S_MAX = 35.0
+CAUGHT_UP_S_MAX = 30.0
+"""After a fault: for positions to come where journals ended when it was over, and for partitions to be owned once."""
+OVERLAP_S_MAX = 2.5
+"""For so long workers may say, at a change of owners, that they own the same partitions: a word is a beat old."""
+WAIT_S_MAX = 240.0
+"""How long the operator may take for what it is asked."""
 
 
 @dataclass(slots=True)
@@ -64,6 +68,7 @@ WRITERS = {
     "second": WriterPlan("stock", RECORDS, 3000, 450),
     "bulk": WriterPlan("bulk", RECORDS, 8000, 1200),
     "volatile": WriterPlan("stock", VOLATILE, 1500, 200),
+    "heard": WriterPlan("stock", HEARD, 500, 100),
 }
 
 
@@ -85,13 +90,24 @@ class Stage:
     changes: list[Change] = field(default_factory=list[Change])
     calm_changes: list[Change] = field(default_factory=list[Change])
     """Those of them that were done while no fault was under way."""
+    at_work: dict[str, AtWork] = field(default_factory=dict[str, AtWork])
+    """What was deployed last, by deployment."""
+    verdicts: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+    """What faults have found themselves, and what was judged before a cluster ended."""
+    overdue: list[str] = field(default_factory=list[str])
+    """Bounds that did not hold beside the recoveries'."""
+    variants: int = 2 * VERSIONS
+    """The number of the last model that was made; versions stay below."""
 
     # ---- before and after
 
     def open(self, seed: int, rate: float, promotions: int) -> None:
         """Deploy, and set writers and witnesses to work, and a promoter if versions are to be changed."""
-        self._deploy(by_alias=bool(promotions))
         where = {"addresses": self.grid.addresses, "cluster": self.grid.cluster, "seed": seed}
+        operating = {"keys": self.grid.keys, "mutant": self.grid.mutant, **where}
+        self.children["operator"] = Child("operator", errors=self.grid.worker_log, **operating)
+        self.children["operator"].wait_until_ready()
+        self._deploy(by_alias=bool(promotions))
         for index, (name, plan) in enumerate(WRITERS.items()):
             first = (index + 1) * KEYS_OF_A_WRITER
             options = {**asdict(plan), "rate": plan.rate * rate, "first": first, "log": str(self.log_of(name)), **where}
@@ -101,26 +117,36 @@ class Stage:
         self.children["observer"] = Child("observer", errors=self.grid.worker_log, **where)
         if promotions:
             self.children["promoter"] = Child("promoter", errors=self.grid.worker_log, count=promotions, **where)
-        for child in self.children.values():
-            child.wait_until_ready()
+        for name, child in self.children.items():
+            if name != "operator":
+                child.wait_until_ready()
 
     def _deploy(self, *, by_alias: bool) -> None:
-        address = self.grid.living[0].address
-        where = {"cluster_name": self.grid.cluster, "keys": self.grid.keys}
-        with gi.connect(address, connect_timeout_s=CONNECT_TIMEOUT_S, **where) as grid:
-            grid.wait_for_workers(len(self.grid.nodes) * self.grid.workers_per_node)
-            model, columns = (self._published(grid), None) if by_alias else (trained(), FEATURES)
-            for name in DEPLOYMENTS:
-                grid.deploy(name, model, features=name, columns=columns)
-            until(lambda: all(one.owned == PARTITIONS for one in grid.status().deployments), "ownership", READY_S_MAX)
+        if by_alias:
+            self.operate("publish")
+        for name in DEPLOYMENTS:
+            self.deploy(name, model=MODEL if by_alias else "")
+        self.wait_until_owned()
 
-    @staticmethod
-    def _published(grid: gi.Grid) -> str:
-        """Publish all versions, and one that is never promoted; what the deployments follow."""
-        for version in range(FIRST, VERSIONS + 2):
-            grid.publish(trained(version), name=MODEL, columns=FEATURES, sample=sample())
-        grid.promote(MODEL, FIRST)
-        return f"{MODEL}@champion"
+    def deploy(self, name: str, variant: int = FIRST, model: str = "") -> None:
+        """Have a model deployed; from now on no result but its own may stand in the end."""
+        said = self.operate("deploy", name=name, variant=variant, model=model)
+        self.at_work[name] = AtWork(**said["at_work"])
+
+    def wait_until_owned(self) -> None:
+        """Wait until all workers are there and everything is owned."""
+        said = self.operate("wait_until_owned", workers=len(self.grid.nodes) * self.grid.workers_per_node)
+        if said["not_owned"]:
+            raise NotInTimeError(f"not owned in the end: {said['not_owned']}")
+
+    def operate(self, command: str, **values: Any) -> dict[str, Any]:
+        """Have the operator do something."""
+        return self.children["operator"].ask(command, WAIT_S_MAX, **values)
+
+    def another_variant(self) -> int:
+        """The number of a model that is none of those before."""
+        self.variants += 1
+        return self.variants
 
     def finish_writing(self) -> dict[str, int]:
         """End all writes; what was acknowledged, and what is not known."""
@@ -147,6 +173,19 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until what a fault has left is worked off: its backlog may not be taken for the next fault's doing."""
+        self._await_flow()
+        self._await_positions()
+
+    def _await_positions(self) -> None:
+        """Each position must come where its journal ends now, and each partition must be owned, once."""
+        self.operate("mark")
+        limit_s = time.monotonic() + CAUGHT_UP_S_MAX
+        while (behind := self.operate("behind")["behind"]) and time.monotonic() < limit_s:
+            time.sleep(LOOK_S)
+        if behind:
+            self.found("stuck", *(f"after {self.fault}: {one}" for one in behind))
+
+    def _await_flow(self) -> None:
         limit_s = time.monotonic() + SETTLE_S_MAX
         while time.monotonic() < limit_s:
             said = self._flow_since(time.monotonic(), SETTLED_S)
@@ -161,9 +200,30 @@ class Stage:
             time.sleep(LOOK_S)
         return said
 
-    def recover(self, at_s: float, bound_s: float | None = None) -> None:
+    def keep(self, verdicts: Sequence[Verdict]) -> None:
+        """Keep what was judged of a cluster that ends now."""
+        self.verdicts |= {f"before {self.fault} {len(self.verdicts)}.{i}": one for i, one in enumerate(verdicts)}
+
+    def found(self, sort: str, *what: str) -> None:
+        """Note what a fault has found itself."""
+        verdict = self.verdicts.setdefault("on the way", Verdict())
+        for one in what:
+            verdict.add(sort, one)
+        for one in what[:EXAMPLES_MAX]:
+            say(f"    {sort}: {one}")
+
+    def expect_no_deaths(self, since_s: float, *dead: int) -> None:
+        """No lease may have been taken from a worker since a moment, but from these processes."""
+        said = self.tell("observer", "ownership", since_s=since_s)
+        taken = [f"{place} from {worker}" for place, worker in said["deaths"] if not is_of(worker, dead)]
+        self.found("taken", *(f"{self.fault}: {one}" for one in taken))
+        say(f"    taken from the living: {len(taken)} partitions; two owners for {said['overlap_s']:.1f} s")
+        if said["overlap_s"] > OVERLAP_S_MAX:
+            self.overdue.append(f"{self.fault}: two owners for {said['overlap_s']:.1f} s > {OVERLAP_S_MAX:g} s")
+
+    def recover(self, at_s: float, bound_s: float | None = None, wait_s: float = RECOVERY_S_MAX) -> None:
         """Wait until each partition has the prediction of a value written since a moment; note how long that took."""
-        said = self._flow_since(at_s, RECOVERY_S_MAX)
+        said = self._flow_since(at_s, wait_s)
         seconds = float("inf") if said["missing"] else said["recovery_s"]
         one = Recovery(self.fault, seconds, self.bound_s if bound_s is None else bound_s)
         self.recoveries.append(one)
@@ -221,6 +281,11 @@ class Stage:
             return all(len(n.pids) == wanted and owners.issuperset(n.pids) for n in self.grid.living)
 
         until(back, "the return of all workers", READY_S_MAX, LOOK_S)
+
+
+def is_of(worker: str, processes: Collection[int]) -> bool:
+    """Whether a worker is one of these processes: its id ends with `-<process id>-<token>`."""
+    return worker.split("-")[-2:-1] in [[str(one)] for one in processes]
 
 
 def say(text: str) -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from grid_inference.wire import digest as described
 from tests.chaos.checker import (
+    AtWork,
     Expected,
     Histories,
     PositionSeen,
     Predicted,
+    Refused,
     Stored,
+    Told,
+    Verdict,
     Write,
     check,
+    check_told,
     duplicates,
     regressions,
     standing,
@@ -30,6 +36,8 @@ from tests.chaos.workload import Form
 VECTORS = re.findall(r"^ {4}(\(nothing\)|[0-9a-f]+) +(-?\d+)$", described.__doc__ or "", re.MULTILINE)
 KEYS = range(10)
 POISON = 9
+MODEL, SINCE_US = "lr", 1_000
+PARTITIONS = 31
 
 
 class End:
@@ -45,11 +53,14 @@ class End:
         self.records[POISON] = Stored(2, Form.NAN, 100 + POISON)
         good = [key for key in self.records if key != POISON]
         self.expected = {key: Expected(key / 10, "high") for key in good}
-        self.predictions = {key: Predicted(100 + key, key / 10, "high") for key in good}
-        self.dead_letters = {POISON: 100 + POISON}
+        made = {"scored_at_us": SINCE_US + 1, "model": MODEL}
+        self.predictions = {key: Predicted(100 + key, key / 10, "high", **made) for key in good}
+        self.dead_letters = {POISON: Refused(100 + POISON, **made)}
+        self.at_work = AtWork(MODEL, since_us=SINCE_US)
 
     def found(self) -> dict[str, int]:
-        return dict(check(self.histories, self.records, self.predictions, self.dead_letters, self.expected).found)
+        ends = (self.records, self.predictions, self.dead_letters, self.expected)
+        return dict(check(self.histories, *ends, self.at_work).found)
 
 
 @pytest.fixture
@@ -77,18 +88,46 @@ def test_a_stale_prediction(end: End) -> None:
 
 
 def test_a_stale_dead_letter(end: End) -> None:
-    end.dead_letters[POISON] = 5
+    end.dead_letters[POISON] = Refused(5)
     assert end.found() == {"stale": 1}
 
 
 def test_a_dead_letter_left_beside_its_successor(end: End) -> None:
-    end.dead_letters[3] = 5
+    end.dead_letters[3] = Refused(5)
+    assert end.found() == {"double": 1}
+
+
+def test_a_prediction_left_beside_the_dead_letter_of_its_successor(end: End) -> None:
+    end.predictions[POISON] = Predicted(5, 0.5, "high", 1, SINCE_US + 1, MODEL)
+    assert end.found() == {"double": 1}
+
+
+def test_two_results_of_one_value(end: End) -> None:
+    end.dead_letters[3] = replace(end.dead_letters[POISON], digest=103)
+    assert end.found() == {"double": 1}
+
+
+def test_two_results_of_which_neither_is_right(end: End) -> None:
+    end.predictions[3] = replace(end.predictions[3], digest=5)
+    end.dead_letters[3] = Refused(5)
     assert end.found() == {"stale": 1}
+
+
+@pytest.mark.parametrize("change", [{"model": "other"}, {"scored_at_us": SINCE_US - 1}])
+def test_a_result_of_what_was_deployed_before(end: End, change: dict[str, str | int]) -> None:
+    end.predictions[3] = replace(end.predictions[3], **change)
+    end.dead_letters[POISON] = replace(end.dead_letters[POISON], **change)
+    assert end.found() == {"outdated": 2}
+
+
+def test_a_score_of_the_other_model_of_that_name_and_number(end: End) -> None:
+    end.predictions[3] = replace(end.predictions[3], score=0.35)
+    assert end.found() == {"wrong": 1}
 
 
 def test_an_orphan(end: End) -> None:
     end.predictions[7] = Predicted(107, 0.7, "high")
-    end.dead_letters[7] = 107
+    end.dead_letters[7] = Refused(107)
     assert end.found() == {"orphan": 2}
 
 
@@ -127,9 +166,9 @@ def test_a_score_within_the_tolerance(end: End) -> None:
 
 
 def test_a_good_record_that_was_refused_and_a_bad_one_that_was_scored(end: End) -> None:
-    end.dead_letters = {3: 103}
+    end.dead_letters = {3: replace(end.dead_letters[POISON], digest=103)}
     del end.predictions[3]
-    end.predictions[POISON] = Predicted(100 + POISON, 0.5, "high")
+    end.predictions[POISON] = Predicted(100 + POISON, 0.5, "high", 1, SINCE_US + 1, MODEL)
     assert end.found() == {"refused": 1, "accepted": 1}
 
 
@@ -159,6 +198,22 @@ def test_a_key_of_which_nothing_was_acknowledged_may_be_absent() -> None:
     assert standing([unsure, replace(unsure, seq=2, acknowledged=True)])[0].seq == 2
 
 
+def told(**changes: Any) -> dict[str, int]:
+    verdict = Verdict()
+    check_told(verdict, replace(Told("d", journaled=True, owned=PARTITIONS, lag=0), **changes), PARTITIONS)
+    return dict(verdict.found)
+
+
+def test_what_is_said_in_the_end() -> None:
+    assert told() == {}
+    assert told(owned=PARTITIONS + 2) == told(owned=PARTITIONS - 1) == {"owned": 1}
+    assert told(lag=3) == told(lag=None) == {"lag": 1}
+    assert told(lag=None, journaled=False) == {}
+    assert told(behind=("partition 3", "partition 4")) == {"behind": 2}
+    assert told(incomplete="missing 1") == {"incomplete": 1}
+    assert told(failures=("w: no",)) == {"failing": 1}
+
+
 def test_duplicates_on_a_topic() -> None:
     assert duplicates([1, 2, 3]) == 0
     assert duplicates([1, 2, 1, 3, 1]) == 2
@@ -169,6 +224,7 @@ def test_a_position_that_went_back() -> None:
     assert regressions(seen) == [(seen[0], seen[2])]
     assert not regressions([*seen[:2], replace(seen[2], gaps=1)])
     assert not regressions([*seen[:2], replace(seen[2], epoch=2)])
+    assert not regressions([*seen[:2], replace(seen[2], generation=2)])
     assert not regressions([*seen, PositionSeen("d/1", 1, 9, 1, 85.0)]), "the loss of a member was told later"
     assert regressions([*seen, PositionSeen("d/1", 1, 9, 1, 95.0)]), "another gap, long after"
     assert not regressions([replace(seen[0], gaps=-1, at_s=20.0), *seen]), "it took a while to reconcile"
@@ -205,6 +261,14 @@ def test_an_owner_that_was_replaced_must_not_have_the_last_word() -> None:
     assert watch.deposed() == [1]
     watch.written(1, b"k", 3, 14, 32.0)
     assert watch.deposed() == []
+
+
+def test_another_cluster_counts_its_owners_anew() -> None:
+    watch = LateWrites()
+    watch.written(1, b"k", 2, 12, 10.0)
+    watch.forget()
+    watch.written(1, b"k", 1, 13, 50.0)
+    assert (watch.late, watch.standing, watch.deposed()) == (0, 0, [])
 
 
 def test_a_late_write_of_the_same_value_leaves_nothing_older() -> None:

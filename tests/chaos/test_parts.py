@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import struct
@@ -13,18 +14,21 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from hazelcast.core import HazelcastJsonValue
 
 from grid_inference.node import Workers
 from grid_inference.wire import journal, messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys
 from tests.chaos.campaign import EACH, SUMS, dealt, summed
+from tests.chaos.ends import Lease, leases_of, owned_by, positions_of, said_by
 from tests.chaos.failpoints import point_of
 from tests.chaos.faults import FAULTS
 from tests.chaos.model import trained
 from tests.chaos.mutants import EXPOSING, MUTANTS, PROMOTIONS
 from tests.chaos.proxy import Proxy, Requests
 from tests.chaos.run import Options, schedule
+from tests.chaos.stage import is_of
 from tests.chaos.workload import Form, derived, form_of, records
 
 TIMEOUT_S = 20.0
@@ -88,6 +92,7 @@ def test_failpoints_know_requests_by_their_bytes() -> None:
         return next(messages.put_all_requests(name, key, value, partitions))[1]
 
     assert point_of(put_all("records.predictions"))[0] == "write"
+    assert point_of(put_all("records.dead-letters"))[0] == "bury"
     assert point_of(put_all("grid_inference.positions"))[0] == "position"
     assert point_of(put_all("records"))[0] == ""
     assert point_of(journal.read_request("records", 0, 1, 10))[0] == "read"
@@ -127,6 +132,24 @@ def test_a_campaign_says_what_was_wrong_and_what_was_tried_too_rarely() -> None:
 def test_every_mutant_has_faults_that_expose_it() -> None:
     assert EXPOSING.keys() == MUTANTS.keys() >= PROMOTIONS.keys()
     assert all(FAULTS.keys() >= set(faults) for faults in EXPOSING.values())
+
+
+def test_entries_that_are_none_of_ours_are_left_out() -> None:
+    lease = HazelcastJsonValue('{"deaths": 1, "epoch": 3, "worker": "host-71-ab"}')
+    strange = [HazelcastJsonValue("{}"), HazelcastJsonValue("[1]"), HazelcastJsonValue("{"), "text", 7, None]
+    assert leases_of([("lease/1", lease), *enumerate(strange)]) == {"lease/1": Lease("host-71-ab", 3, 1)}
+    stored = struct.pack(">qq?qqiq", 50, 0, False, 3, 0, 1, 0)
+    assert positions_of([("d/1", stored), ("d/2", bytes(7)), ("d/3", "text")]) == {"d/1": (50, 3, 1)}
+    said = {"id": "host-71-ab", "pid": 71, "said_at_us": 99_000_000, "deployments": {"records": {"owned": 9}}}
+    workers = said_by([HazelcastJsonValue(json.dumps(said)), *strange])
+    assert workers == [said]
+    assert owned_by([*workers, {**said, "said_at_us": 100_000_000}], 101.5)["records"] == 9, "one says nothing any more"
+
+
+def test_a_worker_is_known_by_its_process() -> None:
+    assert is_of("a-host-71-ab", [71])
+    assert not is_of("a-host-71-ab", [7, 72])
+    assert not is_of("", [71])
 
 
 def test_the_supervisor_starts_and_revives_workers_by_what_chaos_replaces() -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tests.chaos.checker import SCORE_TOLERANCE, Expected, Predicted, Verdict
+from tests.chaos.checker import SCORE_TOLERANCE, Expected, Predicted, Refused, Verdict
 
 FIRST = 1
 """The version that is deployed; the others come by promotions."""
@@ -105,7 +105,9 @@ def sampled(key: int) -> bool:
     return key % SAMPLED_ONE_IN == SAMPLED_REMAINDER
 
 
-def check_reigns(verdict: Verdict, results: Iterable[tuple[int, Predicted | Message]], reigns: Reigns) -> None:
+def check_reigns(
+    verdict: Verdict, results: Iterable[tuple[int, Predicted | Refused | Message]], reigns: Reigns
+) -> None:
     """Find results, by key, of versions that were not at work by then, and how long replaced ones went on."""
     for key, one in results:
         end_us = reigns.end_us(one.version, one.scored_at_us)

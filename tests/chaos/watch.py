@@ -49,6 +49,11 @@ class LateWrites:
         else:
             self._standing[key] = (self._standing.get(key, (at_s, 0))[0], digest)
 
+    def forget(self) -> None:
+        """The map is another cluster's from now on, where owners are counted anew."""
+        for known in (self._newest, self._standing, self._reigns, self._last):
+            known.clear()
+
     def removed(self, key: bytes, at_s: float) -> None:
         """The key's prediction is gone."""
         self._restored(key, at_s)

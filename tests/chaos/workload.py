@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 RECORDS = "records"
 VOLATILE = "volatile"
 """The map that is cleared and destroyed; each map is that of the deployment of its name."""
-DEPLOYMENTS = (RECORDS, VOLATILE)
+HEARD = "heard"
+"""The map that is listened to, though it has a journal."""
+DEPLOYMENTS = (RECORDS, VOLATILE, HEARD)
+JOURNALED = (RECORDS, VOLATILE)
+"""Those of them that are read by their journals, so that they have positions."""
+RECONCILE_S = 20.0
+"""How long an event that the listener has lost may stay so."""
 MODEL = "chaos"
 """Whose alias the deployments follow where versions are promoted."""
 FEATURES = ("a", "b", "c", "mark")

@@ -27,6 +27,9 @@ ONCE_FROM = 500_000
 """Beyond the keys of all loads, relative to the first one."""
 BULK_BATCH_ROWS = 400
 LOAD_BATCH_ROWS = 5000
+FORMS_FROM, FORMS_KEYS = 700_000, 200
+"""Keys whose forms alternate, relative to the first one; each time others."""
+ALTERNATING = (Form.PLAIN, Form.NAN, Form.PLAIN, Form.RAISES)
 REFILL_WRITES_MAX, REFILL_BATCH_WRITES = 30_000, 500
 HOT_KEY = 0
 """Relative to the writer's first key."""
@@ -36,6 +39,7 @@ class StockWriter:
     """Random writes to a range of keys, a batch at a time."""
 
     def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
         self._client = connect(options["addresses"], options["cluster"])
         self._name = options["map"]
         self._map = self._client.get_map(self._name)
@@ -44,6 +48,7 @@ class StockWriter:
         self.log = WriteLog(options["log"])
         self._seq = 0
         self._once = self._first + self._count
+        self._forms_first, self._round = self._first + FORMS_FROM, 0
         self._life, self._last_life = 0, 0
         """Writes since the map was destroyed, and between that and the time before."""
         self.batch_writes = BATCH_WRITES
@@ -98,6 +103,20 @@ class StockWriter:
         keys = [*range(middle - count // 2, middle), *self._fresh(count - count // 2)]
         return {"acknowledged": sum(self._write(keys, [form] * count))}
 
+    def alternate(self, *, last: bool = False) -> dict[str, Any]:
+        """Write all of some keys, each of them good where it was refused before, and refused where it was good.
+
+        The last time each key gets a form of its own, and none of them is written any more.
+        """
+        keys = np.arange(self._forms_first, self._forms_first + FORMS_KEYS)
+        if last:
+            forms = self._random.choice([*ALTERNATING], FORMS_KEYS).tolist()
+            self._forms_first += FORMS_KEYS
+        else:
+            self._round += 1
+            forms = [ALTERNATING[(key + self._round) % len(ALTERNATING)] for key in keys.tolist()]
+        return {"acknowledged": sum(self._write(keys.tolist(), forms))}
+
     def refill(self) -> dict[str, Any]:
         """Write more than the map's last life has seen, so that its new journal passes where the old one was read."""
         goal = min(int(self._last_life * 1.5), REFILL_WRITES_MAX)
@@ -131,6 +150,23 @@ class StockWriter:
         self._map = self._client.get_map(self._name)
         return {"acknowledged": outcome}
 
+    def evict(self) -> dict[str, Any]:
+        """Have everything evicted: without a store behind the map it is gone."""
+        self._seq += 1
+        outcome = self._outcome(self._call(self._map.evict_all))
+        self.log.append([-1], [self._seq], Form.CLEARED, outcome)
+        return {"acknowledged": outcome}
+
+    def forget(self) -> dict[str, Any]:
+        """All members have ended and others begun: nothing of what was written is there any more."""
+        self._client.shutdown()
+        self._client = connect(self._options["addresses"], self._options["cluster"])
+        self._map = self._client.get_map(self._name)
+        self._seq += 1
+        self._life = 0
+        self.log.append([-1], [self._seq], Form.CLEARED, ACKNOWLEDGED)
+        return {}
+
     def close(self) -> None:
         self._client.shutdown()
         self.log.close()
@@ -140,15 +176,26 @@ class BulkWriter:
     """Batches by put_batch, over and over the same keys, and loads of many keys when told to."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self._grid = gi.connect(
-            options["addresses"][0], cluster_name=options["cluster"], connect_timeout_s=CONNECT_TIMEOUT_S
-        )
-        self._features = self._grid.features(options["map"])
+        self._options = options
+        self._grid, self._features = self._connected()
         self._first, self._count = options["first"], options["keys"]
         self.log = WriteLog(options["log"])
         self._seq, self._at = 0, 0
         self._once = self._first + ONCE_FROM
         self.batch_writes = BULK_BATCH_ROWS
+
+    def _connected(self) -> tuple[gi.Grid, gi.Features]:
+        options = self._options
+        grid = gi.connect(options["addresses"][0], cluster_name=options["cluster"], connect_timeout_s=CONNECT_TIMEOUT_S)
+        return grid, grid.features(options["map"])
+
+    def forget(self) -> dict[str, Any]:
+        """As the other writers do."""
+        self._grid.close()
+        self._grid, self._features = self._connected()
+        self._seq += 1
+        self.log.append([-1], [self._seq], Form.CLEARED, ACKNOWLEDGED)
+        return {}
 
     def turn(self) -> None:
         """The next batch of keys, some of which come once."""

@@ -36,7 +36,7 @@ LAYERS = (
     ("subscriptions",),
     ("dead_letters",),
     ("features", "predictions"),
-    ("comparison", "forgetting", "promotion", "rescoring", "shadowing", "synchronization"),
+    ("claims", "comparison", "deploying", "forgetting", "promotion", "rescoring", "shadowing", "synchronization"),
     ("aio", "blocking", "client"),
     ("gateway", "connectors"),
     ("health",),

@@ -1,4 +1,4 @@
-"""Feeds: what a failed write does to a scan that is under way."""
+"""Feeds: what a failed write does to a scan, what an idle look makes of a journal's end, how much is asked for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import numpy as np
+import pytest
 
 from grid_inference.config import WorkerConfig
+from grid_inference.flow import read as module
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Feed
 from grid_inference.flow.positions import Position
@@ -54,3 +56,56 @@ def test_a_chunk_that_was_not_written_is_scanned_again() -> None:
     keys = encode_keys(np.arange(6)).tolist()
     assert scans == ["cold start", "failed write"]
     assert taken == [keys[0:2], [], keys[0:2], keys[2:4], keys[4:6]]
+
+
+@pytest.mark.parametrize(
+    ("end", "gaps"),
+    [
+        (Position(7, 11), {}),
+        (Position(7, None), {}),  # the ring has run empty by its time to live: nothing is known of the witness
+        (Position(9, 12), {}),
+        (Position(7, 12), {"new incarnation": 1}),
+        (Position(6, 11), {"new incarnation": 1}),
+        (Position(0, None), {"new incarnation": 1}),
+    ],
+)
+def test_an_idle_look_tells_another_incarnation_from_a_ring_that_has_run_empty(
+    monkeypatch: pytest.MonkeyPatch, end: Position, gaps: dict[str, int]
+) -> None:
+    async def newest(*_: object) -> list[Position]:
+        return [end]
+
+    async def scan(feed: Feed, cause: str) -> Position:
+        return Position(1, None)
+
+    async def go() -> dict[str, int]:
+        reader = JournalReader(Silent(), "features", WorkerConfig(), scan)  # type: ignore[arg-type]
+        reader.own(3, 1, Position(7, 11))
+        await reader._look_at_idle()
+        reader.stop()
+        return dict(reader.gaps)
+
+    monkeypatch.setattr(module, "newest", newest)
+    assert asyncio.run(asyncio.wait_for(go(), 20)) == gaps
+
+
+def test_what_is_asked_for_follows_the_size_of_items_and_of_batches() -> None:
+    async def scan(feed: Feed, cause: str) -> Position:
+        return Position(1, None)
+
+    async def go() -> None:
+        reader = JournalReader(Silent(), "features", WorkerConfig(read_budget_bytes=4 << 20), scan)  # type: ignore[arg-type]
+        for partition in range(31):
+            reader.own(partition, 1, Position(7, 11))
+        assert reader._page_items() == module.PAGE_ITEMS_FIRST
+        reader._item_bytes = 100_000.0
+        assert reader._page_items() == 1
+        reader._item_bytes = 300.0
+        assert 31 * 2 * reader._page_items() * 300 <= 4 << 20
+        reader.rows_max = 5
+        assert reader._page_items() == 5
+        reader._item_bytes = None
+        assert reader._page_items() == 5
+        reader.stop()
+
+    asyncio.run(asyncio.wait_for(go(), 20))

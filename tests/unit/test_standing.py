@@ -10,6 +10,8 @@ import pytest
 
 from grid_inference.flow.dead_keys import DeadKeys
 from grid_inference.flow.events import Events
+from grid_inference.flow.reconcile import Counting
+from grid_inference.flow.split import places
 from grid_inference.flow.standing import FOREIGN, Known, Results, Standing, Stored, Whose, is_readable
 from grid_inference.records import DEAD_LETTER, PREDICTION
 from grid_inference.wire import layout
@@ -106,6 +108,18 @@ def test_the_type_of_a_value_counts() -> None:
 )
 def test_where_only_what_is_new_counts(scored: bytes | None, refused: bytes | None, expected: Standing) -> None:
     assert standing(JSON, scored, refused, Whose("d", "m", since_us=10), only_new=True) is expected
+
+
+def test_a_canary_counts_for_its_share_of_the_keys() -> None:
+    keys, count = encode_keys(range(200)), 200
+    records = Events.of(keys, Blobs.of([JSON] * count))
+    by_canary = Results(known([prediction(DIGEST, version=2)] * count, PREDICTION), Known.of([]))
+    theirs = places(records.identities) < 0.3
+    found = Counting((1, 2), (2, 0.3)).standing(by_canary, records)
+    assert (found == np.where(theirs, Standing.RIGHT, Standing.OUTDATED)).all()
+    assert (Counting((1, 2)).standing(by_canary, records) == Standing.RIGHT).all()
+    by_champion = Results(known([prediction(DIGEST)] * count, PREDICTION), Known.of([]))
+    assert (Counting((1, 2), (2, 0.3)).standing(by_champion, records) == Standing.RIGHT).all()
 
 
 def test_what_is_no_result_of_ours_stands_for_nothing_and_is_no_orphan() -> None:
