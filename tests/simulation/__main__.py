@@ -6,7 +6,6 @@ import argparse
 import gc
 import json
 import os
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -80,17 +79,25 @@ def _arguments() -> argparse.Namespace:
 
 
 def _all_mutants(asked: argparse.Namespace) -> int:
-    """Each in processes of its own; 1 if one is not found."""
+    """Each in a process of its own; 1 if one is not found."""
+    wanted = [(name, range(asked.seed, asked.seed + asked.schedules)) for name in sorted(MUTANTS)]
     found = dict[str, Any]()
-    for name in sorted(MUTANTS):
-        command = [sys.executable, "-m", "tests.simulation", "--mutant", name, "--first", "--brief"]
-        command += ["--schedules", str(asked.schedules), "--seed", str(asked.seed), "--jobs", str(asked.jobs)]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
-        report = json.loads(done.stdout.splitlines()[-1])
-        found[name] = {key: report[key] for key in ("schedules", "violations")}
-        _say(f"{name}: {'found' if report['violations'] else 'NOT FOUND'} in {report['schedules']} schedules")
+    with get_context("fork").Pool(asked.jobs, _begin, maxtasksperchild=1) as pool:
+        for name, tried, violations in pool.imap(_until_found, wanted, chunksize=1):
+            found[name] = {"schedules": tried, "violations": violations}
+            _say(f"{name}: {', '.join(violations) or 'NOT FOUND'} in {tried} schedules")
     _say(json.dumps(found))
     return 0 if all(one["violations"] for one in found.values()) else 1
+
+
+def _until_found(wanted: tuple[str, range]) -> tuple[str, int, list[str]]:
+    """Run schedules with a fix taken out until a promise is broken; the mutant, how many, which promises."""
+    name, seeds = wanted
+    MUTANTS[name]()
+    for tried, seed in enumerate(seeds, 1):
+        if violations := run(plan_of(seed)).violations:
+            return name, tried, [one.promise for one in violations]
+    return name, len(seeds), []
 
 
 def _outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:

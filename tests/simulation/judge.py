@@ -16,12 +16,13 @@ from typing import Any
 from grid_inference.flow.positions import POSITIONS_MAP, decode_progress
 from grid_inference.grid.leases import LEASES_MAP, NOBODY
 from grid_inference.grid.topology import WORKERS_MAP
-from grid_inference.records import PREDICTION
+from grid_inference.records import DEAD_LETTER, PREDICTION
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.json_values import decode_json
 from grid_inference.wire.keys import guard_key
+from grid_inference.wire.layout import DATA_HEADER_BYTES
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.members import Cluster, frames_of
 from tests.simulation.network import Message
@@ -67,8 +68,8 @@ class _Key:
     """What the judge knows of a key."""
 
     partition: int
-    events: list[tuple[int, int | None, float]]
-    """(sequence in its journal, digest or None for a removal, value) of every change."""
+    events: list[tuple[int, int | None, float | None]]
+    """(sequence in its journal, digest or None for a removal, value or None if it is to be refused) of every change."""
     applied: dict[int, int]
     """By generation the newest sequence whose result was written."""
     stale_since_s: float | None = None
@@ -159,6 +160,8 @@ class Judge:
         """An entry has changed in the grid."""
         if name == self._names.predictions:
             self._prediction(partition, key, old, new, by)
+        elif name == self._names.dead_letters:
+            self._dead_letter(partition, key, new, by)
         elif name == self._names.features:
             self._feature(partition, key, old, new)
         elif name == POSITIONS_MAP:
@@ -198,8 +201,9 @@ class Judge:
         if of != key:
             self.fail("I2 nobody put it", f"a prediction of digest {digest} under {key.hex()}")
             return
-        if score != score_of(known.events[place][2], version):
-            self.fail("I4 another score", f"{score} for the value {known.events[place][2]} by version {version}")
+        value = known.events[place][2]
+        if value is None or score != score_of(value, version):
+            self.fail("I4 another score", f"{score} for the value {value} by version {version}")
         known.applied[version] = max(known.applied.get(version, -1), place)
         self._scored(known, place)
         before = -1 if old is None else self._digests[self._read(old)[0]][1]
@@ -207,9 +211,25 @@ class Judge:
             self.counts["older over newer"] += 1
             self.note(f"older over newer by {by.process.name} in {partition}, sent {by.sent_s:.3f}")
             known.stale_since_s = self._loop.time()
-        elif known.stale_since_s is not None and place >= max(known.applied.values()):
-            self._stood(known)
-            known.stale_since_s = None
+        self._ends_stale(known, place)
+
+    def _dead_letter(self, partition: int, key: bytes, new: bytes | None, by: Message) -> None:
+        known = self.keys[key]
+        self._note_late(partition, by)
+        if new is None:
+            return
+        self.counts["dead letters"] += 1
+        digest, version = (
+            struct.unpack_from(form, new, DEAD_LETTER.data_start + DEAD_LETTER.slots[name].offset)[0]
+            for form, name in ((">q", "input_digest"), (">i", "version"))
+        )
+        of, place = self._digests.get(digest, (b"", -1))
+        if of != key or known.events[place][2] is not None:
+            self.fail("I4 refused", f"a value of key {key.hex()} that the model takes, or that nobody put")
+            return
+        known.applied[version] = max(known.applied.get(version, -1), place)
+        self._scored(known, place)
+        self._ends_stale(known, place)
 
     def _scored(self, known: _Key, place: int) -> None:
         """An event has its result, and all before it."""
@@ -219,8 +239,11 @@ class Judge:
             if put_s >= self.calm_from_s and waited_s > WAIT_S_MAX:
                 self.fail("I7 waits", f"a record of partition {known.partition} for {waited_s:.1f} s")
 
-    def _stood(self, known: _Key) -> None:
-        stale_s = self._loop.time() - (known.stale_since_s or 0.0)
+    def _ends_stale(self, known: _Key, place: int) -> None:
+        """A result of the newest value that had one stands again."""
+        if known.stale_since_s is None or place < max(known.applied.values()):
+            return
+        stale_s, known.stale_since_s = self._loop.time() - known.stale_since_s, None
         if stale_s > STALE_S_MAX:
             self.fail("I3 older over newer", f"for {stale_s:.1f} s in partition {known.partition}")
 
@@ -322,8 +345,12 @@ class Judge:
         for key, known in self.keys.items():
             stands = self._cluster.maps[self._names.predictions][known.partition].get(key)
             dead = self._cluster.maps[self._names.dead_letters][known.partition].get(key)
-            digest = known.events[-1][1]
+            _, digest, value = known.events[-1]
             said = None if stands is None else self._read(stands)
+            if value is None and digest is not None:
+                if dead is None or stands is not None:
+                    found.append(("I1 refused", f"partition {known.partition}: {dead is not None}, {said}"))
+                continue
             if dead is not None:
                 found.append(("I1 dead letter", f"of key {key.hex()}"))
             if digest is None:
@@ -386,5 +413,8 @@ def _last_value(request: bytes) -> bytes:
     return frames_of(request)[-2][1]
 
 
-def _value_of(record: bytes) -> float:
+def _value_of(record: bytes) -> float | None:
+    """What the model gets; None where its field is missing."""
+    if struct.unpack_from(">q", record, DATA_HEADER_BYTES)[0] != RECORD.schema_id:
+        return None
     return struct.unpack_from(">d", record, RECORD.data_start + RECORD.slots["v"].offset)[0]

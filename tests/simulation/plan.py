@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from grid_inference.wire.schema import FieldKind, Schema
 
-__all__ = ["RECORD", "Event", "Plan", "plan_of"]
+__all__ = ["RECORD", "REFUSED", "Event", "Plan", "plan_of"]
 
 RECORD = Schema.of("simulation.Record", {"v": FieldKind.FLOAT64})
 """What clients put."""
+REFUSED = Schema.of("simulation.Refused", {"w": FieldKind.FLOAT64})
+"""What they put by mistake: the model's field is missing, so it ends as a dead letter."""
 
 BEGIN_S = 2.0
 """When the first workers are there as a rule."""
@@ -50,6 +52,8 @@ class Plan:
     """Of each partition's journal."""
     keys: int = 20
     latency_s: float = 0.001
+    refused: int = 0
+    """Every how many-th value that is put is refused; 0: none."""
     late: float = 0.0
     error: float = 0.0
     row_s: float = 0.001
@@ -87,6 +91,7 @@ def plan_of(seed: int) -> Plan:
         capacity=rng.choice((8, 32, 256)),
         keys=rng.randint(4, 40),
         latency_s=rng.choice((0.0005, 0.002, 0.02)),
+        refused=rng.choice((0, 0, 3, 10)),
         late=rng.choice((0.0, 0.0, 0.003, 0.03)),
         error=rng.choice((0.0, 0.0, 0.01)),
         row_s=rng.choice((0.0002, 0.002, 0.01, 0.05)),

@@ -36,7 +36,7 @@ from tests.simulation.judge import Judge, Names, Violation
 from tests.simulation.loop import VirtualLoop, current_thread
 from tests.simulation.members import Cluster
 from tests.simulation.network import LATE_S_MAX, Network, Rates
-from tests.simulation.plan import RECORD, Event, Plan
+from tests.simulation.plan import RECORD, REFUSED, Event, Plan
 from tests.simulation.stand_ins import WorkerProcess, installed
 
 __all__ = ["Outcome", "run"]
@@ -105,7 +105,7 @@ class _Run:
         if plan.calm:
             self.judge.calm_from_s = plan.load_s + STARTED_S
         self.network.on_sent = self.sent
-        self.schemas = {RECORD.schema_id: RECORD}
+        self.schemas = {schema.schema_id: schema for schema in (RECORD, REFUSED)}
         self.workers: list[WorkerProcess] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.stopping: dict[str, float] = {}
@@ -252,7 +252,9 @@ class _Run:
                 self.cluster.remove(self.names.features, partition, key)
                 continue
             self.judge.puts += 1
-            value = encode_record(RECORD, {"v": float(self.judge.puts)})
+            puts, refused = self.judge.puts, self.plan.refused
+            schema, name = (REFUSED, "w") if refused and puts % refused == 0 else (RECORD, "v")
+            value = encode_record(schema, {name: float(puts)})
             self.cluster.put(self.names.features, partition, key, bytes(value))
 
     # ---- what is looked at

@@ -76,7 +76,7 @@ class StockClient:
             for uuid, address in self.addresses.items()
         ]
         self._internal_cluster_service = SimpleNamespace(get_members=lambda: members)
-        self._connection_manager = SimpleNamespace(active_connections={})
+        self._connection_manager = SimpleNamespace(active_connections={}, _send_state_to_cluster_fn=None)
         numbers = itertools.count(1)
         self._invocation_service = SimpleNamespace(
             _next_correlation_id=SimpleNamespace(get_and_increment=lambda: next(numbers))
