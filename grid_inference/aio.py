@@ -544,7 +544,12 @@ class Grid:
 
 def _reference(model: Any) -> Reference | None:
     """The published model that is meant; a file of that name goes first."""
-    return Reference.parse(model) if isinstance(model, str) and not Path(model).exists() else None
+    if not isinstance(model, str):
+        return None
+    with suppress(OSError):  # too long a name for a file
+        if Path(model).exists():
+            return None
+    return Reference.parse(model)
 
 
 def _published(name: str) -> Reference:

@@ -218,13 +218,10 @@ class DeploymentConfig:
 
     def _check_own(self) -> None:
         """Refuse what can't be written to by name alone; what is somebody else's is seen in the grid only."""
+        maps = {"predictions": self.predictions, "dead_letters": self.dead_letters}
         topic = "" if self.topic.kind == "none" else self.topic.name or ""
-        for key, name in (
-            ("predictions", self.predictions),
-            ("dead_letters", self.dead_letters),
-            ("topic.name", topic),
-        ):
-            if name.startswith(INTERNAL_PREFIX) or name != name.strip():
+        for key, name in {**maps, "topic.name": topic}.items():
+            if name.startswith(INTERNAL_PREFIX) or (key in maps and name and not name.strip()):
                 raise ConfigError(
                     f"{key} = {name!r} is not a name to write to: {INTERNAL_PREFIX}* is the system's own",
                     remedy=f"leave {key} out to get one named after the deployment, or give it another name",

@@ -61,9 +61,13 @@ class Window:
         counts, sums = self._counts.sum(axis=0), self._sums.sum(axis=0)
         return [(counts[place], sums[place]) for place in self._places]
 
+    def slot(self, at_s: float) -> int:
+        """The slot of a moment, counted from the clock's zero: while it is the same, nothing is forgotten."""
+        return max(self._slot, int(at_s / self._slot_s))
+
     def _advanced(self, at_s: float) -> int:
         """Empty the slots that have come round again; the row of the one that is written to now."""
-        now = max(self._slot, int(at_s / self._slot_s))
+        now = self.slot(at_s)
         for slot in range(max(self._slot + 1, now - SLOTS + 1), now + 1):
             self._counts[slot % SLOTS] = 0
             self._sums[slot % SLOTS] = 0
@@ -85,6 +89,8 @@ class Counting:
         """The column that the next piece begins with."""
         self._again_s = 0.0 if self._bins else math.inf
         self.spent_s = 0.0
+        self._pieces = 0
+        """Pieces that were counted."""
 
     def due(self) -> bool:
         """Whether the budget allows to look at a batch now."""
@@ -96,6 +102,7 @@ class Counting:
             return
         begun_s = time.perf_counter()
         try:
+            self._pieces += 1
             self._piece(inputs, scores, begun_s)
             ended_s = time.perf_counter()
             self.spent_s += ended_s - begun_s
@@ -110,6 +117,11 @@ class Counting:
         """Rows and sums of each column's bins, inputs first; waits for a piece that is under way."""
         with self._lock:
             return self._window.total(time.monotonic())
+
+    def mark(self) -> tuple[int, int]:
+        """While this is the same, so is `total`; waits for a piece that is under way."""
+        with self._lock:
+            return self._pieces, self._window.slot(time.monotonic())
 
     def _piece(self, inputs: Inputs, scores: Scores, begun_s: float) -> None:
         rows, scored = _some(inputs.shape[0]), _some(scores.score.size)

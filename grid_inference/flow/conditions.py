@@ -134,7 +134,7 @@ class _OnField(Condition):
     def check(self, kinds: Kinds) -> None:
         kind = kinds[self.field] if self.field in kinds else _of_element(self.field, kinds)
         if kind is not None:
-            self.fits(plain_kind(kind, self.field))
+            self.read(plain_kind(kind, self.field))
 
     def mask(self, columns: Columns) -> Mask:
         values, valid = _column(columns, self.field)
@@ -146,14 +146,13 @@ class _OnField(Condition):
     def null_matches(self) -> bool:
         return False
 
-    def fits(self, kind: Kind) -> None:
-        """Raise ConfigError if values of this kind can't be asked for it."""
+    def read(self, kind: Kind) -> list[Any]:
+        """What values of this kind are compared with; raises ConfigError if they can't be asked for it."""
         if kind is UUID and self.ordered():
             raise ConfigError(
                 f"{self.field} is a UUID: these are compared by =, != and IN only", remedy="write = or IN"
             )
-        for literal in self.literals():
-            literal_of(literal, kind, self.field)
+        return [literal_of(literal, kind, self.field) for literal in self.literals()]
 
     def ordered(self) -> bool:
         """Whether it asks which of two comes first."""
@@ -166,11 +165,6 @@ class _OnField(Condition):
     def test(self, values: NDArray[Any]) -> Mask:
         """Which of the values it is so for: at least one, none null, all of one type."""
         raise NotImplementedError
-
-    def _read(self, values: NDArray[Any]) -> list[Any]:
-        kind = kind_of(values[0], self.field)
-        self.fits(kind)
-        return [literal_of(literal, kind, self.field) for literal in self.literals()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +190,7 @@ class Compare(_OnField):
         """Compared as Java orders them."""
         if self.literal is None:
             return np.full(values.shape[0], self.symbol == "!=")
-        (literal,) = self._read(values)
+        (literal,) = self.read(kind_of(values[0], self.field))
         if self.symbol in ("=", "!="):
             found = equal(values, literal)
         else:
@@ -221,7 +215,7 @@ class Between(_OnField):
 
     def test(self, values: NDArray[Any]) -> Mask:
         """The bounds belong to it."""
-        low, high = self._read(values)
+        low, high = self.read(kind_of(values[0], self.field))
         return ~below(values, low) & ~above(values, high)
 
 
@@ -238,7 +232,7 @@ class Contained(_OnField):
     def test(self, values: NDArray[Any]) -> Mask:
         """Equal to one of them."""
         found = np.zeros(values.shape[0], np.bool_)
-        for literal in self._read(values):
+        for literal in self.read(kind_of(values[0], self.field)):
             found |= equal(values, literal)
         return found
 
@@ -250,14 +244,15 @@ class Matching(_OnField):
     only: ClassVar[str] = "is no text, and LIKE, ILIKE and REGEX compare texts"
     pattern: re.Pattern[str]
 
-    def fits(self, kind: Kind) -> None:
-        """Texts only."""
+    def read(self, kind: Kind) -> list[Any]:
+        """Texts only, with a pattern."""
         if kind != FieldKind.STRING:
             raise ConfigError(f"{self.field} {self.only}", remedy=f"compare {self.field} by =, <, >, IN or BETWEEN")
+        return []
 
     def test(self, values: NDArray[Any]) -> Mask:
         """One by one."""
-        self.fits(kind_of(values[0], self.field))
+        self.read(kind_of(values[0], self.field))
         matches = self.pattern.fullmatch
         return np.fromiter((matches(str(value)) is not None for value in values), np.bool_, values.shape[0])
 

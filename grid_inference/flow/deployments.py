@@ -76,6 +76,8 @@ class Deployments:
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._loading: dict[str, asyncio.Lock] = {}
         """By artifact: whoever loads one that is being loaded waits for it."""
+        self._tidying: asyncio.Task[None] | None = None
+        """What is left of dropped models is being given back to the system."""
         self.ready = False
         """Whether each deployment that was there when this worker began has come up, or was found not to."""
         self._models: dict[str, Any] = {}
@@ -107,7 +109,7 @@ class Deployments:
         for name in self._beside.keys() - wanted.keys():
             _drop(self._beside, name)
         if dropped and not self._ending:
-            await asyncio.to_thread(give_back, garbage=False)
+            self._tidying = asyncio.create_task(asyncio.to_thread(give_back, garbage=False))
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
             try:

@@ -11,16 +11,20 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
+from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import guard_key
 
 __all__ = ["POSITIONS_MAP", "Position", "Positions", "Progress"]
+
+_log = logger(__name__)
 
 POSITIONS_MAP = "grid_inference.positions"
 
@@ -86,15 +90,20 @@ class Positions:
         self._changed.discard(partition)
 
     async def load(self, partitions: list[int], *, begins: bool = False) -> dict[int, Progress]:
-        """What is stored of these partitions, or where they begin by a deploy."""
+        """What is stored of these partitions, or where they begin by a deploy; what can't be read there is nothing."""
         if not partitions:
             return {}
         keys = self._keys(partitions, begins=begins)
         found, values = await self._map.get_batch(keys)
         rows = rows_of(keys, found).tolist()
-        return {
-            partition: decode_progress(values[row]) for partition, row in zip(partitions, rows, strict=True) if row >= 0
-        }
+        stored = dict[int, Progress]()
+        for partition, row in zip(partitions, rows, strict=True):
+            if row >= 0:
+                try:
+                    stored[partition] = decode_progress(values[row])
+                except DecodeError as error:
+                    _tell_once(self._deployment, partition, str(error))
+        return stored
 
     async def flush(self, allows: Callable[[int, int], bool]) -> None:
         """Store what has changed since the last time, of the partitions that may be written to under their epochs."""
@@ -135,6 +144,11 @@ class Positions:
         return guard_key(name, partition, self._link.partition_count)
 
 
+@lru_cache(maxsize=100)
+def _tell_once(deployment: str, partition: int, said: str) -> None:
+    _log.error("position taken for none", deployment=deployment, partition=partition, error=said)
+
+
 def encode_progress(progress: Progress, stored_us: int) -> bytes:
     """Progress as the Data of a byte array."""
     position = progress.position
@@ -151,4 +165,6 @@ def decode_progress(data: bytes) -> Progress:
     _, kind, _, sequence, witness, known, epoch, stored_us, generation, proven_us = _stored.unpack(data)
     if kind != _BYTE_ARRAY:
         raise DecodeError(f"a stored position has the type {kind} instead of {_BYTE_ARRAY}")
+    if min(sequence, epoch, proven_us, stored_us) < 0:
+        raise DecodeError(f"a stored position has the sequence {sequence} and the epoch {epoch}")
     return Progress(Position(sequence, witness if known else None), epoch, generation, proven_us, stored_us)

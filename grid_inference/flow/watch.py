@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -39,6 +41,8 @@ _log = logger(__name__)
 T = TypeVar("T")
 TELL_S: Final = 5.0
 """How often a worker tells what it has counted."""
+EVALUATE_ANYWAY_S: Final = 60.0
+"""How often counts are held against the training although none were made here: others may have counted."""
 LAST_S_MAX: Final = 2.0
 """How long a worker that stops may take to tell it once more."""
 
@@ -75,6 +79,16 @@ class _Watched:
     counting: Counting
     told: bytes = b""
     """What stands in the grid of it, from here."""
+    told_at: tuple[int, int] | None = None
+    """The mark of what was counted when it was told."""
+    evaluated_at: tuple[int, int] | None = None
+    evaluated_s: float = -math.inf
+    psi: float = 0.0
+    """The largest of its columns at the last evaluation."""
+
+    def due(self) -> bool:
+        """Whether an evaluation may bring something new."""
+        return self.told_at != self.evaluated_at or time.monotonic() > self.evaluated_s + EVALUATE_ANYWAY_S
 
     @property
     def place(self) -> str:
@@ -133,18 +147,24 @@ class Watch:
             if version not in self._at_work():
                 del self._watched[version]
             elif self._owns(self._partition(watched.place)):
-                worst = max(worst, await self._evaluate(watched))
+                if watched.due():
+                    at, watched.psi = watched.told_at, await self._evaluate(watched)
+                    watched.evaluated_at, watched.evaluated_s = at, time.monotonic()
+                worst = max(worst, watched.psi)
         self.psi = worst
 
     async def _tell(self, watched: _Watched) -> None:
         """Write what was counted, if that is something else than what stands."""
+        mark = watched.counting.mark()
+        if mark == watched.told_at:
+            return
         counts = Counts(watched.place, self._worker, watched.counting.total())
         value = await asyncio.to_thread(lambda: encode_json(counts.to_mapping()))
-        if value == watched.told or not (watched.told or counts.rows):
-            return
-        key = encode_keys([f"{watched.place}/{self._worker}"])[0]
-        await self._map.set(key, value, ttl_s=watched.deployed.config.drift.window_s)
-        watched.told = value
+        if value != watched.told and (watched.told or counts.rows):
+            key = encode_keys([f"{watched.place}/{self._worker}"])[0]
+            await self._map.set(key, value, ttl_s=watched.deployed.config.drift.window_s)
+            watched.told = value
+        watched.told_at = mark
 
     async def _evaluate(self, watched: _Watched) -> float:
         """Hold the counts of all workers against the training, and tell of what has crossed; the largest figure."""

@@ -107,10 +107,12 @@ class Link:
 
     async def _start(self, config: GridConfig) -> None:
         try:
-            await self.undisturbed(self.client._start())
+            async with asyncio.timeout(config.connect_timeout_s + 2 * config.heartbeat_timeout_s):
+                await self.undisturbed(self.client._start())
         except Exception as error:
+            why = "the member is silent" if isinstance(error, TimeoutError) else reason(error)
             raise ConnectError(
-                f"no cluster {config.cluster_name!r} at {config.address}: {reason(error)}",
+                f"no cluster {config.cluster_name!r} at {config.address}: {why}",
                 remedy="start a node with `grid-inference node`, or give the address and the cluster name of yours",
             ) from error
         self.client.lifecycle_service.add_listener(self._on_state)

@@ -122,6 +122,8 @@ def _why_not(told: dict[str, MapSettings]) -> str:
     """Why a new map can't be given a journal beside what the cluster wants of its maps; empty if it can."""
     if not told:
         return "the members do not tell what else maps are configured with"
+    if on := [member for member, one in told.items() if one.journal]:
+        return f"of {len(told)} members only {', '.join(sorted(on))} would keep one"
     if not _by_default(told):
         # What stands in a member's own file goes before what is added.
         names = sorted({repr(one.written_for) for one in told.values() if one.written_for != DEFAULT})

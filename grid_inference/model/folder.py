@@ -69,9 +69,12 @@ class Folder:
 
     @staticmethod
     def _folders(path: Path) -> list[Path]:
-        if not path.is_dir():
-            return []
-        return [folder for folder in path.iterdir() if folder.is_dir() and _can_name(folder.name)]
+        try:
+            if not path.is_dir():
+                return []
+            return [folder for folder in path.iterdir() if folder.is_dir() and _can_name(folder.name)]
+        except OSError as error:
+            raise ModelError(f"{path}: can't be read: {error.strerror or error}") from None
 
 
 def _can_name(text: str) -> bool:

@@ -119,13 +119,18 @@ def inputs_of(sample: Any, signature: Signature) -> Inputs | None:
     """A sample's rows as the model gets them; None without a sample, or where records hold them in one array."""
     if sample is None or not signature.names:
         return None
-    if isinstance(sample, np.ndarray | list | tuple):
-        matrix = np.atleast_2d(np.asarray(sample, np.float64))
-        if not signature.frame:
-            return matrix
-        found = {name: matrix[:, index] for index, name in enumerate(signature.names)}
-    else:
-        found = {name: np.asarray(sample[name]) for name in signature.names}
+    try:
+        if isinstance(sample, np.ndarray | list | tuple):
+            matrix = np.atleast_2d(np.asarray(sample, np.float64))
+            if not signature.frame:
+                return matrix
+            found = {name: matrix[:, index] for index, name in enumerate(signature.names)}
+        else:
+            found = {name: np.asarray(sample[name]) for name in signature.names}
+    except LookupError as error:
+        raise SignatureError(
+            f"the sample lacks a column: {error}", remedy=f"give the model's inputs: {', '.join(signature.names)}"
+        ) from error
     if not signature.frame:
         return np.stack([np.asarray(values, np.float64) for values in found.values()], axis=1)
     return Frame.of({name: _column(values) for name, values in found.items()})

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable
 from typing import Final, Protocol
 
-from grid_inference.errors import ConnectionLostError, DecodeError, GridError, RemoteError
+from grid_inference.errors import ConnectionLostError, DecodeError, GridError, GridInferenceError, RemoteError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_listeners import Listener
 from grid_inference.logs import logger
@@ -139,8 +139,11 @@ class TopicSource(_ListenerSource):
 
     def _read(self) -> None:
         came, self._came = self._came, []
-        for arrival in self._messages.read(came):
-            self._arrivals.put(arrival)
+        try:
+            for arrival in self._messages.read(came):
+                self._arrivals.put(arrival)
+        except GridInferenceError as error:  # nobody awaits this
+            self._arrivals.end(error)
 
 
 class RingSource:
@@ -181,6 +184,8 @@ class RingSource:
                 await self._read_safely()
                 if self._link.given_up:
                     self._arrivals.end(_gone())
+        except GridInferenceError as error:
+            self._arrivals.end(error)
         finally:
             self._arrivals.end()
 

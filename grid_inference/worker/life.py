@@ -80,6 +80,7 @@ class Worker:
         beside = [
             asyncio.create_task(self._keep_saying(turn, heartbeat), name="saying"),
             asyncio.create_task(self._keep_looking(turn), name="looking"),
+            asyncio.create_task(self._keep_checking(turn), name="deployments"),
             asyncio.create_task(heartbeat.ended(), name="heartbeat"),
         ]
         try:
@@ -141,7 +142,6 @@ class Worker:
         while True:
             heartbeat.say(self._said(turn))
             turn.deployments.measure()
-            turn.deployments.check()
             self._late_told = late_writes(turn.leases.late.total(), self._late_told)
             await asyncio.sleep(interval_s)
             if hanging := turn.deployments.overdue(interval_s):
@@ -174,6 +174,12 @@ class Worker:
                 looked_s = now_s()
             except GridError as error:
                 _log.warning("leases not read", error=error)
+
+    async def _keep_checking(self, turn: Turn) -> None:
+        """Raise what has ended a part of a deployment: apart from what is said, which goes on until the end."""
+        while True:
+            await asyncio.sleep(self._config.lease_ttl_s / BEATS_PER_LEASE)
+            turn.deployments.check()
 
     async def _end_for(self, turn: Turn, name: str, call: Call) -> None:
         """A thread that hangs in a model can't be ended but with its process: who takes over is warned first."""

@@ -533,6 +533,16 @@ def test_watch_prints_what_comes_and_ends_by_ctrl_c(ok, cli, deployed, tmp_path)
     assert seconds < 5
 
 
+@pytest.mark.parametrize("where", ["score > 'high'", "version LIKE '1%'", "score >\n0.5"])
+def test_a_filter_that_can_bring_nothing_is_refused_by_watch_and_deploy(cli, deployed, model, where):
+    again = ["deploy", f"{deployed}-b", "--features", f"{deployed}-b", "--model", model, "--columns", "a,b"]
+    for command in (["watch", deployed], again):
+        code, _, err = cli(*command, "--where", where)
+        assert code in {1, 2}
+        assert repr(where) in err
+    assert "there is no deployment" in cli("verify", f"{deployed}-b")[2]
+
+
 def test_put_ends_by_ctrl_c(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text("id,a\n" + "".join(f"{n},{n}.5\n" for n in range(1_000_000)))

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import hazelcast
+import numpy as np
 import pytest
 from hazelcast.core import HazelcastJsonValue
 
 import grid_inference as gi
 from grid_inference.errors import RemoteError
+from grid_inference.grid import link_topics
 from grid_inference.grid.link import Link
 from grid_inference.node import Workers
 from grid_inference.wire import expiry, mapconfig, messages
@@ -175,7 +177,7 @@ def test_members_of_different_configurations_are_refused_by_their_partitions(for
         balanced(foreign, grid)
         with pytest.raises(gi.DeploymentError, match="'half' would have no event journal") as planned:
             grid.deploy("d", model, features="half", columns=FEATURES)
-        assert "the members' configuration of 'half'" in str(planned.value)
+        assert f"of 2 members only {foreign.members[0].address} would keep one" in str(planned.value)
         grid.features("half").put_batch(batch(500), key="key")
         with pytest.raises(gi.DeploymentError, match=r"no event journal in partitions \d+, \d+.* members") as refused:
             grid.deploy("d", model, features="half", columns=FEATURES)
@@ -211,6 +213,9 @@ default:
   backup-count: 2
   async-backup-count: 1
   read-backup-data: true
+  time-to-live-seconds: 900
+  max-idle-seconds: 800
+  eviction: {eviction-policy: LFU, max-size-policy: PER_NODE, size: 5000}
   per-entry-stats-enabled: true
   metadata-policy: OFF
   merge-policy: {class-name: LatestUpdateMergePolicy, batch-size: 77}
@@ -222,7 +227,7 @@ default:
     more = "  split-brain-protection:\n    one: {enabled: false, minimum-cluster-size: 2}\n"
     foreign.start(default, more)
     with foreign.grid() as grid:
-        grid.deploy("d", model, features="new", columns=FEATURES)
+        grid.deploy("d", model, features="new", columns=FEATURES, accept_expiry=True)
         [new], [other] = settings(grid, "new"), settings(grid, "other")
         assert (new.written_for, other.written_for) == ("new", "default")
         assert (new.journal, other.journal) == (True, False)
@@ -235,7 +240,7 @@ default:
             made.append(expiry.decode_map_limits(await link.call(expiry.map_config_request("new"), 0)))
 
         on_a_link(grid, ask)
-        assert made[0].backups == 3
+        assert made == [expiry.MapLimits(900, 800, 5000, "LFU", 3, keeps_objects=False)]
 
 
 REFUSED = {
@@ -372,6 +377,13 @@ def test_a_reliable_topics_ring_with_a_time_to_live_holds_up_nothing(foreign: Fo
         assert verdict.complete, verdict
         assert verdict.predictions == 3000
         until(lambda: grid.status().deployments[0].published >= 3000, "the messages")
+
+
+def test_a_ring_that_does_not_answer_is_given_up(local_grid: gi.Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_topics, "PUBLISH_TIMEOUT_S", 1e-9)  # no answer comes in so short a time
+    row = np.frombuffer(encode_json({}), np.uint8).reshape(1, -1)
+    with pytest.raises(gi.GridError, match="the ring of topic 'silent' took no message for 1e-09 s"):
+        on_a_link(local_grid, lambda link: link_topics.publish_all_reliable(link, "silent", [row]))
 
 
 def test_members_that_do_not_tell_are_asked_by_a_probe(foreign: Foreign, model: Any) -> None:

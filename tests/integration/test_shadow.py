@@ -16,6 +16,9 @@ from sklearn.linear_model import LogisticRegression
 import grid_inference as gi
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import has_journal
+from grid_inference.model.catalog import Catalog
+from grid_inference.model.published import Reference
+from grid_inference.model.registry import Registry
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, on_a_link, state, under_load, until
 from tests.poison import EXIT, FIELDS, HANG, KILL, RAISE, SPIN, fitted
 
@@ -169,11 +172,25 @@ def test_a_version_that_can_not_be_one_changes_nothing(
     with pytest.raises(gi.SignatureError, match="x"):
         local_grid.shadow(names.deployment, f"{other}@1")
     mine, own = f"e{uuid.uuid4().hex[:10]}", f"{names.deployment}.predictions.shadow"
-    local_grid.deploy(mine, f"{name}@1", features=f"{mine}-records", dead_letters=own)
+    with pytest.raises(gi.DeploymentError, match="for its shadow"):
+        local_grid.deploy(mine, f"{name}@1", features=f"{mine}-records", dead_letters=own)
+    plant(local_grid, mine, f"{name}@1", own)
     with pytest.raises(gi.DeploymentError, match="in which a shadow"):
         local_grid.shadow(names.deployment, f"{name}@2")
     local_grid.undeploy(mine)
     assert state(local_grid, names).shadow is None
+
+
+def plant(grid: gi.Grid, deployment: str, version: str, dead_letters: str) -> None:
+    """A deployment as it may stand since before its names were held against the others'."""
+
+    async def deploy(link: Link) -> None:
+        reference = Reference.parse(version)
+        assert reference
+        config = gi.DeploymentConfig(deployment, f"{deployment}-records", dead_letters=dead_letters)
+        await Registry(link).deploy(config, await Catalog(link).version(reference))
+
+    on_a_link(grid, deploy)
 
 
 def test_what_is_never_published_is_not_waited_for(

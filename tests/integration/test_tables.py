@@ -6,16 +6,13 @@ import asyncio
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import hazelcast
 import numpy as np
 import pyarrow as pa
 import pytest
-from hazelcast.config import IntType
 from hazelcast.core import HazelcastJsonValue
 from hazelcast.predicate import sql
 
@@ -24,6 +21,7 @@ from grid_inference import aio
 from grid_inference.grid.maps import GridMap
 from grid_inference.wire.keys import encode_keys
 from grid_inference.wire.layout import NESTING_MAX
+from tests.integration.changes import stock_map
 from tests.integration.conftest import FEATURES, Names, batch, until
 
 ROWS = 3_000
@@ -164,21 +162,6 @@ def test_an_empty_map_is_an_empty_table(local_grid: gi.Grid, names: Names) -> No
 
 
 # ---- JSON values, and maps of several formats
-
-
-@contextmanager
-def stock_map(grid: gi.Grid, name: str) -> Iterator[Any]:
-    """A map as the ordinary client has it."""
-    client = hazelcast.HazelcastClient(
-        cluster_name=grid.cluster_name,
-        cluster_members=[grid.address],
-        default_int_type=IntType.LONG,
-        statistics_enabled=False,
-    )
-    try:
-        yield client.get_map(name).blocking()
-    finally:
-        client.shutdown()
 
 
 def put_json(grid: gi.Grid, name: str, records: dict[int, Any]) -> None:

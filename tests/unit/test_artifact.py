@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from grid_inference.errors import ArtifactError, TrustError
+from grid_inference.errors import ArtifactError, SignatureError, TrustError
 from grid_inference.model.artifact import Artifact, Manifest, check_versions, load
 from grid_inference.model.keys import SigningKey
+from grid_inference.model.making import make
 from grid_inference.model.trust import Trust
 
 HERE = Trust(loopback=True, allow_pickle=True)
@@ -194,3 +195,8 @@ def test_a_signature_is_as_good_as_permission():
 def test_manifests_that_nobody_wrote(change):
     with pytest.raises(ArtifactError, match="manifest can't be read"):
         Manifest.from_mapping(ARTIFACT.manifest.to_mapping() | change)
+
+
+def test_a_sample_without_a_column_is_refused() -> None:
+    with pytest.raises(SignatureError, match="the sample lacks a column: 'b'"):
+        make(LogisticRegression().fit([[0.0, 1.0], [1.0, 0.0]], [0, 1]), ["a", "b"], {"a": [1.0]}, None)

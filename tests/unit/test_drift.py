@@ -8,7 +8,8 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -28,8 +29,9 @@ from grid_inference.drift.crossing import crossings, over_in, state_of
 from grid_inference.drift.distance import SHARE_FLOOR, psi, wasserstein
 from grid_inference.drift.report import ColumnDrift, Drift, drift_of
 from grid_inference.errors import ArtifactError
+from grid_inference.flow import watch as watch_module
 from grid_inference.flow.calls import Score, Scored
-from grid_inference.flow.watch import Tap
+from grid_inference.flow.watch import Tap, Watch, _Watched
 from grid_inference.model.bins import Counted
 from grid_inference.model.engines.isolate import Inputs, Scores
 from grid_inference.model.frame import Frame
@@ -391,6 +393,54 @@ def test_it_rests_until_what_it_took_is_within_its_budget(clock: Clock) -> None:
     rows = [int(counts.sum()) for counts, _ in watched.total()]
     assert max(rows) - min(rows) <= 100, "pieces go on where the one before has ended"
     assert sum(rows) < 3 * 100 * rounds, "a piece ends where it has taken long enough"
+
+
+def test_a_mark_stands_as_long_as_what_was_counted(clock: Clock) -> None:
+    inputs = RNG.normal(size=(ROWS, 2))
+    watched = Counting(statistics_of(inputs), REGRESSOR, 100.0)
+    marks = [watched.mark(), watched.mark()]
+    watched.take(inputs, Scores(inputs[:, 0], None, None))
+    marks += [watched.mark(), watched.mark()]
+    clock.now_s += 100.0 / SLOTS
+    marks += [watched.mark(), watched.mark()]
+    assert len(set(marks)) == 3
+    assert marks[::2] == marks[1::2]
+
+
+def test_counts_are_told_and_evaluated_when_there_is_something_new(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, done = RNG.normal(size=(ROWS, 2)), list[str]()
+    settings = SimpleNamespace(name="cards", drift=SimpleNamespace(window_s=36_000.0))
+    deployed = SimpleNamespace(config=settings, model="cards", version=1)
+    seen = Counting(statistics_of(inputs), REGRESSOR, 36_000.0)
+    watch = Watch(cast("Any", SimpleNamespace(partition_count=31)), "w1", lambda _: True, lambda: {1})
+    watch._watched[1] = _Watched(cast("Any", deployed), seen)
+
+    async def told(*_: Any, **__: Any) -> None:
+        done.append("told")
+
+    async def evaluated(_: Any) -> float:
+        done.append("evaluated")
+        return 0.5
+
+    monkeypatch.setattr(watch_module, "time", clock, raising=False)
+    monkeypatch.setattr(watch._map, "set", told)
+    monkeypatch.setattr(watch, "_evaluate", evaluated)
+
+    def looked(after_s: float) -> list[str]:
+        done.clear()
+        clock.now_s += after_s
+        asyncio.run(watch._look())
+        assert watch.psi == 0.5
+        return [*done]
+
+    assert looked(0.0) == ["evaluated"]
+    assert looked(5.0) == looked(5.0) == []
+    seen.take(inputs, Scores(inputs[:, 0], None, None))
+    assert looked(5.0) == ["told", "evaluated"]
+    assert looked(5.0) == []
+    assert looked(61.0) == ["evaluated"], "others may have counted"
 
 
 class Direct:

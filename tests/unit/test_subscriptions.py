@@ -11,11 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grid_inference.errors import ConfigError
+from grid_inference.flow.where import Where
 from grid_inference.grid.link_listeners import Heard
-from grid_inference.records import Prediction
+from grid_inference.records import PREDICTION_MESSAGE, Prediction
 from grid_inference.subscriptions.arrivals import Arrival, Arrivals
 from grid_inference.subscriptions.gap import MARGIN_S, Gap
+from grid_inference.subscriptions.messages import Messages
+from grid_inference.subscriptions.sources import TopicSource
 from grid_inference.subscriptions.watch import UNHEARD_S, Watch
+from grid_inference.wire.compact import encode_record
+from grid_inference.wire.keys import encode_keys
 
 BEGUN_S = 1_000.0
 
@@ -193,3 +199,32 @@ async def got_or_next(waiting: asyncio.Future[Any], following: Coroutine[Any, An
         return await following
     following.close()
     return item
+
+
+def published(key: Any, scores: list[float] | None) -> bytes:
+    """A message of the deployment d."""
+    fields = {"deployment": "d", "score": 0.5, "label": None, "scores": scores, "model": "m", "version": 1}
+    rest = {"input_digest": 1, "owner_epoch": 1, "scored_at_us": 1, "key": str(key)}
+    key_data = [byte - 256 if byte > 127 else byte for byte in encode_keys([key])[0]]
+    return encode_record(PREDICTION_MESSAGE, {**fields, **rest, "key_data": key_data})
+
+
+def test_messages_are_filtered_by_an_element_of_the_scores() -> None:
+    values = [published(1, [0.2, 0.8]), published(2, [0.9, 0.1]), published(3, None)]
+    found = Messages("d", Where.parse("scores[1] > 0.5 OR scores[0] = null"), 2).read(values)
+    assert [one.prediction.key for one in found] == [1, 3]
+    found = Messages("d", Where.parse("scores[0] = null AND label = null"), 0).read([published(3, None)])
+    assert [one.prediction.key for one in found] == [3]
+
+
+def test_a_filter_that_fails_ends_the_subscription_with_its_error() -> None:
+    async def go() -> None:
+        arrivals = Arrivals(10)
+        link: Any = None
+        source = TopicSource(link, arrivals, "t", Messages("d", Where.parse("score > 'high'"), 2))
+        source._came.append(published(1, [0.2, 0.8]))
+        source._read()
+        with pytest.raises(ConfigError, match="score is compared with 'high'"):
+            await arrivals.take()
+
+    asyncio.run(go())

@@ -6,7 +6,11 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from grid_inference.config import GridConfig, WorkerConfig
+from grid_inference.flow.deployments import _outdated
+from grid_inference.grid.heartbeat import Heartbeat
 from grid_inference.worker.life import Worker
 
 TIMEOUT_S = 10.0
@@ -32,3 +36,48 @@ def test_a_change_during_a_turn_is_seen_by_the_next_one_at_once(monkeypatch: Any
         return count
 
     assert asyncio.run(turns()) == 2
+
+
+def test_what_ends_unasked_ends_the_worker() -> None:
+    async def ends() -> bool:
+        worker = Worker(GridConfig(), WorkerConfig())
+        turning = asyncio.create_task(forever(), name="turning")
+        beside = [asyncio.create_task(forever(), name="saying"), asyncio.create_task(fails(), name="looking")]
+        with pytest.raises(ZeroDivisionError):
+            await worker._until_one_ends(turning, beside)
+        beside[0].cancel()
+        await asyncio.wait({turning, *beside})
+        return turning.cancelled()
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    assert asyncio.run(asyncio.wait_for(ends(), TIMEOUT_S))
+
+
+def test_a_heartbeat_that_ends_unasked_is_told_of(monkeypatch: Any) -> None:
+    async def fails(_: Heartbeat) -> None:
+        raise ZeroDivisionError
+
+    async def ends() -> None:
+        leases: Any = None
+        heartbeat = Heartbeat(GridConfig(), leases, "w", 3.0, call_s_max=1.0, held_up=list)
+        heartbeat.start({})
+        with pytest.raises(ZeroDivisionError):
+            await heartbeat.ended()
+        await heartbeat.stop()
+
+    monkeypatch.setattr(Heartbeat, "_watch", fails)
+    monkeypatch.setattr(Heartbeat, "_keep_beating", lambda _: asyncio.Event().wait())
+    asyncio.run(asyncio.wait_for(ends(), TIMEOUT_S))
+
+
+def test_generations_that_begin_anew_are_told_apart_by_their_time() -> None:
+    before: Any = SimpleNamespace(generation=1, deployed_at_us=1)
+    after: Any = SimpleNamespace(generation=1, deployed_at_us=2)
+    assert not _outdated(before, before)
+    assert _outdated(after, before)
+    assert _outdated(None, before)
