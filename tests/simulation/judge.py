@@ -25,7 +25,7 @@ from grid_inference.wire.keys import guard_key
 from grid_inference.wire.layout import DATA_HEADER_BYTES
 from grid_inference.worker.life import LOOK_ANYWAY_S
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.members import Cluster, frames_of
+from tests.simulation.members import Cluster
 from tests.simulation.network import Message
 from tests.simulation.plan import RECORD
 from tests.simulation.stand_ins import WorkerProcess, score_of
@@ -153,7 +153,7 @@ class Judge:
                 f"{name} sends results of partition {message.partition}, whose lease is {holder or 'nobody'}'s",
             )
         elif message.kind == messages.MAP_PUT_ALL and message.name == self._names.predictions:
-            value = _last_value(message.request)
+            value = message.frames[-2][1]
             (bears,) = struct.unpack_from(">q", value, self._epoch_at)
             if bears != epoch:
                 self.fail(
@@ -422,10 +422,6 @@ def _of_deployment(worker: WorkerProcess, running: Any) -> list[tuple[str, str]]
     if failure := running.failure():
         found.append(("failure", f"{worker.name}: {failure}"))
     return found
-
-
-def _last_value(request: bytes) -> bytes:
-    return frames_of(request)[-2][1]
 
 
 def _value_of(record: bytes) -> float | None:

@@ -50,13 +50,14 @@ class Rates:
 class Message:
     """One request on its way."""
 
-    __slots__ = ("answered", "connection", "facts", "kind", "name", "partition", "request", "sent_s")
+    __slots__ = ("answered", "connection", "facts", "frames", "kind", "name", "partition", "request", "sent_s")
 
     def __init__(self, connection: Connection, request: bytes, sent_s: float) -> None:
         self.connection = connection
         self.request = request
         self.kind, _, self.partition = _request_head.unpack_from(request, f.FRAME_HEADER_BYTES)
-        self.name = frames_of(request)[1][1].decode()
+        self.frames = frames_of(request)
+        self.name = self.frames[1][1].decode()
         self.sent_s = sent_s
         self.answered = False
         self.facts: Any = None
@@ -171,13 +172,13 @@ class Network:
                 data = error_answer(message.request, INDETERMINATE, "IndeterminateOperationStateException")
             self._reply(message, data, backed_up_s)
 
-        self.cluster.execute(message.request, partition, reply, message)
+        self.cluster.execute(message.request, message.frames, partition, reply, message)
         if message.kind == messages.MAP_SET:
             self._expire_later(message)
 
     def _expire_later(self, message: Message) -> None:
         """An entry that was set with a time to live goes by itself, unless it was set again."""
-        frames = frames_of(message.request)
+        frames = message.frames
         (ttl_ms,) = _ttl.unpack_from(frames[0][1], 24)
         if ttl_ms > 0:
             key, value = frames[2][1], frames[3][1]
@@ -202,7 +203,7 @@ class Network:
                 self._at(self.stands_until_s[member], ask, member)
                 return
             mine = range(member, self.cluster.partition_count, self.members)
-            found[member] = self.cluster.values(message.request, iter(mine))
+            found[member] = self.cluster.values(message.name, mine)
             if all(one is not None for one in found):
                 values = [value for one in found for value in one or ()]
                 size = message.kind == messages.MAP_SIZE
