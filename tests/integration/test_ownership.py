@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 import grid_inference as gi
-from tests.integration.conftest import FEATURES, Names, batch, until
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.wire.keys import encode_keys
+from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
 
 PARTITIONS = 5
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -70,6 +73,14 @@ def test_an_intact_deployment_is_proven_without_a_repair(grid: gi.Grid, deployed
     assert (found.unexplained, found.repairs) == (0, {})
 
 
+async def _copied(link: Link, name: str, key: int, copy: int) -> None:
+    """Write the value of a key under another one as well."""
+    of, to = encode_keys([key, copy]).tolist()
+    value = await GridMap(link, name).get(of)
+    assert value
+    await GridMap(link, name).set(to, value)
+
+
 def test_a_difference_that_nothing_explains_is_counted_and_repaired(model: Any, names: Names) -> None:
     with proving() as grid:
         grid.deploy(names.deployment, model, features=names.features, columns=FEATURES)
@@ -77,10 +88,12 @@ def test_a_difference_that_nothing_explains_is_counted_and_repaired(model: Any, 
         assert grid.verify(names.deployment, 30).complete
         predictions = grid.features(f"{names.deployment}.predictions")
         predictions.remove(7)
-        predictions.put(-1, {"x": 1.0})  # an orphan, and no prediction at all
+        predictions.put(-2, {"x": 1.0})  # no prediction at all: nobody here touches it
+        on_a_link(grid, lambda link: _copied(link, predictions.name, 3, -1))  # an orphan
         until(lambda: grid.predictions(names.deployment).get(7) is not None, "the repair of what was missing")
         until(lambda: predictions.get(-1) is None, "the removal of the orphan")
         until(lambda: status(grid, names).unexplained == 2, "the count of both")
+        assert predictions.get(-2) == {"x": 1.0}
         assert grid.verify(names.deployment).complete
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from grid_inference.config import GridConfig
 from grid_inference.grid.link import Link
-from grid_inference.wire.messages import add_map_config_request
+from grid_inference.wire.mapconfig import MapSettings, add_map_config_request
 from tests.simulation.members import Cluster
 from tests.simulation.scenarios import FILES, SimulatedCalls, play, scenario
 
@@ -32,7 +32,7 @@ def test_on_a_real_member(path: Path, address: str) -> None:
         async with await Link.open(config) as link:
             name = f"simulation-{uuid.uuid4().hex[:8]}"
             items = said["capacity"] * link.partition_count
-            await link.call(add_map_config_request(name, journal_capacity=items, backup_count=1))
+            await link.call(add_map_config_request(name, journal_capacity=items, settings=MapSettings()))
             await play(said, link, name)
 
     asyncio.run(asyncio.wait_for(go(), 60))

@@ -76,8 +76,8 @@ def test_a_heartbeat_that_ends_unasked_is_told_of(monkeypatch: Any) -> None:
 
 
 def test_generations_that_begin_anew_are_told_apart_by_their_time() -> None:
-    before: Any = SimpleNamespace(generation=1, deployed_at_us=1)
-    after: Any = SimpleNamespace(generation=1, deployed_at_us=2)
+    before: Any = SimpleNamespace(generation=1, deployed_at_us=1, model="m", version=1)
+    after: Any = SimpleNamespace(generation=1, deployed_at_us=2, model="m", version=1)
     assert not _outdated(before, before)
     assert _outdated(after, before)
     assert _outdated(None, before)
