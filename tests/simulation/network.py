@@ -39,7 +39,9 @@ WRITES = {
 class Rates:
     """How the network is, of one schedule."""
 
-    def __init__(self, latency_s: float, late: float, error: float) -> None:
+    def __init__(self, latency_s: float, late: float, error: float, *, stray: bool) -> None:
+        self.stray = stray
+        """Whether what was sent over a broken connection may be executed late, behind its own repeat."""
         self.latency_s = latency_s
         self.late = late
         """The share of writes that are executed late."""
@@ -50,7 +52,7 @@ class Rates:
 class Message:
     """One request on its way."""
 
-    __slots__ = ("answered", "connection", "facts", "frames", "kind", "name", "partition", "request", "sent_s")
+    __slots__ = ("answered", "connection", "facts", "frames", "kind", "late", "name", "partition", "request", "sent_s")
 
     def __init__(self, connection: Connection, request: bytes, sent_s: float) -> None:
         self.connection = connection
@@ -60,6 +62,7 @@ class Message:
         self.name = self.frames[1][1].decode()
         self.sent_s = sent_s
         self.answered = False
+        self.late = False
         self.facts: Any = None
         """What the judge has noted when it was sent."""
 
@@ -139,6 +142,7 @@ class Network:
         last_s, answered_s = connection.ways.get(message.partition, (0.0, 0.0))
         if message.kind in WRITES and self._rng.random() < self.rates.late:
             late_s = self._rng.random() * LATE_S_MAX
+            message.late = True
             self.late_writes += 1
             self._at(at_s + late_s, self._arrive_late, message)
             return
@@ -234,7 +238,7 @@ class Network:
         """A connection breaks: of what is under way some has arrived and will be executed, no answer comes."""
         connection.live = False
         for message in sorted(connection.under_way, key=lambda one: one.sent_s):
-            if self._rng.random() < 0.5:
+            if self._rng.random() < 0.5 or (message.late and not self.rates.stray):
                 message.answered = True  # it does not arrive, or its answer does not
         connection.under_way.clear()
         self._loop.answer_at(self._loop.time() + self.latency_s(), connection.thread.context, lost, connection)

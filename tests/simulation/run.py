@@ -91,7 +91,7 @@ class _Run:
         self.loop = VirtualLoop(random.Random(f"loop {plan.seed}"))
         self.names = Names()
         self.cluster = Cluster(plan.partitions, journaled=self.names.features, capacity=plan.capacity)
-        rates = Rates(plan.latency_s, plan.late, plan.error)
+        rates = Rates(plan.latency_s, plan.late, plan.error, stray=plan.stray)
         self.network = Network(self.loop, self.cluster, plan.members, rates, random.Random(f"network {plan.seed}"))
         self.config = WorkerConfig(
             metrics=False,
