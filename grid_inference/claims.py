@@ -99,7 +99,10 @@ def _check_result(config: DeploymentConfig, sort: str, name: str, other: Deploym
 
 
 def _check_topic(config: DeploymentConfig, others: Iterable[DeploymentConfig]) -> None:
-    """Refuse a topic that is another deployment's, or named like a map that holds something else."""
+    """Refuse a topic that is another deployment's own, or named like a map that holds something else.
+
+    One that several deployments name is theirs together: each message tells whose it is.
+    """
     topic = config.topic.name
     if config.topic.kind == "none" or topic is None:
         return
@@ -110,7 +113,7 @@ def _check_topic(config: DeploymentConfig, others: Iterable[DeploymentConfig]) -
     for other in others:
         taken |= {name: f"map of {other.name!r} for its {sort}" for sort, name in _results(other).items()}
         taken[other.features] = f"feature map of {other.name!r}"
-        if other.topic.kind != "none" and other.topic.name:
+        if other.topic.kind != "none" and other.topic.name == f"{other.name}.predictions":
             taken[other.topic.name] = f"topic of {other.name!r}"
     if topic in taken and topic != config.predictions:
         raise DeploymentError(

@@ -36,6 +36,7 @@ by_every_way = pytest.mark.parametrize("way", ["map", "topic", "reliable"])
 def deploy(grid: gi.Grid, model: Any, names: Names, way: str, **topic: Any) -> gi.Predictions:
     """The model at work, behind its first scans: from then on every record is scored once."""
     kind = "reliable" if way == "reliable" else "topic"
+    until(lambda: bool(grid.status().workers), "a worker's first sign of life")
     grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, topic={"kind": kind, **topic})
 
     def at_work() -> bool:

@@ -63,6 +63,10 @@ def test_what_is_its_own_is_not(settings: dict[str, Any]) -> None:
     check(deployed("d", **({"features": "mine"} | settings)), deployed("other", "payments"))
 
 
+def test_a_topic_that_both_name_is_shared() -> None:
+    check(deployed("d", "mine", topic={"name": "alerts"}), deployed("other", "payments", topic={"name": "alerts"}))
+
+
 def test_a_chain_is_no_loop() -> None:
     first, second = deployed("first", "payments"), deployed("second", "first.predictions")
     check(second, first)
