@@ -24,6 +24,8 @@ from tests.simulation.shrink import shrunk
 SHOWN_MAX = 3
 """Violations whose schedule is shrunk and shown."""
 CHUNK = 5
+SAID_EVERY = 500
+"""After so many schedules it is said how far it has come."""
 STRAY = "requests of broken connections that are executed behind their own repeats"
 HASH_SEED = "0"
 """The order of sets of names is part of a schedule."""
@@ -53,6 +55,8 @@ def main() -> int:
         totals["virtual_s"] += round(outcome.virtual_s)
         totals["digest"] = hash((totals["digest"], outcome.digest))
         counts += outcome.counts
+        if not done % SAID_EVERY:
+            _say(f"{done} schedules in {time.monotonic() - began_s:.0f} s", sys.stderr)
         if asked.first and found:
             break
     spent_s = time.monotonic() - began_s
