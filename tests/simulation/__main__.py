@@ -17,13 +17,16 @@ from multiprocessing import get_context
 from typing import Any, TextIO
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import Plan, plan_of
 from tests.simulation.run import Outcome, run
 from tests.simulation.shrink import shrunk
 
 SHOWN_MAX = 3
 """Violations whose schedule is shrunk and shown."""
 CHUNK = 5
+SAID_EVERY = 500
+"""After so many schedules it is said how far it has come."""
+STRAY = "requests of broken connections that are executed behind their own repeats"
 HASH_SEED = "0"
 """The order of sets of names is part of a schedule."""
 
@@ -39,11 +42,11 @@ def main() -> int:
     if asked.mutant:
         MUTANTS[asked.mutant]()
     if asked.replay is not None:
-        return _replay(asked.replay, shrink=False)
+        return _show(plan_of(asked.replay, stray=asked.stray))
     seeds = range(asked.seed, asked.seed + asked.schedules)
     began_s, found = time.monotonic(), defaultdict[str, list[int]](list)
     totals, counts, done = Counter[str](), Counter[str](), 0
-    for outcome in _outcomes(seeds, asked.jobs):
+    for outcome in _outcomes([plan_of(seed, stray=asked.stray) for seed in seeds], asked.jobs):
         done += 1
         for one in outcome.violations:
             found[one.promise].append(outcome.plan.seed)
@@ -52,13 +55,15 @@ def main() -> int:
         totals["virtual_s"] += round(outcome.virtual_s)
         totals["digest"] = hash((totals["digest"], outcome.digest))
         counts += outcome.counts
+        if not done % SAID_EVERY:
+            _say(f"{done} schedules in {time.monotonic() - began_s:.0f} s", sys.stderr)
         if asked.first and found:
             break
     spent_s = time.monotonic() - began_s
     for promise, broken in list(found.items())[:SHOWN_MAX]:
         _say(f"{promise}: {len(broken)} of {done} schedules, the first by seed {min(broken)}")
         if not asked.brief:
-            _replay(min(broken), shrink=True, promise=promise)
+            _show(shrunk(plan_of(min(broken), stray=asked.stray), promise))
     said = {"schedules": done, "seconds": round(spent_s, 1), "per_second": round(done / spent_s, 2), **totals}
     told = {promise: {"schedules": len(seeds), "first": sorted(seeds)[:5]} for promise, seeds in sorted(found.items())}
     _say(json.dumps({**said, "seen": dict(sorted(counts.items())), "mutant": asked.mutant, "violations": told}))
@@ -72,6 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--replay", type=int, metavar="SEED", help="one schedule, with all that it logs")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take a fix out")
+    parser.add_argument("--stray", action="store_true", help="what no promise covers: " + STRAY)
     parser.add_argument("--all-mutants", action="store_true", help="each in turn, until it is found")
     parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
     parser.add_argument("--brief", action="store_true", help="name broken promises, and show no schedule")
@@ -80,7 +86,7 @@ def _arguments() -> argparse.Namespace:
 
 def _all_mutants(asked: argparse.Namespace) -> int:
     """Each in a process of its own; 1 if one is not found."""
-    wanted = [(name, range(asked.seed, asked.seed + asked.schedules)) for name in sorted(MUTANTS)]
+    wanted = [(name, range(asked.seed, asked.seed + asked.schedules)) for name in MUTANTS]
     found = dict[str, Any]()
     with get_context("fork").Pool(asked.jobs, _begin, maxtasksperchild=1) as pool:
         for name, tried, violations in pool.imap(_until_found, wanted, chunksize=1):
@@ -100,9 +106,9 @@ def _until_found(wanted: tuple[str, range]) -> tuple[str, int, list[str]]:
     return name, len(seeds), []
 
 
-def _outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
+def _outcomes(plans: list[Plan], jobs: int) -> Iterator[Outcome]:
     """As they come; a few more chunks are under way than there are processes."""
-    chunks = iter([seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)])
+    chunks = iter([plans[at : at + CHUNK] for at in range(0, len(plans), CHUNK)])
     if jobs == 1:
         _begin()
         for chunk in chunks:
@@ -126,17 +132,14 @@ def _begin() -> None:
     gc.disable()
 
 
-def _run_all(seeds: range) -> list[Outcome]:
-    return [run(plan_of(seed)) for seed in seeds]
+def _run_all(plans: list[Plan]) -> list[Outcome]:
+    return [run(plan) for plan in plans]
 
 
-def _replay(seed: int, *, shrink: bool, promise: str = "") -> int:
-    """One schedule with its trace, at its shortest."""
-    plan = plan_of(seed)
-    if shrink:
-        plan = shrunk(plan, promise)
+def _show(plan: Plan) -> int:
+    """One schedule with its trace."""
     outcome = run(plan, trace=True)
-    _say(f"--- seed {seed}: {replace(plan, events=())}")
+    _say(f"--- seed {plan.seed}: {replace(plan, events=())}")
     for line in [*(f"    {event}" for event in plan.events), *outcome.trace]:
         _say(line)
     for one in outcome.violations:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from hazelcast import errors as stock
 from grid_inference.wire import frames as f
 from grid_inference.wire import journal, messages
 
-__all__ = ["Cluster", "Journal", "Reply", "error_answer"]
+__all__ = ["Cluster", "Journal", "Reply", "error_answer", "frames_of"]
 
 Reply = Callable[[bytes], None]
 
@@ -181,15 +181,15 @@ class Cluster:
 
     # ---- requests
 
-    def execute(self, request: bytes | bytearray, partition: int, reply: Reply, by: Any = None) -> None:
-        """Carry out a request about one partition."""
+    def execute(
+        self, request: bytes | bytearray, frames: list[tuple[int, bytes]], partition: int, reply: Reply, by: Any = None
+    ) -> None:
+        """Carry out a request about one partition; `frames` are its own."""
         kind = _request_head.unpack_from(request, f.FRAME_HEADER_BYTES)[0]
-        frames = frames_of(request)
         self._by_type[kind](request, frames, partition, reply, by)
 
-    def values(self, request: bytes | bytearray, partitions: Iterator[int]) -> list[bytes]:
-        """Values of some partitions of the map that a Map.Values names."""
-        name = frames_of(request)[1][1].decode()
+    def values(self, name: str, partitions: Iterable[int]) -> list[bytes]:
+        """Values of some partitions of a map."""
         return [value for partition in partitions for value in self.maps[name][partition].values()]
 
     @staticmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,19 +56,6 @@ def judged_when_sent() -> None:
         self._valid_until_s = begun_s + self._ttl_s * TRUSTED_SHARE
 
     Leases.renew = renew
-
-
-def losses_told_to_nobody() -> None:
-    """Who finds a lease lost does not say what it wrote since the last look."""
-    confirm = Leases.confirm
-
-    async def confirming(self: Leases) -> Any:
-        before = Counter(self.late)
-        lost = await confirm(self)
-        self.late = before
-        return lost
-
-    Leases.confirm = confirming
 
 
 def old_view() -> None:
@@ -141,18 +127,17 @@ def overflow_unseen() -> None:
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
+        old_view,
+        trusted_before_the_look,
         lost_leases_feed_on,
         any_epoch_writes,
-        trusted_before_the_look,
-        judged_when_sent,
-        losses_told_to_nobody,
-        old_view,
-        judged_at_the_answer,
-        shares_for_the_unready,
         no_lease_check,
-        no_second_comparison,
-        position_before_the_write,
         two_batches_at_once,
         overflow_unseen,
+        position_before_the_write,
+        shares_for_the_unready,
+        no_second_comparison,
+        judged_when_sent,
+        judged_at_the_answer,
     )
 }

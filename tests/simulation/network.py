@@ -39,7 +39,9 @@ WRITES = {
 class Rates:
     """How the network is, of one schedule."""
 
-    def __init__(self, latency_s: float, late: float, error: float) -> None:
+    def __init__(self, latency_s: float, late: float, error: float, *, stray: bool) -> None:
+        self.stray = stray
+        """Whether what was sent over a broken connection may be executed late, behind its own repeat."""
         self.latency_s = latency_s
         self.late = late
         """The share of writes that are executed late."""
@@ -50,15 +52,17 @@ class Rates:
 class Message:
     """One request on its way."""
 
-    __slots__ = ("answered", "connection", "facts", "kind", "name", "partition", "request", "sent_s")
+    __slots__ = ("answered", "connection", "facts", "frames", "kind", "late", "name", "partition", "request", "sent_s")
 
     def __init__(self, connection: Connection, request: bytes, sent_s: float) -> None:
         self.connection = connection
         self.request = request
         self.kind, _, self.partition = _request_head.unpack_from(request, f.FRAME_HEADER_BYTES)
-        self.name = frames_of(request)[1][1].decode()
+        self.frames = frames_of(request)
+        self.name = self.frames[1][1].decode()
         self.sent_s = sent_s
         self.answered = False
+        self.late = False
         self.facts: Any = None
         """What the judge has noted when it was sent."""
 
@@ -138,6 +142,7 @@ class Network:
         last_s, answered_s = connection.ways.get(message.partition, (0.0, 0.0))
         if message.kind in WRITES and self._rng.random() < self.rates.late:
             late_s = self._rng.random() * LATE_S_MAX
+            message.late = True
             self.late_writes += 1
             self._at(at_s + late_s, self._arrive_late, message)
             return
@@ -171,13 +176,13 @@ class Network:
                 data = error_answer(message.request, INDETERMINATE, "IndeterminateOperationStateException")
             self._reply(message, data, backed_up_s)
 
-        self.cluster.execute(message.request, partition, reply, message)
+        self.cluster.execute(message.request, message.frames, partition, reply, message)
         if message.kind == messages.MAP_SET:
             self._expire_later(message)
 
     def _expire_later(self, message: Message) -> None:
         """An entry that was set with a time to live goes by itself, unless it was set again."""
-        frames = frames_of(message.request)
+        frames = message.frames
         (ttl_ms,) = _ttl.unpack_from(frames[0][1], 24)
         if ttl_ms > 0:
             key, value = frames[2][1], frames[3][1]
@@ -202,7 +207,7 @@ class Network:
                 self._at(self.stands_until_s[member], ask, member)
                 return
             mine = range(member, self.cluster.partition_count, self.members)
-            found[member] = self.cluster.values(message.request, iter(mine))
+            found[member] = self.cluster.values(message.name, mine)
             if all(one is not None for one in found):
                 values = [value for one in found for value in one or ()]
                 size = message.kind == messages.MAP_SIZE
@@ -233,7 +238,7 @@ class Network:
         """A connection breaks: of what is under way some has arrived and will be executed, no answer comes."""
         connection.live = False
         for message in sorted(connection.under_way, key=lambda one: one.sent_s):
-            if self._rng.random() < 0.5:
+            if self._rng.random() < 0.5 or (message.late and not self.rates.stray):
                 message.answered = True  # it does not arrive, or its answer does not
         connection.under_way.clear()
         self._loop.answer_at(self._loop.time() + self.latency_s(), connection.thread.context, lost, connection)

@@ -55,6 +55,8 @@ class Plan:
     refused: int = 0
     """Every how many-th value that is put is refused; 0: none."""
     late: float = 0.0
+    stray: bool = False
+    """What was sent over a broken connection may be executed late: no promise covers that."""
     error: float = 0.0
     row_s: float = 0.001
     """What the model takes for a row."""
@@ -81,11 +83,12 @@ class Plan:
         return replace(self, events=self.events[:index] + self.events[index + 1 :])
 
 
-def plan_of(seed: int) -> Plan:
+def plan_of(seed: int, *, stray: bool = False) -> Plan:
     """The schedule of a seed."""
     rng = random.Random(f"plan {seed}")
     plan = Plan(
         seed=seed,
+        stray=stray,
         partitions=rng.randint(2, 7),
         members=rng.choice((1, 1, 2, 3)),
         capacity=rng.choice((8, 32, 256)),

@@ -52,7 +52,7 @@ NEVER_S = 1e6
 """Nothing is scored anew here for its own sake: it need not be looked for ten times a second."""
 RESTART_S = 1.0
 """A node starts a worker anew that has ended by itself."""
-ENDS_S_MAX = 30.0
+ENDS_S_MAX = 40.0
 """A worker that is asked to stop has ended after so long."""
 
 
@@ -91,7 +91,7 @@ class _Run:
         self.loop = VirtualLoop(random.Random(f"loop {plan.seed}"))
         self.names = Names()
         self.cluster = Cluster(plan.partitions, journaled=self.names.features, capacity=plan.capacity)
-        rates = Rates(plan.latency_s, plan.late, plan.error)
+        rates = Rates(plan.latency_s, plan.late, plan.error, stray=plan.stray)
         self.network = Network(self.loop, self.cluster, plan.members, rates, random.Random(f"network {plan.seed}"))
         self.config = WorkerConfig(
             metrics=False,
@@ -152,8 +152,9 @@ class _Run:
 
     def wanting(self) -> list[tuple[str, str]]:
         """What is not as it should be yet."""
+        there = {worker.name for worker in self.workers if not worker.dead}
         for name, since_s in self.stopping.items():
-            if not self.tasks[name].done() and self.loop.time() > since_s + ENDS_S_MAX:
+            if name in there and not self.tasks[name].done() and self.loop.time() > since_s + ENDS_S_MAX:
                 self.judge.fail("stop", f"{name} was asked to stop {ENDS_S_MAX} s ago and works still")
         for error in self.loop.errors:
             self.judge.fail("error that nobody has caught", error)

@@ -19,7 +19,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
 from grid_inference.wire.messages import MAP_SIZE
-from tests.simulation.members import Cluster
+from tests.simulation.members import Cluster, frames_of
 
 __all__ = ["FILES", "SimulatedCalls", "play", "scenario"]
 
@@ -43,9 +43,9 @@ class SimulatedCalls:
         """One request and its answer."""
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         if partition >= 0:
-            self._cluster.execute(payload, partition, future.set_result)
+            self._cluster.execute(payload, frames_of(payload), partition, future.set_result)
         else:
-            values = self._cluster.values(payload, iter(range(self.partition_count)))
+            values = self._cluster.values(frames_of(payload)[1][1].decode(), range(self.partition_count))
             answer = self._cluster.size_answer if _is_size(payload) else self._cluster.values_answer
             future.set_result(answer(payload, values))
         [message] = f.message_ends(await future)
