@@ -20,7 +20,7 @@ __all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
 
 SCAN_ENTRIES = 4096
 """Entries asked for with one FetchEntries."""
-FIRST_ENTRIES, GROWTH_MAX = 16, 8
+FIRST_ENTRIES, GROWTH_MAX = 2, 16
 """Where it is not known how large entries are: so many come first, and each page has so many times more at the most."""
 SAMPLE_SEED = 0
 PAGES_AHEAD = 8
