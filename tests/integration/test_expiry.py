@@ -140,6 +140,7 @@ def test_it_shows_that_it_was_accepted(
     grid.undeploy(name)
 
 
+@pytest.mark.filterwarnings("ignore::grid_inference.errors.NoWorkersWarning")
 def test_members_that_do_not_tell_are_warned_about(model: Any, tmp_path: Path) -> None:
     silent = "  management-center:\n    trusted-interfaces:\n      - 192.0.2.1\n"
     with (

@@ -305,7 +305,7 @@ def test_deployments_without_a_copy_are_warned_about(foreign: Foreign, model: An
     foreign.start(maps)
     with foreign.grid() as grid:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("error", gi.BackupWarning)
             grid.deploy("d", model, features="f", columns=FEATURES)  # one member has nobody to copy to
         foreign.start(maps)
         balanced(foreign, grid)
