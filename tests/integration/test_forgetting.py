@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import grid_inference as gi
 from grid_inference.cli.app import run
@@ -49,7 +50,7 @@ def positions(grid: gi.Grid, names: Names) -> int:
 
 
 def test_results_go_and_records_stay(at_work: gi.Grid, model: Any, names: Names) -> None:
-    assert positions(at_work, names) > 0
+    until(lambda: positions(at_work, names) > 0, "the first positions")
     assert at_work.undeploy(names.deployment, forget=True).state == "undeployed"
     assert (left(at_work, names), positions(at_work, names)) == ((0, 0), 0)
     assert at_work.features(names.features).size() == KEYS + 1
@@ -70,15 +71,13 @@ def test_what_was_undeployed_before_can_be_forgotten_still(
     assert run(["undeploy", "nobody", "--forget"]) != 0
 
 
-def test_a_map_that_something_else_uses_is_refused_before_anything_is_changed(
-    at_work: gi.Grid, model: Any, names: Names
-) -> None:
-    other = f"{names.deployment}-other"
-    at_work.deploy(
-        other, model, features=names.features, predictions=f"{names.deployment}.predictions.shadow", **SETTINGS
-    )
+def test_a_map_that_something_else_uses_is_refused_before_anything_is_changed(at_work: gi.Grid, names: Names) -> None:
+    other, scores = f"{names.deployment}-other", f"{names.deployment}.predictions"
+    second = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+    with pytest.warns(gi.NoJournalWarning):
+        at_work.deploy(other, second, features=scores, columns=["score"], trigger="listener")
     try:
-        with pytest.raises(gi.DeploymentError, match=f"is used by another: {other}") as caught:
+        with pytest.raises(gi.DeploymentError, match=f"is used by another: the feature map of {other}") as caught:
             at_work.undeploy(names.deployment, forget=True)
         assert "nothing was changed" in caught.value.remedy
         assert at_work.deployment(names.deployment).state == "running"
