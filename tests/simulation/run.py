@@ -331,5 +331,12 @@ def _carry_out(plan: Plan, *, trace: bool) -> Outcome:
         one.loop.close()
     counts = Counter(one.judge.counts)
     return Outcome(
-        plan, list(one.judge.violations), one.loop.time(), one.loop.callbacks, one.network.sent, counts, one.sum, lines
+        plan,
+        list(one.judge.violations),
+        one.loop.time(),
+        one.loop.callbacks,
+        one.network.sent,
+        counts,
+        one.sum,
+        trace=lines,
     )
