@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ _log = logger(__name__)
 
 BATCH_SHARE = 0.25
 """A batch is sized to take this share of a lease's time."""
+REST_S = 2.5
+"""So long nothing is looked at where nothing comes; what comes ends it."""
 COMPARISONS_AT_ONCE = 4
 """Most of their time is waiting for what was read to be scored."""
 
@@ -50,7 +52,16 @@ COMPARISONS_AT_ONCE = 4
 class RunningDeployment:
     """A deployment's reader, scorer, writer and positions, for the partitions that this worker owns."""
 
-    def __init__(self, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, leases: Leases) -> None:
+    def __init__(
+        self,
+        link: Link,
+        deployed: Deployed,
+        loaded: Loaded,
+        config: WorkerConfig,
+        leases: Leases,
+        beside: Callable[[], int] = lambda: 1,
+    ) -> None:
+        """`beside`: how many deployments share this worker's time."""
         self.deployed = deployed
         self._meter = Meter(deployed.config.name) if config.metrics else None
         self._observe = observe = self._meter.observe if self._meter else unobserved
@@ -75,7 +86,7 @@ class RunningDeployment:
         self._retiring: dict[Serving, asyncio.Task[None]] = {}
         self._retired_model_s = 0.0
         self.reconciler = Reconciler(link, deployed, read_budget_bytes=config.read_budget_bytes)
-        self.reader: Feeds = _reader(link, settings, config, self._scan, observe)
+        self.reader: Feeds = _reader(link, settings, config, self._scan, observe, beside)
         self.writer = Writer(link, settings, leases, observe)
         self.positions = Positions(link, settings.name)
         self._pipeline = Pipeline(
@@ -95,6 +106,7 @@ class RunningDeployment:
             self.positions,
             lambda partition, keys: self.writer.dead_keys.add(keys, np.full(len(keys), partition, np.int32)),
             interval_s=0.0 if self._listens else config.proof_interval_s,
+            beside=beside,
         )
         self.rescoring = Rescoring(
             self.reader, deployed, link.partition_count, lambda: self.reconciler.repairs[RESCORE]
@@ -105,10 +117,16 @@ class RunningDeployment:
 
     @classmethod
     async def start(
-        cls, link: Link, deployed: Deployed, loaded: Loaded, config: WorkerConfig, leases: Leases
+        cls,
+        link: Link,
+        deployed: Deployed,
+        loaded: Loaded,
+        config: WorkerConfig,
+        leases: Leases,
+        beside: Callable[[], int] = lambda: 1,
     ) -> RunningDeployment:
         """Start scoring by a loaded model."""
-        running = cls(link, deployed, loaded, config, leases)
+        running = cls(link, deployed, loaded, config, leases, beside)
         await running.writer.prepare()
         await running.reader.open()
         running._begin()
@@ -418,6 +436,8 @@ class RunningDeployment:
         """Store positions and look for lag, again and again."""
         while True:
             await asyncio.sleep(self._config.position_interval_ms / 1000)
+            if not self._listens:
+                await self.positions.moved(REST_S)
             try:
                 self._size_batches()
                 await self.positions.flush(self._leases.allows)
@@ -439,7 +459,14 @@ def _outlived(feed: Feed, claims: Mapping[int, Claim]) -> bool:
     return claim is not None and claim.epoch != feed.epoch
 
 
-def _reader(link: Link, settings: DeploymentConfig, config: WorkerConfig, scan: ScanFeed, observe: Observe) -> Feeds:
+def _reader(
+    link: Link,
+    settings: DeploymentConfig,
+    config: WorkerConfig,
+    scan: ScanFeed,
+    observe: Observe,
+    beside: Callable[[], int],
+) -> Feeds:
     if settings.trigger == "listener":
         return ListenerReader(link, settings.features, config, scan, observe, reconcile_s=settings.reconcile_s)
-    return JournalReader(link, settings.features, config, scan, observe)
+    return JournalReader(link, settings.features, config, scan, observe, beside=beside)

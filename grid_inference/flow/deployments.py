@@ -336,7 +336,9 @@ class Deployments:
             loaded = await self._loaded(deployed)
             while ending := self._ending.get(name):
                 await asyncio.wait({ending})
-            running = await RunningDeployment.start(self._link, deployed, loaded, self._config, self._leases)
+            running = await RunningDeployment.start(
+                self._link, deployed, loaded, self._config, self._leases, lambda: max(1, len(self._running))
+            )
         except Exception as error:  # a model may be anything: the others go on  # noqa: BLE001
             self._refuse(deployed, error)
         else:

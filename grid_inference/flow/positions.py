@@ -7,6 +7,8 @@ record.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -66,18 +68,29 @@ class Positions:
         self._deployment = deployment
         self._current: dict[int, Progress] = {}
         self._changed: set[int] = set()
+        self._moved = asyncio.Event()
+        """Set while something is to be stored."""
 
     def advance(self, partition: int, position: Position, epoch: int, generation: int) -> None:
         """Note that everything before this position is acknowledged, scored in this generation of the deployment."""
         known = self._current.get(partition)
         self._current[partition] = Progress(position, epoch, generation, known.proven_us if known else 0)
-        self._changed.add(partition)
+        self._note(partition)
 
     def proven(self, partition: int, at_us: int) -> None:
         """Note that the partition was compared as a whole, beginning at this time."""
         if known := self._current.get(partition):
             self._current[partition] = replace(known, proven_us=at_us)
-            self._changed.add(partition)
+            self._note(partition)
+
+    def _note(self, partition: int) -> None:
+        self._changed.add(partition)
+        self._moved.set()
+
+    async def moved(self, wait_s_max: float) -> None:
+        """Wait until something is to be stored, or so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._moved.wait(), wait_s_max)
 
     def reached(self, partition: int) -> int | None:
         """The sequence up to which a partition is scored and acknowledged; None if nothing is known of it."""
@@ -111,6 +124,8 @@ class Positions:
             partition for partition in sorted(self._changed) if allows(partition, self._current[partition].epoch)
         ]
         self._changed.difference_update(changed)
+        if not self._changed:
+            self._moved.clear()
         if not changed:
             return
         keys = self._keys(changed)
@@ -119,6 +134,7 @@ class Positions:
             await self._map.put_batch(keys, values, np.array(changed, np.int32))
         except BaseException:
             self._changed.update(partition for partition in changed if partition in self._current)
+            self._moved.set()
             raise
 
     async def begin(self, positions: list[Position], generation: int) -> None:

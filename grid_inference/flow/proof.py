@@ -9,9 +9,11 @@ declared as gaps; what a comparison without a doubt finds is an unexplained repa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -32,9 +34,12 @@ __all__ = ["LATE_WRITE", "Proof"]
 _log = logger(__name__)
 
 RECORDS_PER_S = 25_000
-"""So many records are compared without a doubt on an average: about a twentieth of a core, here and in the members."""
-PAUSE_S = 0.25
-"""How often it is looked whether anything is due."""
+"""So many records are compared without a doubt on an average, by all deployments of a worker together: about a
+twentieth of a core, here and in the members."""
+PARTITION_RECORDS = 500
+"""What a partition costs besides its records, as records: of empty ones fifty are compared a second."""
+PAUSE_S, PAUSE_S_MAX = 0.25, 5.0
+"""How often it is looked whether anything is due: while something waits for its partition, and while nothing does."""
 THROUGH_WAIT_S, THROUGH_POLL_S = 30.0, 0.05
 """How long a comparison waits until what it has seen is scored; then it is put off."""
 LOOKS = 3
@@ -92,8 +97,17 @@ class Proof:
         note: NoteDeadLetters,
         *,
         interval_s: float,
+        beside: Callable[[], int] = lambda: 1,
     ) -> None:
-        """`note` is told of dead letters that are met under keys which differ."""
+        """`note` is told of dead letters that are met under keys which differ.
+
+        `beside`: how many deployments share the worker's time, this one included.
+        """
+        self._beside = beside
+        self._asked = asyncio.Event()
+        """Set by a new doubt."""
+        self._choosing = asyncio.Lock()
+        """Held by the one that waits until something is due: of several none wakes in vain."""
         self._reader = reader
         self._reconciler = reconciler
         self._positions = positions
@@ -128,6 +142,7 @@ class Proof:
         self._explained_until_s[partition] = max(self._explained_until_s.get(partition, 0.0), at_s)
         if not after_s or all(said != cause or when <= now_s() for when, said in due):
             due.append((at_s, cause))
+            self._asked.set()
 
     def doubts(self, partition: int) -> bool:
         """Whether a comparison of the partition is due or under way that may bring what nobody has scored yet.
@@ -149,10 +164,11 @@ class Proof:
     async def run(self) -> None:
         """Compare what is due, for ever. Several of these may run at once."""
         while True:
-            chosen = self._next()
-            if chosen is None:
-                await asyncio.sleep(PAUSE_S)
-                continue
+            async with self._choosing:
+                while (chosen := self._next()) is None:
+                    self._asked.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._asked.wait(), self._pause_s())
             try:
                 await self._take(*chosen)
             except (GridError, DecodeError) as error:
@@ -178,6 +194,15 @@ class Proof:
         if oldest is None or self._looked_s[oldest.partition] + self._interval_s > now:
             return None
         return oldest, UNEXPLAINED
+
+    def _pause_s(self) -> float:
+        """For how long nothing becomes due, unless somebody doubts."""
+        if self._doubts or self._proving:
+            return PAUSE_S
+        if not (self._interval_s and self._reader.feeds):
+            return PAUSE_S_MAX
+        oldest_s = min(self._looked_s.get(partition, now_s()) for partition in self._reader.feeds)
+        return min(max(PAUSE_S, max(self._rest_until_s, oldest_s + self._interval_s) - now_s()), PAUSE_S_MAX)
 
     def _is_free(self, feed: Feed, now: float) -> bool:
         rests = self._tried.get(feed.partition, NEVER).rests_until_s > now
@@ -249,7 +274,8 @@ class Proof:
             count += len(each)
             if count > DIFFERING_MAX:
                 break
-        self._rest_until_s = now_s() + (reconciler.compared - compared) / RECORDS_PER_S
+        looked_at = PARTITION_RECORDS + reconciler.compared - compared
+        self._rest_until_s = now_s() + self._beside() * looked_at / RECORDS_PER_S
         if count > DIFFERING_MAX:
             return None
         orphans = reconciler.orphans(results).compact()

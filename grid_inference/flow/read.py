@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -30,6 +31,8 @@ PARKED_TIMEOUT_S = float("inf")
 """A parked read waits for as long as nothing is put."""
 LOOK_EVERY_S = 5.0
 """How often it is looked whether the journals are those that were read: of some changes no parked read ever tells."""
+LOOKED_AT_WHOLE = 10
+"""So many deployments look at all their idle partitions at each look; of more each looks at a part."""
 LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_FIRST, PAGE_ITEMS_MAX = 64, 4096
@@ -42,14 +45,24 @@ class JournalReader(Feeds):
     """Feeds from the event journal: nothing is lost, and what the ring has overwritten is scanned."""
 
     def __init__(
-        self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, observe: Observe = unobserved
+        self,
+        link: Link,
+        features: str,
+        config: WorkerConfig,
+        scan: ScanFeed,
+        observe: Observe = unobserved,
+        *,
+        beside: Callable[[], int] = lambda: 1,
     ) -> None:
+        """`beside`: how many deployments share the worker's time, this one included."""
         super().__init__(link, features, config, scan, observe)
         self._item_bytes: float | None = None
         """About so large an item is, as far as is known."""
         self._saturated: set[int] = set()
         """Partitions whose last read came back full: they lag."""
         self._looked_s = time.monotonic()
+        self._looks = 0
+        self._beside = beside
         self._behind: dict[int, Position] = {}
         """Idle feeds that were behind their journal at the last look, and where they stood."""
 
@@ -70,11 +83,23 @@ class JournalReader(Feeds):
         """Hold the end of each idle feed's journal against its position.
 
         A journal that was begun anew, by a destroyed map or a lost tail, may stand before the position or bear other
-        items: a read that is parked there waits for what may never come.
+        items: a read that is parked there waits for what may never come. Where many deployments run, each looks at some
+        of its partitions at a time, and at all of them as soon as one tells.
         """
-        idle = {feed: feed.position for feed in self.feeds.values() if feed.idles and feed.position}
+        idle = [feed for _, feed in sorted(self.feeds.items()) if feed.idles and feed.position]
+        rounds = max(1, min(len(idle), self._beside() // LOOKED_AT_WHOLE))
+        some = idle if self._behind else idle[self._looks % rounds :: rounds]
+        self._looks += 1
+        self._behind, told = await self._look_at(some)
+        others = [feed for feed in idle if feed not in some and feed.idles]
+        if others and (self._behind or told):  # what one has met they may have met as well
+            self._behind |= (await self._look_at(others))[0]
+
+    async def _look_at(self, feeds: list[Feed]) -> tuple[dict[int, Position], bool]:
+        """Of these idle feeds those that are behind; and whether one of them has another journal."""
+        idle = {feed: feed.position for feed in feeds if feed.position}
         ends = await newest(self._link, self._features, [feed.partition for feed in idle])
-        behind = dict[int, Position]()
+        behind, told = dict[int, Position](), False
         for (feed, position), end in zip(idle.items(), ends, strict=True):
             if not feed.idles or feed.position != position or feed.closed:
                 continue
@@ -82,12 +107,13 @@ class JournalReader(Feeds):
             replaced = end.sequence == position.sequence and end.witness not in {None, position.witness}
             if end.sequence < position.sequence or replaced:
                 self._gap(feed, "new incarnation")
+                told = True
             elif end.sequence > position.sequence:
                 behind[feed.partition] = position
                 if self._behind.get(feed.partition) == position:
                     _log.warning("read not answered though items came", map=self._features, partition=feed.partition)
                     self.doubt(feed)
-        self._behind = behind
+        return behind, told
 
     def _read(self, pages: list[tuple[Feed, journal.JournalPage]]) -> Brought:
         """What is new in all pages; one that does not continue its feed is a gap and brings no rows."""
@@ -227,10 +253,12 @@ async def newest(link: Link, features: str, partitions: list[int]) -> list[Posit
     asked = [index for index, (oldest, end) in enumerate(bounds) if end >= oldest]
     reads = [(partitions[index], journal.read_request(features, bounds[index][1], 1, 1)) for index in asked]
     found = [Position(end + 1, None) for _, end in bounds]
-    for index, answer in zip(asked, await link.call_all(reads), strict=True):
-        page = journal.decode_page(answer)
-        if page.count:
-            items = journal.decode_items([page])
-            witness = int(Events.of(items.keys, items.records).witnesses(np.array([0]))[0])
+    answers = zip(asked, await link.call_all(reads), strict=True)
+    pages = [(index, page) for index, answer in answers if (page := journal.decode_page(answer)).count]
+    if pages:
+        items = journal.decode_items([page for _, page in pages])
+        firsts = np.cumsum([0, *(page.count for _, page in pages[:-1])])
+        witnesses = Events.of(items.keys, items.records).witnesses(firsts).tolist()
+        for (index, page), witness in zip(pages, witnesses, strict=True):
             found[index] = Position(page.next_sequence, witness)
     return found

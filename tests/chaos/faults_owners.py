@@ -15,6 +15,8 @@ from tests.chaos.stage import LOOK_S, READY_S_MAX, Stage
 STOPPED_S = 10.0
 SLOW_CALLS = 8
 """So often the model is slow when its worker goes on: what had been read before the stop waits for it."""
+SHARED_S = 4.0
+"""By then a worker that has woken up has its share again."""
 LOADING_S = 7.0
 FIRST_TURN_S = 1.5
 """A worker that beats has begun to load by then."""
@@ -42,6 +44,7 @@ def stopped_in_model(stage: Stage) -> None:
         for node in nodes:
             resume_all(node.pids)
     stage.recover(time.monotonic())
+    hold(SHARED_S)
     for node in nodes:
         node.arm()
 

@@ -15,8 +15,9 @@ from tests.chaos.workload import HEARD, RECORDS
 
 ALTERNATING_S = 0.2
 BUDGET_BYTES = 4 << 20
-GROWTH_MB_MAX = 48
-"""By so much a worker may grow while it scans large records by that budget: pages, their columns, and their digests."""
+GROWTH_MB_MAX = 96
+"""By so much a worker may grow while it scans large records: a page holds one at least, so the budget is not what
+bounds it, but three pages of each of sixteen scans, and once more as much for what is made of them."""
 READ_AGAIN_S = 6.0
 """Longer than workers go without a look at their leases."""
 GONE_S_MAX = 5.0

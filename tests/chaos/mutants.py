@@ -156,7 +156,7 @@ EXPOSING = {
     "dead-letters-without-digest": ("poison",),
     "new-name-old-model": ("worker_sigkill",),
     "numbers-tell-models": ("redeploy",),
-    "either-result-will-do": ("zombie_forms", "zombie_forms", "zombie_forms"),
+    "either-result-will-do": ("zombie_forms", "zombie_forms"),
     "losses-forgotten": ("stopped_in_model", "stopped_in_model"),
     "any-map-will-do": ("others_map",),
 }

@@ -25,6 +25,9 @@ from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import DataKey, encode_keys, guard_key, partition_ids
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
 
+# Most of them look at what a deploy makes of the cluster: nobody need score.
+pytestmark = pytest.mark.filterwarnings("ignore::grid_inference.errors.NoWorkersWarning")
+
 MEMBER = """
 hazelcast:
   cluster-name: ${grid.inference.cluster.name}
@@ -187,6 +190,7 @@ def test_members_of_different_configurations_are_refused_by_their_partitions(for
 def test_a_member_without_the_journal_that_joins_shows_in_the_status(foreign: Foreign, model: Any) -> None:
     member = foreign.start(f'"half": {{{JOURNAL}}}')
     with foreign.grid() as grid, Workers(member.address, foreign.name, 1):
+        grid.wait_for_workers(1)
         grid.deploy("d", model, features="half", columns=FEATURES)
         grid.features("half").put_batch(batch(500), key="key")
         assert grid.verify("d", 60).complete
@@ -332,6 +336,7 @@ def test_a_lock_holds_up_put_and_not_put_batch(foreign: Foreign) -> None:
 def test_a_put_that_an_index_refuses_may_stand_and_is_scored(foreign: Foreign, model: Any) -> None:
     member = foreign.start(f'"indexed": {{indexes: [{{type: SORTED, attributes: ["a"]}}], {JOURNAL}}}')
     with foreign.grid() as grid, foreign.client() as client, Workers(member.address, foreign.name, 1):
+        grid.wait_for_workers(1)
         records = client.get_map("indexed").blocking()
         records.set("right", HazelcastJsonValue(RECORD))
         with pytest.raises(Exception, match=r"ClassCast|cannot be cast"):
@@ -370,6 +375,7 @@ def test_a_reliable_topics_ring_with_a_time_to_live_holds_up_nothing(foreign: Fo
     ring = '  ringbuffer:\n    "*": {capacity: 600, time-to-live-seconds: 3600}\n'
     member = foreign.start(f"default: {{{JOURNAL}}}", ring)
     with foreign.grid() as grid, Workers(member.address, foreign.name, 1):
+        grid.wait_for_workers(1)
         grid.deploy("d", model, features="f", columns=FEATURES, topic={"kind": "reliable"})
         for first in range(0, 3000, 500):
             grid.features("f").put_batch(batch(500, first, first), key="key")

@@ -209,6 +209,7 @@ def test_what_a_broken_connection_has_missed_is_scanned(model: Any, names: Names
             Workers(address, member.cluster_name, 1),
             gi.connect(address, cluster_name=member.cluster_name) as grid,
         ):
+            grid.wait_for_workers(1)
             grid.deploy(
                 names.deployment,
                 model,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import grid_inference as gi
 from grid_inference.node import Workers
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ RUNS_BY_ITSELF = ("grid-inference node", "grid-inference demo", "make ", "pip in
 @pytest.fixture(scope="module")
 def _workers(member: Member) -> Iterator[None]:
     with Workers(member.address, member.cluster_name, 1, node_address=member.address, threads=1):
+        with gi.connect(member.address, cluster_name=member.cluster_name) as grid:
+            grid.wait_for_workers(1)
         yield
 
 

@@ -124,6 +124,7 @@ def cut() -> Iterator[Cut]:
         proxied = f"127.0.0.1:{proxy.port}"
         config = gi.MemberConfig(cluster_name=name, heap_mb=1024, port=port, public_address=proxied)
         with gi.Member.start(config), Workers(proxied, name, 2), gi.connect(direct, cluster_name=name) as grid:
+            grid.wait_for_workers(2)
             stock = hazelcast.HazelcastClient(
                 cluster_name=name,
                 cluster_members=[direct],

@@ -89,6 +89,38 @@ def test_an_idle_look_tells_another_incarnation_from_a_ring_that_has_run_empty(
     assert asyncio.run(asyncio.wait_for(go(), 20)) == gaps
 
 
+@pytest.mark.parametrize(("deployments", "each"), [(1, 12), (10, 12), (20, 6), (60, 2), (1000, 1)])
+def test_of_many_deployments_each_looks_at_a_part_and_at_all_once_one_tells(
+    monkeypatch: pytest.MonkeyPatch, deployments: int, each: int
+) -> None:
+    asked, moved = list[list[int]](), set[int]()
+
+    async def newest(_: object, __: str, partitions: list[int]) -> list[Position]:
+        asked.append(partitions)
+        return [Position(0, None) if one in moved else Position(7, 11) for one in partitions]
+
+    async def scan(feed: Feed, cause: str) -> Position:
+        return Position(1, None)
+
+    async def go() -> None:
+        reader = JournalReader(Silent(), "f", WorkerConfig(), scan, beside=lambda: deployments)  # type: ignore[arg-type]
+        for partition in range(12):
+            reader.own(partition, 1, Position(7, 11))
+        for _ in range(12 // each):
+            await reader._look_at_idle()
+        assert [len(some) for some in asked] == [each] * (12 // each)
+        assert sorted(one for some in asked for one in some) == list(range(12))
+        moved.update(range(12))
+        asked.clear()
+        await reader._look_at_idle()
+        assert sorted(one for some in asked for one in some) == list(range(12))
+        assert reader.gaps == {"new incarnation": 12}
+        reader.stop()
+
+    monkeypatch.setattr(module, "newest", newest)
+    asyncio.run(asyncio.wait_for(go(), 20))
+
+
 def test_what_is_asked_for_follows_the_size_of_items_and_of_batches() -> None:
     async def scan(feed: Feed, cause: str) -> Position:
         return Position(1, None)
