@@ -164,7 +164,7 @@ class Judge:
     def _cannot_know(self, worker: str, partition: int) -> bool:
         """Whether a claim that was carried out late took the lease from a worker that had found it to be its own.
 
-        Only its next routine look can tell it, which waits for claims of its own that are under way; no fence closes it.
+        Only its next routine look can tell, which waits for claims of its own that are under way; no fence closes it.
         """
         holder, at_s = self._taken_late.get(partition, ("", 0.0))
         return holder == worker and self._loop.time() < at_s + LOOK_ANYWAY_S + LATE_S_MAX + VIEW_S
