@@ -311,7 +311,8 @@ class Judge:
         if holder in (NOBODY, taker) or taker != by.process.name:
             return
         self.counts["takeovers"] += 1
-        if self._loop.time() > by.sent_s + VIEW_S:
+        seen_s = self.claims.get(taker, 0.0) - VIEW_S - self.views.get(taker, 0.0)
+        if by.sent_s + VIEW_S < self._loop.time() or any(at_s > seen_s for at_s in self.beats[holder][-5:]):
             self._taken_late[partition] = holder, self._loop.time()
         if holder in self.left:
             return
