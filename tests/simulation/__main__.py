@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from multiprocessing import get_context
 from typing import Any, TextIO
@@ -43,31 +43,61 @@ def main() -> int:
         MUTANTS[asked.mutant]()
     if asked.replay is not None:
         return _show(plan_of(asked.replay, stray=asked.stray))
-    seeds = range(asked.seed, asked.seed + asked.schedules)
-    began_s, found = time.monotonic(), defaultdict[str, list[int]](list)
-    totals, counts, done = Counter[str](), Counter[str](), 0
-    for outcome in _outcomes([plan_of(seed, stray=asked.stray) for seed in seeds], asked.jobs):
-        done += 1
+    return _simulate(asked)
+
+
+@dataclass
+class _Sum:
+    """Of all schedules so far."""
+
+    done: int = 0
+    broken: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """By promise the seeds that broke it."""
+    totals: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
+    cpu_s: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """One more."""
+        self.done += 1
         for one in outcome.violations:
-            found[one.promise].append(outcome.plan.seed)
+            self.broken[one.promise].append(outcome.plan.seed)
             _say(f"seed {outcome.plan.seed}: {one}", sys.stderr)
-        totals.update(callbacks=outcome.callbacks, requests=outcome.requests)
-        totals["virtual_s"] += round(outcome.virtual_s)
-        totals["digest"] = hash((totals["digest"], outcome.digest))
-        counts += outcome.counts
-        if not done % SAID_EVERY:
-            _say(f"{done} schedules in {time.monotonic() - began_s:.0f} s", sys.stderr)
-        if asked.first and found:
+        self.totals.update(callbacks=outcome.callbacks, requests=outcome.requests)
+        self.totals["virtual_s"] += round(outcome.virtual_s)
+        self.totals["digest"] = hash((self.totals["digest"], outcome.digest))
+        self.seen += outcome.counts
+        self.cpu_s += outcome.cpu_s
+        if not self.done % SAID_EVERY:
+            _say(f"{self.done} schedules", sys.stderr)
+
+    def report(self, spent_s: float) -> dict[str, Any]:
+        """As plain values for JSON."""
+        violations = {
+            promise: {"schedules": len(seeds), "first": sorted(seeds)[:5]}
+            for promise, seeds in sorted(self.broken.items())
+        }
+        speed = {"per_second": round(self.done / spent_s, 2), "cpu_s": round(self.cpu_s, 1)}
+        seen = dict(sorted(self.seen.items()))
+        return {"schedules": self.done, "seconds": round(spent_s, 1), **speed, **self.totals, "seen": seen} | {
+            "violations": violations
+        }
+
+
+def _simulate(asked: argparse.Namespace) -> int:
+    plans = [plan_of(seed, stray=asked.stray) for seed in range(asked.seed, asked.seed + asked.schedules)]
+    began_s, so_far = time.monotonic(), _Sum()
+    for outcome in _outcomes(plans, asked.jobs):
+        so_far.add(outcome)
+        if asked.first and so_far.broken:
             break
     spent_s = time.monotonic() - began_s
-    for promise, broken in list(found.items())[:SHOWN_MAX]:
-        _say(f"{promise}: {len(broken)} of {done} schedules, the first by seed {min(broken)}")
+    for promise, seeds in list(so_far.broken.items())[:SHOWN_MAX]:
+        _say(f"{promise}: {len(seeds)} of {so_far.done} schedules, the first by seed {min(seeds)}")
         if not asked.brief:
-            _show(shrunk(plan_of(min(broken), stray=asked.stray), promise))
-    said = {"schedules": done, "seconds": round(spent_s, 1), "per_second": round(done / spent_s, 2), **totals}
-    told = {promise: {"schedules": len(seeds), "first": sorted(seeds)[:5]} for promise, seeds in sorted(found.items())}
-    _say(json.dumps({**said, "seen": dict(sorted(counts.items())), "mutant": asked.mutant, "violations": told}))
-    return 1 if found else 0
+            _show(shrunk(plan_of(min(seeds), stray=asked.stray), promise))
+    _say(json.dumps({**so_far.report(spent_s), "mutant": asked.mutant}))
+    return 1 if so_far.broken else 0
 
 
 def _arguments() -> argparse.Namespace:

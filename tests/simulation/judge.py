@@ -26,7 +26,7 @@ from grid_inference.wire.layout import DATA_HEADER_BYTES
 from grid_inference.worker.life import LOOK_ANYWAY_S
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.members import Cluster
-from tests.simulation.network import Message
+from tests.simulation.network import LATE_S_MAX, Message
 from tests.simulation.plan import RECORD
 from tests.simulation.stand_ins import WorkerProcess, score_of
 
@@ -164,10 +164,10 @@ class Judge:
     def _cannot_know(self, worker: str, partition: int) -> bool:
         """Whether a claim that was carried out late took the lease from a worker that had found it to be its own.
 
-        Only its next routine look can tell it; no fence closes this.
+        Only its next routine look can tell, which waits for claims of its own that are under way; no fence closes it.
         """
         holder, at_s = self._taken_late.get(partition, ("", 0.0))
-        return holder == worker and self._loop.time() < at_s + LOOK_ANYWAY_S + VIEW_S
+        return holder == worker and self._loop.time() < at_s + LOOK_ANYWAY_S + LATE_S_MAX + VIEW_S
 
     def changed(self, name: str, partition: int, key: bytes, old: bytes | None, new: bytes | None, by: Any) -> None:
         """An entry has changed in the grid."""
@@ -311,7 +311,8 @@ class Judge:
         if holder in (NOBODY, taker) or taker != by.process.name:
             return
         self.counts["takeovers"] += 1
-        if self._loop.time() > by.sent_s + VIEW_S:
+        seen_s = self.claims.get(taker, 0.0) - VIEW_S - self.views.get(taker, 0.0)
+        if by.sent_s + VIEW_S < self._loop.time() or any(at_s > seen_s for at_s in self.beats[holder][-5:]):
             self._taken_late[partition] = holder, self._loop.time()
         if holder in self.left:
             return

@@ -8,6 +8,7 @@ import gc
 import logging
 import random
 import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -68,6 +69,8 @@ class Outcome:
     counts: Counter[str]
     digest: int
     """Of all that was sent and when: equal for equal runs."""
+    cpu_s: float = 0.0
+    """What it took."""
     trace: list[str] = field(default_factory=list)
 
 
@@ -293,8 +296,11 @@ class _Run:
 def run(plan: Plan, *, trace: bool = False) -> Outcome:
     """Carry a schedule out; what still runs in its end is let go without a word."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    began_s = time.process_time()
     try:
-        return _carry_out(plan, trace=trace)
+        outcome = _carry_out(plan, trace=trace)
+        outcome.cpu_s = time.process_time() - began_s
+        return outcome
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # coroutines that can't be ended say so
@@ -325,5 +331,12 @@ def _carry_out(plan: Plan, *, trace: bool) -> Outcome:
         one.loop.close()
     counts = Counter(one.judge.counts)
     return Outcome(
-        plan, list(one.judge.violations), one.loop.time(), one.loop.callbacks, one.network.sent, counts, one.sum, lines
+        plan,
+        list(one.judge.violations),
+        one.loop.time(),
+        one.loop.callbacks,
+        one.network.sent,
+        counts,
+        one.sum,
+        trace=lines,
     )
