@@ -23,6 +23,10 @@ class DeadKeys:
         """These are all of a partition."""
         self._keep(partition, np.unique(key_identities(keys)) if len(keys) else np.empty(0, np.int64))
 
+    def more(self, partition: int, keys: Blobs) -> None:
+        """These of a partition have one as well."""
+        self.add(keys, np.full(len(keys), partition, np.int32))
+
     def add(self, keys: Blobs, partitions: NDArray[np.int32]) -> None:
         """These have one now."""
         for partition, identities in _by_partition(keys, partitions):

@@ -100,14 +100,9 @@ class RunningDeployment:
         )
         self._listens = settings.trigger == "listener"
         """Then there are no sequences to compare by."""
-        self.proof = Proof(
-            self.reader,
-            self.reconciler,
-            self.positions,
-            lambda partition, keys: self.writer.dead_keys.add(keys, np.full(len(keys), partition, np.int32)),
-            interval_s=0.0 if self._listens else config.proof_interval_s,
-            beside=beside,
-        )
+        interval_s = 0.0 if self._listens else config.proof_interval_s
+        more = self.writer.dead_keys.more
+        self.proof = Proof(self.reader, self.reconciler, self.positions, more, interval_s=interval_s, beside=beside)
         self.rescoring = Rescoring(
             self.reader, deployed, link.partition_count, lambda: self.reconciler.repairs[RESCORE]
         )
