@@ -265,12 +265,13 @@ class Deployments:
             await asyncio.wait({before})
         try:
             await running.stop()
-            await asyncio.to_thread(give_back, garbage=True)
         except GridInferenceError as error:
             _log.warning("deployment not ended in order", deployment=name, error=error)
         finally:
             if self._ending.get(name) is asyncio.current_task():
                 del self._ending[name]
+            del running  # as long as it is named here its model is no garbage
+        await asyncio.to_thread(give_back, garbage=True)
 
     def _waits(self, deployed: Deployed) -> bool:
         which, again_s = self._refused.get(deployed.config.name, (None, 0.0))

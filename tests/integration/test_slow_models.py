@@ -22,7 +22,11 @@ PARTITIONS = 5
 RECORDS = 500
 SECONDS_MAX = 90.0
 """All of this takes seconds; machines may be busy."""
-pytestmark = [pytest.mark.timeout(400), pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.filterwarnings("ignore::grid_inference.errors.NoWorkersWarning"),  # workers come after the deploy
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
 
 
 @pytest.fixture
