@@ -96,7 +96,7 @@ class RunningDeployment:
             self.positions,
             leases,
             generation=deployed.generation,
-            shadow=self._offer,
+            written=self._note_written,
         )
         self._listens = settings.trigger == "listener"
         """Then there are no sequences to compare by."""
@@ -177,8 +177,12 @@ class RunningDeployment:
             await before.stop()
             self._shadowed.update({name: before.counts()[name] for name in ("scored", "skipped")})
 
-    def _offer(self, arrivals: Arrivals) -> None:
-        """Show what is written to the shadow, whose errors are its own."""
+    def _note_written(self, arrivals: Arrivals) -> None:
+        """Size batches by what is known of the model's speed now, and show what is written to the shadow.
+
+        The shadow's errors are its own.
+        """
+        self._size_batches()
         try:
             if self._shadow:
                 self._shadow.offer(arrivals)

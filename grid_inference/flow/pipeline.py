@@ -34,7 +34,7 @@ class Pipeline:
         leases: Leases,
         *,
         generation: int,
-        shadow: Callable[[Arrivals], None],
+        written: Callable[[Arrivals], None],
     ) -> None:
         self.reader = reader
         self.split = split
@@ -42,7 +42,7 @@ class Pipeline:
         self.positions = positions
         self.leases = leases
         self.generation = generation
-        self.shadow = shadow
+        self.note_written = written
         """Is shown what is written; keeps nothing waiting, and raises nothing."""
         self.batches = 0
         self.failures: Counter[str] = Counter()
@@ -64,7 +64,7 @@ class Pipeline:
             written, left = arrivals.parted(failed) if failed else (arrivals, None)
             self.advance(written)
             self.reader.resume(written)  # only now is more asked for: backpressure
-            self.shadow(written)  # a challenger may score them too, in its own time
+            self.note_written(written)  # a challenger may score them too, in its own time
             if left is not None:
                 self.again(left, cause)
 
