@@ -113,8 +113,8 @@ def _check_topic(config: DeploymentConfig, others: Iterable[DeploymentConfig]) -
     for other in others:
         taken |= {name: f"map of {other.name!r} for its {sort}" for sort, name in _results(other).items()}
         taken[other.features] = f"feature map of {other.name!r}"
-        if other.topic.kind != "none" and other.topic.name == f"{other.name}.predictions":
-            taken[other.topic.name] = f"topic of {other.name!r}"
+        if other.topic.kind != "none" and other.topic.name == (default := f"{other.name}.predictions"):
+            taken[default] = f"topic of {other.name!r}"
     if topic in taken and topic != config.predictions:
         raise DeploymentError(
             f"topic.name = {topic!r} of {config.name!r} is the {taken[topic]}",
