@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import traceback
+from collections import deque
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import structlog
 
 from grid_inference.errors import ConfigError, DeadLetterError, DecodeError, EncodeError, GridInferenceError
 
-__all__ = ["bind", "logger", "set_up"]
+__all__ = ["bind", "error_once", "logger", "set_up"]
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS: Final = ("console", "json")
@@ -29,8 +30,12 @@ MAY_HOLD_VALUES: Final = (DecodeError, EncodeError, DeadLetterError)
 """Of our own errors; of others it is never known."""
 Event = MutableMapping[str, Any]
 
+TOLD_MAX: Final = 500
+"""So many errors are remembered of those that are told once."""
+
 _process: dict[str, Any] = {}
 """Keys of all events of this process."""
+_told: deque[tuple[Any, ...]] = deque(maxlen=TOLD_MAX)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -41,6 +46,14 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     return found
+
+
+def error_once(log: structlog.stdlib.BoundLogger, event: str, **keys: str | int) -> None:
+    """Log an error that is met again and again, such as an entry that is none of ours, the first time only."""
+    told = (event, *sorted(keys.items()))
+    if told not in _told:
+        _told.append(told)
+        log.error(event, **keys)
 
 
 def bind(**keys: Any) -> None:

@@ -13,14 +13,13 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
 from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
-from grid_inference.logs import logger
+from grid_inference.logs import error_once, logger
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import guard_key
 
@@ -115,7 +114,13 @@ class Positions:
                 try:
                     stored[partition] = decode_progress(values[row])
                 except DecodeError as error:
-                    _tell_once(self._deployment, partition, str(error))
+                    error_once(
+                        _log,
+                        "position taken for none",
+                        deployment=self._deployment,
+                        partition=partition,
+                        error=str(error),
+                    )
         return stored
 
     async def flush(self, allows: Callable[[int, int], bool]) -> None:
@@ -158,11 +163,6 @@ class Positions:
     def _key(self, partition: int, *, begins: bool = False) -> bytes:
         name = f"{self._deployment}/{partition}{'/begin' if begins else ''}"
         return guard_key(name, partition, self._link.partition_count)
-
-
-@lru_cache(maxsize=100)
-def _tell_once(deployment: str, partition: int, said: str) -> None:
-    _log.error("position taken for none", deployment=deployment, partition=partition, error=said)
 
 
 def encode_progress(progress: Progress, stored_us: int) -> bytes:

@@ -12,7 +12,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from grid_inference.errors import DecodeError, GridError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.grid.topology import now_s
-from grid_inference.logs import logger
+from grid_inference.logs import error_once, logger
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
@@ -298,14 +297,9 @@ class _Lease:
             if not (0 <= epoch < EPOCH_MAX and 0 <= deaths < EPOCH_MAX and 0 <= late_s <= LATE_WRITE_S):
                 raise ValueError(f"{lease} is none of ours")  # noqa: TRY301
         except (DecodeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            _tell_once(f"{type(error).__name__}: {error}")
+            error_once(_log, "entry taken for a free lease, it is none", error=f"{type(error).__name__}: {error}")
             return cls()
         return lease
-
-
-@lru_cache(maxsize=100)
-def _tell_once(said: str) -> None:
-    _log.error("entry taken for a free lease, it is none", error=said)
 
 
 async def holders(link: Link) -> dict[int, tuple[str, int]]:

@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import psutil
 from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.logs import logger
+from grid_inference.logs import error_once, logger
 from grid_inference.wire.json_values import decode_json
 from grid_inference.wire.keys import encode_keys, guard_key
 
@@ -252,7 +252,7 @@ async def read_workers(link: Link) -> dict[str, dict[str, Any]]:
                 if worker not in found or found[worker]["beat"] < said["beat"]:
                     found[worker] = said
         except (DecodeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            _tell_once(f"{type(error).__name__}: {error}")
+            error_once(_log, "entry left out, it is no worker", error=f"{type(error).__name__}: {error}")
     return found
 
 
@@ -272,8 +272,3 @@ def _worker(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "home": home if isinstance(home, int) and home >= 0 else None,
     }
     return {str(said["id"]): {**said, **facts, **tables, **rest, **texts, "late": late}}
-
-
-@lru_cache(maxsize=100)
-def _tell_once(said: str) -> None:
-    _log.error("entry left out, it is no worker", error=said)

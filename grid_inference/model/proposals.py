@@ -10,12 +10,11 @@ import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from grid_inference.errors import DecodeError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.logs import logger
+from grid_inference.logs import error_once, logger
 from grid_inference.model.registry import Deployed
 from grid_inference.wire.json_values import decode_json, encode_json
 from grid_inference.wire.keys import encode_keys
@@ -64,7 +63,7 @@ class Proposals:
                 deployed = Deployed.from_mapping(said["deployed"])
                 found.append(Proposal(deployed, float(said["time_s"]), str(said["token"])))
             except (DecodeError, DeploymentError, LookupError, TypeError, ValueError) as error:
-                _tell_once(f"{type(error).__name__}: {error}")
+                error_once(_log, "entry left out, it is no proposal", error=f"{type(error).__name__}: {error}")
         return found
 
     async def answer(self, proposal: Proposal, worker: str, failure: str) -> None:
@@ -82,11 +81,6 @@ class Proposals:
                 one = decode_json(value)
                 said[str(one["worker"])] = str(one["failure"])
         return said
-
-
-@lru_cache(maxsize=100)
-def _tell_once(said: str) -> None:
-    _log.error("entry left out, it is no proposal", error=said)
 
 
 def _key(text: str) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from grid_inference.config import DeploymentConfig
@@ -16,7 +15,7 @@ from grid_inference.display import facts_html
 from grid_inference.errors import ArtifactError, DecodeError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.logs import logger
+from grid_inference.logs import error_once, logger
 from grid_inference.model.artifact import CHUNK_BYTES, Artifact, Manifest
 from grid_inference.model.expected import Expected
 from grid_inference.model.published import ModelVersion
@@ -283,7 +282,7 @@ class Registry:
             try:
                 found[value] = self._read.get(value) or Deployed.read(value)
             except DeploymentError as error:
-                _tell_once(str(error))
+                error_once(_log, "entry left out, it is no deployment", error=str(error))
         self._read = found
         return {one.config.name: one for one in sorted(found.values(), key=lambda one: one.config.name)}
 
@@ -346,11 +345,6 @@ def _state(text: Any) -> State:
     if text not in STATES:
         raise ValueError(f"{text!r} is no state")
     return text
-
-
-@lru_cache(maxsize=100)
-def _tell_once(said: str) -> None:
-    _log.error("entry left out, it is no deployment", error=said)
 
 
 def _key(text: str) -> bytes:
