@@ -18,7 +18,7 @@ PROMOTIONS ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz simulate chaos bench bench-scale bench-models bench-sharing bench-idle release-check lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz simulate chaos bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ bench-sharing: $(STAMP) ## memory of four workers with a model of 500 MB, on Lin
 
 bench-idle: $(STAMP) ## what 20 and 200 deployments cost that have nothing to do; prints JSON
 	$(BIN)/python -m bench.idle
+
+bench-large: $(STAMP) ## ten million records: scored, proven, scored anew; wants 13 GB
+	$(BIN)/python -m bench.large
 
 release-check: $(STAMP) ## build, install into an empty environment, run the demo from there; writes dist/ and its SBOM
 	scripts/release-check.sh

@@ -265,20 +265,20 @@ class Proof:
     async def _look(self, partition: int) -> _Differing | None:
         """Everything in a partition that is not as it should be, at a first look; None if that is too much to tell."""
         reconciler, compared = self._reconciler, self._reconciler.compared
-        results = await reconciler.results(partition)
         keys, digests, count = list[Blobs](), list[NDArray[np.int64]](), 0
-        pages = reconciler.differing(partition, results, reconciler.counting, only_new=reconciler.only_new)
-        async for each in pages:
-            keys.append(each.keys.compact())
-            digests.append(each.digests)
-            count += len(each)
-            if count > DIFFERING_MAX:
-                break
+        async with reconciler.results(partition) as results:
+            pages = reconciler.differing(partition, results, reconciler.counting, only_new=reconciler.only_new)
+            async for each in pages:
+                keys.append(each.keys.compact())
+                digests.append(each.digests)
+                count += len(each)
+                if count > DIFFERING_MAX:
+                    break
+            orphans = reconciler.orphans(results).compact()
         looked_at = PARTITION_RECORDS + reconciler.compared - compared
         self._rest_until_s = now_s() + self._beside() * looked_at / RECORDS_PER_S
         if count > DIFFERING_MAX:
             return None
-        orphans = reconciler.orphans(results).compact()
         return _Differing.of([*keys, orphans], [*digests, np.zeros(len(orphans), np.int64)])
 
     async def _look_again(self, partition: int, differing: _Differing) -> _Differing:

@@ -1,15 +1,17 @@
 """Reconcile: bring one partition from any state to the right one by a scan, then hand over to its journal.
 
-First the newest sequence N is noted with its witness, then the results of the partition are scanned, then its records.
-A record that has just its result already is left alone; all others go into the partition's one ordered path, so that
-nothing else of the partition is under way with them. Reading goes on behind N: whatever changed during the scan is read
-again from the journal, and what stands in the end is the newest value's.
+First the results of the partition are read, then the newest sequence N is noted with its witness, then its records are
+scanned. A record that has just its result already is left alone; all others go into the partition's one ordered path,
+so that nothing else of the partition is under way with them. Reading goes on behind N: whatever changed during the scan
+is read again from the journal, and what stands in the end is the newest value's.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ from grid_inference.flow.feeds import SCANS_AT_ONCE, Feed, Feeds
 from grid_inference.flow.positions import Position
 from grid_inference.flow.read import newest
 from grid_inference.flow.results import ResultMaps
+from grid_inference.flow.room import Room
 from grid_inference.flow.split import places
 from grid_inference.flow.standing import Results, Standing, whose
 from grid_inference.grid.link import Link
@@ -57,6 +60,8 @@ NOTHING = Counting(())
 """No result counts: all is scored anew."""
 PAGES_UNDER_WAY = 3 * SCANS_AT_ONCE
 """Of each scan one page is read, one waits and one is scored."""
+READ_AT_ONCE = 2
+"""Of so many partitions the results are read at a time: while one's are sorted, the next ones come."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +86,7 @@ class Reconciler:
         self.only_new = config.start == "new"
         self._results = ResultMaps(link, config, whose(deployed))
         self._page_bytes = read_budget_bytes / PAGES_UNDER_WAY
+        self._reading, self._room = asyncio.Semaphore(READ_AT_ONCE), Room(read_budget_bytes)
         self.counting = Counting(deployed.standing)
         """By which versions results count in comparisons, and in scans that say nothing else."""
         self._sweeps_predictions = config.on_remove == "remove"
@@ -95,20 +101,28 @@ class Reconciler:
     ) -> Position | None:
         """Score what differs in the feed's partition, through the reader; return where to read its journal on."""
         await reader.settled(feed)
-        position = await self.newest(feed.partition) if self._has_journal else None
-        results = await self.results(feed.partition)
-        note(feed.partition, results.dead.keys)
-        async for differing in self.differing(feed.partition, results, counting, owed=feed.owed):
-            self.repairs[cause] += len(differing)
-            await reader.offer(feed, differing)
-        await self._sweep(reader, feed, results)
+        async with self.results(feed.partition) as results:
+            position = await self.newest(feed.partition) if self._has_journal else None  # who waits for room gets older
+            note(feed.partition, results.dead.keys)
+            async for differing in self.differing(feed.partition, results, counting, owed=feed.owed):
+                self.repairs[cause] += len(differing)
+                await reader.offer(feed, differing)
+            await self._sweep(reader, feed, results)
         await reader.settled(feed)
         feed.owed = feed.owed[:0]
         return position
 
-    async def results(self, partition: int) -> Results:
-        """What stands in a partition's predictions and dead letters."""
-        return await self._results.of_partition(partition)
+    @asynccontextmanager
+    async def results(self, partition: int) -> AsyncGenerator[Results]:
+        """What stands in a partition's predictions and dead letters; waits until there is room for it."""
+        async with self._reading:
+            results = await self._results.of_partition(partition)
+            size = results.nbytes
+            await self._room.take(size)
+        try:
+            yield results
+        finally:
+            self._room.give(size)
 
     async def differing(
         self,

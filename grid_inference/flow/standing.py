@@ -126,6 +126,12 @@ class Known:
         )
         return cls(identities[order], Stored(digests, versions, readable), keys.take(order))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that this takes, about."""
+        columns = (self.identities, self.stored.digests, self.stored.versions, self.stored.readable, self.seen)
+        return sum(column.nbytes for column in (*columns, self.keys.buffer, self.keys.starts, self.keys.lengths))
+
     def rows_of(self, identities: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the result of each key stands, or -1; marks them as seen."""
         if not self.identities.size:
@@ -161,6 +167,11 @@ class Results:
         if only_new:
             found[predicted.older & refused.older] = Standing.OLDER
         return found
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that these take, about."""
+        return self.predictions.nbytes + self.dead.nbytes
 
     def orphans(self, *, predictions: bool) -> Blobs:
         """Keys of results whose records have not been met: of dead letters, and of predictions if they are meant."""
