@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -264,7 +264,7 @@ class RunningDeployment:
             self._forget(partitions)
         return not late
 
-    def let_go(self, epochs: NDArray[np.int64]) -> None:
+    def let_go(self, epochs: Sequence[int]) -> None:
         """Feed no partition any more whose lease is not held under the epoch of its feed; nothing is waited for."""
         gone = [partition for partition, feed in self.reader.feeds.items() if epochs[partition] != feed.epoch]
         for partition in gone:
@@ -362,10 +362,10 @@ class RunningDeployment:
             if isinstance(end, BaseException):
                 raise end
 
-    def measure(self) -> None:
-        """Tell the metrics what was counted."""
+    def measure(self, counts: Mapping[str, Any]) -> None:
+        """Tell the metrics what was counted, as `counts` says it."""
         if self._meter:
-            self._meter.carry(self.counts())
+            self._meter.carry(counts)
 
     def failure(self) -> str:
         """Why this deployment does not score, or an empty string."""

@@ -152,8 +152,9 @@ class Deployments:
 
     def let_go(self, epochs: NDArray[np.int64]) -> None:
         """Feed no partition any more whose lease is not held under the epoch of its feed."""
+        now = epochs.tolist()
         for running in self:
-            running.let_go(epochs)
+            running.let_go(now)
 
     async def disown(self, partitions: list[int], wait_s: float) -> bool:
         """Let partitions go once what is under way is written; returns whether it was within this time.
@@ -225,10 +226,10 @@ class Deployments:
                 counts[name]["shadow"] = {"model": one.model, "version": one.version, "failure": one.failure}
         return counts
 
-    def measure(self) -> None:
-        """Tell the metrics what was counted."""
-        for running in self:
-            running.measure()
+    def measure(self, counts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Tell the metrics what was counted, as `counts` says it."""
+        for name, running in self._running.items():
+            running.measure(counts[name])
 
     def beside(self) -> dict[str, dict[str, Any]]:
         """The version that each running deployment has loaded to be next, or why it could not."""

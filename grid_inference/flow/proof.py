@@ -36,8 +36,8 @@ _log = logger(__name__)
 RECORDS_PER_S = 25_000
 """So many records are compared without a doubt on an average, by all deployments of a worker together: about a
 twentieth of a core, here and in the members."""
-PARTITION_RECORDS = 500
-"""What a partition costs besides its records, as records: of empty ones fifty are compared a second."""
+PARTITION_RECORDS = 5_000
+"""What a partition costs besides its records, as records: of small ones five are compared a second, for a hundredth."""
 PAUSE_S, PAUSE_S_MAX = 0.25, 5.0
 """How often it is looked whether anything is due: while something waits for its partition, and while nothing does."""
 THROUGH_WAIT_S, THROUGH_POLL_S = 30.0, 0.05

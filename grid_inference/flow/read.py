@@ -31,7 +31,7 @@ PARKED_TIMEOUT_S = float("inf")
 """A parked read waits for as long as nothing is put."""
 LOOK_EVERY_S = 5.0
 """How often it is looked whether the journals are those that were read: of some changes no parked read ever tells."""
-LOOKED_AT_WHOLE = 10
+LOOKED_AT_WHOLE = 3
 """So many deployments look at all their idle partitions at each look; of more each looks at a part."""
 LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""

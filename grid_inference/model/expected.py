@@ -123,7 +123,8 @@ def _columns(sample: Any, engine: Engine) -> dict[str, list[Any]] | None:
         matrix = np.atleast_2d(sample)
         found = {name: matrix[:, index] for index, name in enumerate(names)} if matrix.shape[1] == len(names) else {}
     else:
-        found = {name: np.asarray(sample[name]) for name in names if name in set(sample)}
+        there = set(sample)
+        found = {name: np.asarray(sample[name]) for name in names if name in there}
     if found.keys() != set(names):
         return None
     columns = {name: found[name].tolist() for name in names}

@@ -140,8 +140,9 @@ class Worker:
         """Give the heartbeat what to say, and the sign that this loop comes round, however long a turn takes."""
         interval_s = self._config.lease_ttl_s / BEATS_PER_LEASE
         while True:
-            heartbeat.say(self._said(turn))
-            turn.deployments.measure()
+            said = self._said(turn)
+            heartbeat.say(said)
+            turn.deployments.measure(said["deployments"])
             self._late_told = late_writes(turn.leases.late.total(), self._late_told)
             await asyncio.sleep(interval_s)
             if hanging := turn.deployments.overdue(interval_s):
