@@ -30,7 +30,7 @@ from grid_inference.flow.shadow import Shadow
 from grid_inference.flow.split import Split
 from grid_inference.flow.watch import Watch
 from grid_inference.flow.write import Writer
-from grid_inference.grid.leases import Claim, Leases
+from grid_inference.grid.leases import LATE_WRITE_S, Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.logs import logger
 from grid_inference.metrics import Meter, Observe, unobserved
@@ -87,7 +87,7 @@ class RunningDeployment:
         self._retired_model_s = 0.0
         self.reconciler = Reconciler(link, deployed, read_budget_bytes=config.read_budget_bytes)
         self.reader: Feeds = _reader(link, settings, config, self._scan, observe, beside)
-        self.writer = Writer(link, settings, leases, observe)
+        self.writer = Writer(link, settings, leases, observe, self._expect_late)
         self.positions = Positions(link, settings.name)
         self._pipeline = Pipeline(
             self.reader,
@@ -249,6 +249,11 @@ class RunningDeployment:
             self.reader.gaps[cause] += 1
             self.reader.doubt(feed)
         self.proof.doubt(partition, cause, after_s)
+
+    def _expect_late(self, partition: int) -> None:
+        """What was sent may arrive behind its repeat, and behind newer results: look again when it can't any more."""
+        self._leases.expect_late(partition)
+        self.doubt(partition, LATE_WRITE, LATE_WRITE_S)
 
     async def disown(self, partitions: list[int], wait_s: float | None = None) -> bool:
         """Let these partitions go once what is under way is written, or after `wait_s`; their positions are stored.

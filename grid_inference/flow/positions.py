@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from grid_inference.errors import DecodeError
+from grid_inference.grid.leases import LATE_WRITE_S
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.logs import error_once, logger
@@ -136,11 +137,19 @@ class Positions:
         keys = self._keys(changed)
         values = Blobs.of([encode_progress(self._current[partition], time.time_ns() // 1000) for partition in changed])
         try:
-            await self._map.put_batch(keys, values, np.array(changed, np.int32))
+            await self._map.put_batch(keys, values, np.array(changed, np.int32), self._store_again)
         except BaseException:
             self._changed.update(partition for partition in changed if partition in self._current)
             self._moved.set()
             raise
+
+    def _store_again(self, partition: int) -> None:
+        """What was sent may arrive behind what is stored later: when it can't any more, this is stored anew."""
+        asyncio.get_running_loop().call_later(LATE_WRITE_S, self._note_known, partition)
+
+    def _note_known(self, partition: int) -> None:
+        if partition in self._current:
+            self._note(partition)
 
     async def begin(self, positions: list[Position], generation: int) -> None:
         """Store where each partition begins in this generation.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -49,6 +50,8 @@ DIFFERING_MAX = 200_000
 UNEXPLAINED, LATE_WRITE = "unexplained", "late write"
 ASKED = "replay"
 """Somebody has asked to have these scored anew, and did not see to it."""
+GATHERED_S = 2.0
+"""A connection that breaks again and again has a partition compared once in this time, each time behind the last."""
 CATCH_UP_S = 2.0
 """So long a comparison waits for a partition that lags, before it looks at anything."""
 RETRY_PAUSE_S_MAX = 10.0
@@ -136,11 +139,13 @@ class Proof:
         return self.repairs[UNEXPLAINED]
 
     def doubt(self, partition: int, cause: str, after_s: float = 0.0) -> None:
-        """Have a partition compared, now or later."""
+        """Have a partition compared, now or not before `after_s`: what is due about the same time is done at once."""
         due = self._doubts.setdefault(partition, [])
         at_s = now_s() + after_s
+        if after_s > GATHERED_S:
+            at_s = math.ceil(at_s / GATHERED_S) * GATHERED_S
         self._explained_until_s[partition] = max(self._explained_until_s.get(partition, 0.0), at_s)
-        if not after_s or all(said != cause or when <= now_s() for when, said in due):
+        if (at_s, cause) not in due:
             due.append((at_s, cause))
             self._asked.set()
 

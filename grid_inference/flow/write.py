@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import DeploymentConfig
-from grid_inference.errors import GridError
+from grid_inference.errors import GridError, LeaseExpiredError
 from grid_inference.flow.dead_keys import DeadKeys
 from grid_inference.flow.encode import PredictionEncoder, encode_dead_letters
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_requests import Answer
+from grid_inference.grid.link_requests import Answer, Unsure
 from grid_inference.grid.link_topics import publish_all, publish_all_reliable
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
@@ -73,7 +73,10 @@ class Writer:
         settings: DeploymentConfig,
         leases: Leases,
         observe: Observe = unobserved,
+        unsure: Unsure = lambda _: None,
     ) -> None:
+        """`unsure` is told of partitions where something that was sent may arrive at any time yet."""
+        self._unsure = unsure
         self._link = link
         self._observe = observe
         self._predictions = settings.predictions
@@ -109,8 +112,11 @@ class Writer:
         gone, gone_from = self._revived(outcome)
         requests = [*self._requests(outcome), *_deletes(self._dead_letters, gone, gone_from)]
         encoded_s = time.perf_counter()
-        answers = await self._link.answers(requests, allows)
+        answers = await self._link.answers(requests, allows, self._unsure)
         failed = _failed(requests, answers)
+        for partition, error in failed.items():
+            if not isinstance(error, LeaseExpiredError):  # else it was not sent, or its connection has told before
+                self._unsure(partition)
         self._observe("encode", encoded_s - begun_s)
         self._observe("write", time.perf_counter() - encoded_s)
         # A key is known to have a dead letter until its removal is acknowledged.

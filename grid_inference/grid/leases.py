@@ -4,6 +4,10 @@ A lease is an entry (worker, epoch, deaths) in the partition that it guards, cha
 valid as long as its holder's beat goes on (`heartbeat.py`). Who takes over from a dead holder counts the death before
 anything is scored, so that what kills its workers is known by it. What was acknowledged since a lease was last found to
 be ours is noted: if it turns out to be lost, that may have been late, and the new owner must hear of it.
+
+Of a holder whose beat goes on again and of whoever takes over from it meanwhile just one succeeds, however late a
+request is carried out: who claims has read the lease before it has seen that the beat stands still, and who comes back
+changes the lease (`confirmed`) before it trusts it.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +77,8 @@ class Leases:
         """Epoch of each partition that is held; 0 where it is not."""
         self.deaths = np.zeros(link.partition_count, np.int64)
         """What each held partition's lease says of deaths."""
+        self._confirmed = np.zeros(link.partition_count, np.int64)
+        """How often each held partition's lease was confirmed in a doubt since it was taken, as it says itself."""
         self._valid_until_s = 0.0
         self._stalls = 0
         """How often the beat stood still beyond the lease's time."""
@@ -86,7 +93,7 @@ class Leases:
         self._changing = asyncio.Lock()
         """What is held here and what stands in the grid change together."""
         self._late_until_s: dict[int, float] = {}
-        """Until when what a former holder had sent may still arrive."""
+        """Until when what a former holder, or this one, had sent may still arrive."""
 
     # ---- time
 
@@ -138,8 +145,12 @@ class Leases:
         return not self.expired
 
     def late_s(self, partition: int) -> float:
-        """For how long from now on what a former holder had sent may still arrive."""
+        """For how long from now on what a former holder, or this one, had sent may still arrive."""
         return max(0.0, self._late_until_s.get(partition, 0.0) - now_s())
+
+    def expect_late(self, partition: int, late_s: float = LATE_WRITE_S) -> None:
+        """What was sent to a partition may still arrive for so long; that is known to whoever has it next."""
+        self._late_until_s[partition] = max(self._late_until_s.get(partition, 0.0), now_s() + late_s)
 
     def unanswered(self, partition: int, epoch: int) -> None:
         """What was to be written under this epoch has failed, so some of it may have been carried out, or may be yet.
@@ -155,17 +166,26 @@ class Leases:
 
     # ---- taking and giving
 
-    async def claim(self, partitions: list[int], lives: Callable[[str], bool]) -> dict[int, Claim]:
-        """Take those of the partitions that are free or whose holder does not live; one that fails stays as it is."""
+    async def claim(
+        self, partitions: list[int], lives: Callable[[str], bool], look: Callable[[], Awaitable[None]]
+    ) -> dict[int, Claim]:
+        """Take those of the partitions that are free or whose holder does not live; one that fails stays as it is.
+
+        `look` sees who lives, for `lives`: behind the leases, so that a holder whose beat goes on after it has another
+        lease than was read here, or none.
+        """
         taken: dict[int, Claim] = {}
+        if not partitions:
+            return taken
+        before = await _read(self._link, partitions)
+        await look()
         async with self._changing:
-            before = await _read(self._link, partitions)
             tries = [self._claim_one(partition, before.get(partition), lives) for partition in partitions]
             for partition, claim in zip(partitions, await asyncio.gather(*tries), strict=True):
                 if claim:
                     self.epochs[partition], self.deaths[partition] = claim.epoch, claim.deaths
-                    self._newest[partition] = claim.epoch
-                    self._late_until_s[partition] = now_s() + claim.late_s
+                    self._newest[partition], self._confirmed[partition] = claim.epoch, 0
+                    self.expect_late(partition, claim.late_s)
                     taken[partition] = claim
         return taken
 
@@ -201,7 +221,7 @@ class Leases:
         async with self._changing:
             gone = [partition for partition in partitions if self.epochs[partition]]
             for partition in gone if late_s else ():
-                self._late_until_s[partition] = max(self._late_until_s.get(partition, 0.0), now_s() + late_s)
+                self.expect_late(partition, late_s)
             changes = [self._change(partition, NOBODY, int(self.deaths[partition])) for partition in gone]
             self.epochs[partitions] = 0
             done = await asyncio.gather(*changes, return_exceptions=True)
@@ -225,19 +245,24 @@ class Leases:
         """Mark leases of ours as suspect, from another loop and over its connection: this one's hangs in them."""
         leases = GridMap(link, LEASES_MAP)
         for partition in partitions:
-            await self._change(partition, self._worker, TRIAL_AFTER, leases)
+            await self._change(partition, self._worker, TRIAL_AFTER, leases=leases)
 
-    def _change(self, partition: int, worker: str, deaths: int, leases: GridMap | None = None) -> Awaitable[bool]:
+    def _change(
+        self, partition: int, worker: str, deaths: int, *, confirmations: int = 0, leases: GridMap | None = None
+    ) -> Awaitable[bool]:
         """Set holder and deaths of a lease, if it says what it said when it was ours last."""
         now, epoch = self._mine(partition), int(self.epochs[partition])
         late_s = self.late_s(partition) if worker == NOBODY else 0.0
-        return (leases or self._map).replace_if_same(self._key(partition), now, _value(worker, epoch, deaths, late_s))
+        confirmed = 0 if worker == NOBODY else int(self._confirmed[partition]) + confirmations
+        value = _value(worker, epoch, deaths, late_s=late_s, confirmed=confirmed)
+        return (leases or self._map).replace_if_same(self._key(partition), now, value)
 
     async def confirm(self) -> list[int]:
         """Look which leases are still ours; returns those that were lost and forgets them.
 
-        A doubt ends with a look that began after it: not before the answer, and not if the beat stood still again
-        meanwhile. A lease that names this worker and is not held, because giving it back has failed, is given back.
+        A doubt ends with a look that began after it, and behind it a change of all that is ours still: not before the
+        answers, and not if the beat stood still again meanwhile. A lease that names this worker and is not held,
+        because giving it back has failed, is given back.
         """
         async with self._changing:
             stalls, written, self._unproven = self._stalls, self._unproven, Counter()
@@ -247,20 +272,40 @@ class Leases:
             except BaseException:
                 self._unproven += written
                 raise
-            lost = [partition for partition in self.held if now.get(partition) != self._mine(partition)]
+            lost = [partition for partition in self.held if not self._kept(partition, now.get(partition))]
             self.epochs[lost] = 0
-            self._stalls_seen = stalls
-        # Of what was given back and whose answer was lost, nobody knows whether it was ours until then.
-        for partition in {*lost, *(partition for partition in written if not self.epochs[partition])}:
-            self.late[partition] += written[partition] + self._unproven.pop(partition, 0)
-        self.late += Counter()  # drops what is zero
+            # Of what was given back and whose answer was lost, nobody knows whether it was ours until then.
+            for partition in {*lost, *(partition for partition in written if not self.epochs[partition])}:
+                self.late[partition] += written[partition] + self._unproven.pop(partition, 0)
+            self.late += Counter()  # drops what is zero
+            if stalls == self._stalls_seen or await self._outdate_claims():
+                self._stalls_seen = stalls
         return lost
+
+    def _kept(self, partition: int, value: bytes | None) -> bool:
+        """Whether a held lease is ours still; takes on what it says, which changes of an unknown outcome have left."""
+        lease = _Lease.read(value) if value else _Lease()
+        if (lease.worker, lease.epoch) != (self._worker, self.epochs[partition]):
+            return False
+        self.deaths[partition], self._confirmed[partition] = lease.deaths, lease.confirmed
+        return True
+
+    async def _outdate_claims(self) -> bool:
+        """Change each held lease, so that whoever read it before and took us for dead can't claim it any more.
+
+        Returns whether all are changed; the next look finds out what became of the others.
+        """
+        held = self.held
+        changes = [self._change(one, self._worker, int(self.deaths[one]), confirmations=1) for one in held]
+        done = await asyncio.gather(*changes)
+        self._confirmed[[partition for partition, changed in zip(held, done, strict=True) if changed]] += 1
+        return all(done)
 
     async def _drop_unheld(self, now: Mapping[int, bytes]) -> None:
         for partition, value in now.items():
             lease = _Lease.read(value)
             if lease.worker == self._worker and not self.epochs[partition]:
-                free = _value(NOBODY, lease.epoch, lease.deaths, LATE_WRITE_S)
+                free = _value(NOBODY, lease.epoch, lease.deaths, late_s=LATE_WRITE_S)
                 await self._map.replace_if_same(self._key(partition), value, free)
 
     def _key(self, partition: int) -> bytes:
@@ -268,12 +313,17 @@ class Leases:
 
     def _mine(self, partition: int) -> bytes:
         """What stands in the grid while a partition is held."""
-        return _value(self._worker, int(self.epochs[partition]), int(self.deaths[partition]))
+        epoch, deaths, confirmed = self.epochs[partition], self.deaths[partition], self._confirmed[partition]
+        return _value(self._worker, int(epoch), int(deaths), confirmed=int(confirmed))
 
 
-def _value(worker: str, epoch: int, deaths: int, late_s: float = 0.0) -> bytes:
-    late = {"late_s": round(late_s, 1)} if late_s > 0 else {}
-    return encode_json({"deaths": deaths, "epoch": epoch, "worker": worker, **late})
+def _value(worker: str, epoch: int, deaths: int, *, late_s: float = 0.0, confirmed: int = 0) -> bytes:
+    said: dict[str, Any] = {"deaths": deaths, "epoch": epoch, "worker": worker}
+    if late_s > 0:
+        said["late_s"] = round(late_s, 1)
+    if confirmed:
+        said["confirmed"] = confirmed
+    return encode_json(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +334,7 @@ class _Lease:
     epoch: int = 0
     deaths: int = 0
     late_s: float = LATE_WRITE_S
+    confirmed: int = 0
     readable: bool = False
     """Whether it says this itself; who held it may write on for a while otherwise."""
 
@@ -292,9 +343,11 @@ class _Lease:
         """What the bytes of an entry say, whatever they are: whoever writes to the grid may have written them."""
         try:
             said = decode_json(value)
-            epoch, deaths, late_s = int(said["epoch"]), int(said.get("deaths", 0)), float(said.get("late_s", 0.0))
-            lease = cls(str(said["worker"]), epoch, deaths, late_s, readable=True)
-            if not (0 <= epoch < EPOCH_MAX and 0 <= deaths < EPOCH_MAX and 0 <= late_s <= LATE_WRITE_S):
+            epoch, deaths, confirmed = int(said["epoch"]), int(said.get("deaths", 0)), int(said.get("confirmed", 0))
+            late_s = float(said.get("late_s", 0.0))
+            lease = cls(str(said["worker"]), epoch, deaths, late_s, confirmed, readable=True)
+            counts = (epoch, deaths, confirmed)
+            if not (all(0 <= count < EPOCH_MAX for count in counts) and 0 <= late_s <= LATE_WRITE_S):
                 raise ValueError(f"{lease} is none of ours")  # noqa: TRY301
         except (DecodeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             error_once(_log, "entry taken for a free lease, it is none", error=f"{type(error).__name__}: {error}")

@@ -27,7 +27,7 @@ from hazelcast.protocol.codec import client_create_proxy_codec, client_get_distr
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError, LeaseExpiredError
-from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, settle, was_cancelled
+from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, Unsure, settle, was_cancelled
 from grid_inference.grid.link_schemas import Schemas
 from grid_inference.grid.link_stock import (
     Connections,
@@ -267,15 +267,17 @@ class Link:
         on_answer: OnAnswer,
         timeout_s: float | None = None,
         allows: Allows | None = None,
+        unsure: Unsure | None = None,
     ) -> Request:
         """Send a request to a partition's owner (-1: any member); `on_answer` gets the message or the error, once.
 
         Errors that may pass (migration, a lost connection, a member leaving) are tried again until the timeout:
         every request sent through here can be carried out twice without harm. Whenever it is about to be sent, `allows`
-        is asked; where it says no, `on_answer` gets a LeaseExpiredError.
+        is asked; where it says no, `on_answer` gets a LeaseExpiredError. `unsure` is told when its connection breaks:
+        it may be carried out then long after its repeat, and behind what is sent once that one is answered.
         """
         deadline = self._loop.time() + (self.call_timeout_s if timeout_s is None else timeout_s)
-        request = Request(payload, partition, on_answer, deadline, allows)
+        request = Request(payload, partition, on_answer, deadline, allows, unsure)
         self._send(request)
         return request
 
@@ -291,19 +293,27 @@ class Link:
             raise
 
     async def call_all(
-        self, requests: Iterable[tuple[int, bytearray]], allows: Allows | None = None
+        self,
+        requests: Iterable[tuple[int, bytearray]],
+        allows: Allows | None = None,
+        unsure: Unsure | None = None,
     ) -> list[f.Message]:
         """Send (partition, request) pairs at once and wait for all answers, in order; raise the first error of any."""
-        answers = await self.answers(requests, allows)
+        answers = await self.answers(requests, allows, unsure)
         for answer in answers:
             if isinstance(answer, GridError):
                 raise answer
         return [answer for answer in answers if isinstance(answer, f.Message)]
 
-    async def answers(self, requests: Iterable[tuple[int, bytearray]], allows: Allows | None = None) -> list[Answer]:
+    async def answers(
+        self,
+        requests: Iterable[tuple[int, bytearray]],
+        allows: Allows | None = None,
+        unsure: Unsure | None = None,
+    ) -> list[Answer]:
         """Send (partition, request) pairs at once and wait until each has its answer or its error, in order.
 
-        Each request is sent, and sent again, only while `allows` says so of its partition.
+        Each request is sent, and sent again, only while `allows` says so of its partition; `unsure` as in `post`.
         """
         self.check_loop()
         some = list(requests)
@@ -324,7 +334,7 @@ class Link:
             return take
 
         sent = [
-            self.post(payload, partition, taker(index), allows=allows)
+            self.post(payload, partition, taker(index), allows=allows, unsure=unsure)
             for index, (partition, payload) in enumerate(some)
         ]
         try:
@@ -388,6 +398,8 @@ class Link:
             self._answer(request, message)
             return True
         error = create_error_from_message(stock_message(message))
+        if isinstance(error, TargetDisconnectedError):
+            request.lose()
         if is_retryable_error(error) or isinstance(error, MAY_PASS):
             self._retry_or_fail(request, translate(error))
         else:
@@ -412,6 +424,7 @@ class Link:
         gone = [request for request in self._pending.values() if request.connection is connection]
         for request in gone:
             del self._pending[request.correlation]
+            request.lose()
             self._retry_or_fail(request, ConnectionLostError("the connection to the member was lost"))
 
     # ---- schemas

@@ -9,30 +9,54 @@ from typing import Any
 from grid_inference.errors import GridError
 from grid_inference.wire import frames as f
 
-__all__ = ["Allows", "Answer", "OnAnswer", "Request", "settle", "was_cancelled"]
+__all__ = ["Allows", "Answer", "OnAnswer", "Request", "Unsure", "settle", "was_cancelled"]
 
 Answer = f.Message | GridError
 OnAnswer = Callable[[Answer], None]
 Allows = Callable[[int], bool]
 """Whether a partition may be written to at this moment."""
+Unsure = Callable[[int], None]
+"""Is told of a partition whose request may be carried out at any time yet, although nobody waits for that one."""
 
 
 class Request:
     """A request under way: what to send again, and whom to tell."""
 
-    __slots__ = ("allows", "connection", "correlation", "deadline", "forgotten", "on_answer", "partition", "payload")
+    __slots__ = (
+        "allows",
+        "connection",
+        "correlation",
+        "deadline",
+        "forgotten",
+        "on_answer",
+        "partition",
+        "payload",
+        "unsure",
+    )
 
     def __init__(
-        self, payload: bytearray, partition: int, on_answer: OnAnswer, deadline: float, allows: Allows | None
+        self,
+        payload: bytearray,
+        partition: int,
+        on_answer: OnAnswer,
+        deadline: float,
+        allows: Allows | None,
+        unsure: Unsure | None,
     ) -> None:
         self.payload = payload
         self.partition = partition
         self.on_answer = on_answer
         self.deadline = deadline
         self.allows = allows
+        self.unsure = unsure
         self.connection: Any = None
         self.correlation = 0
         self.forgotten = False
+
+    def lose(self) -> None:
+        """Its way is broken: what was sent over it may be carried out or not, and when is not known either."""
+        if self.unsure:
+            self.unsure(self.partition)
 
     def forget(self) -> None:
         """Nobody waits any more: its answer is dropped, and it is not sent again."""

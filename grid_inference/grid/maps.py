@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_requests import Unsure
 from grid_inference.wire import messages
 from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.digest import input_digest
@@ -76,11 +77,16 @@ class GridMap:
         """Take the map away on all members, with its journal."""
         await self.link.call(messages.destroy_proxy_request(self.name))
 
-    async def put_batch(self, keys: Blobs, values: Blobs, partitions: NDArray[np.int32] | None = None) -> None:
-        """Write n entries, one PutAll a partition; returns when all are acknowledged. A key may stand once only."""
+    async def put_batch(
+        self, keys: Blobs, values: Blobs, partitions: NDArray[np.int32] | None = None, unsure: Unsure | None = None
+    ) -> None:
+        """Write n entries, one PutAll a partition; returns when all are acknowledged. A key may stand once only.
+
+        `unsure` is told of partitions where what was sent may arrive at any time yet: see `Link.post`.
+        """
         if partitions is None:
             partitions = partition_ids(keys, self.link.partition_count)
-        await self.link.call_all(messages.put_all_requests(self.name, keys, values, partitions))
+        await self.link.call_all(messages.put_all_requests(self.name, keys, values, partitions), unsure=unsure)
 
     async def delete_batch(self, keys: Blobs, partitions: NDArray[np.int32] | None = None) -> None:
         """Remove n entries. The protocol has no bulk removal: this is a request a key, all sent at once."""

@@ -85,9 +85,9 @@ class Turn:
         return {partition for partition, assignee in assigned.items() if assignee == worker}
 
     async def claim(self, mine: set[int]) -> None:
-        """Take what is ours and nobody's; by the last look, right behind it."""
+        """Take what is ours and nobody's, or a dead worker's."""
         wanted = sorted(mine - set(self.leases.held) - self.going.keys())
-        self.claims |= await self.leases.claim(wanted, lambda worker: self.beats.lives(worker, now_s()))
+        self.claims |= await self.leases.claim(wanted, lambda worker: self.beats.lives(worker, now_s()), self.look)
 
     def own(self) -> None:
         """Have all deployments feed what is held; a deployment that is not there yet is told later how it was taken."""
@@ -98,8 +98,8 @@ class Turn:
             }
 
     def _claim_now(self, partition: int) -> Claim:
-        claim = self.claims[partition]
-        return replace(claim, late_s=max(0.001, self.leases.late_s(partition))) if claim.late_s else claim
+        claim, late_s = self.claims[partition], self.leases.late_s(partition)
+        return replace(claim, late_s=max(0.001, late_s)) if claim.late_s or late_s else claim
 
     def written_late(self) -> set[int]:
         """Partitions held here to which a worker, perhaps this one, has written after it had lost them.

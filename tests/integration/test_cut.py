@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 import grid_inference as gi
+from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_requests import Answer
 from grid_inference.grid.member import free_port
+from grid_inference.wire import messages
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.keys import encode_keys, partition_ids
 from tests.integration.proxy import Proxy
 
 ANSWER_S_MAX = 60.0
@@ -53,5 +59,29 @@ def test_it_is_sent_again(cut: Cut, request_: Callable[[Link], Awaitable[object]
             await asyncio.wait_for(answer, ANSWER_S_MAX)
             await link.create_map("fresh")
             assert "fresh" in await link.map_names()
+
+    asyncio.run(through_a_cut())
+
+
+def test_it_is_said_that_what_was_sent_may_arrive_yet(cut: Cut) -> None:
+    async def through_a_cut() -> None:
+        async with await Link.open(cut.config) as link:
+            key, value = encode_keys(["k"])[0], encode_keys(["v"])[0]
+            [partition] = partition_ids(Blobs.of([key]), link.partition_count).tolist()
+            told = list[int]()
+
+            def write() -> Coroutine[Any, Any, list[Answer]]:
+                return link.answers([(partition, messages.set_request("doubtful", key, value))], unsure=told.append)
+
+            assert not isinstance((await write())[0], GridError)
+            assert told == []
+            with cut.proxy.silent():
+                written = asyncio.ensure_future(write())
+                await asyncio.sleep(0.3)
+                assert not written.done()
+                cut.proxy.cut()
+            [answer] = await asyncio.wait_for(written, ANSWER_S_MAX)
+            assert not isinstance(answer, GridError)
+            assert told == [partition]
 
     asyncio.run(through_a_cut())

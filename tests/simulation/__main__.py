@@ -26,7 +26,6 @@ SHOWN_MAX = 3
 CHUNK = 5
 SAID_EVERY = 500
 """After so many schedules it is said how far it has come."""
-STRAY = "requests of broken connections that are executed behind their own repeats"
 HASH_SEED = "0"
 """The order of sets of names is part of a schedule."""
 
@@ -42,7 +41,7 @@ def main() -> int:
     if asked.mutant:
         MUTANTS[asked.mutant]()
     if asked.replay is not None:
-        return _show(plan_of(asked.replay, stray=asked.stray))
+        return _show(plan_of(asked.replay))
     return _simulate(asked)
 
 
@@ -85,7 +84,7 @@ class _Sum:
 
 
 def _simulate(asked: argparse.Namespace) -> int:
-    plans = [plan_of(seed, stray=asked.stray) for seed in range(asked.seed, asked.seed + asked.schedules)]
+    plans = [plan_of(seed) for seed in range(asked.seed, asked.seed + asked.schedules)]
     began_s, so_far = time.monotonic(), _Sum()
     for outcome in _outcomes(plans, asked.jobs):
         so_far.add(outcome)
@@ -95,7 +94,7 @@ def _simulate(asked: argparse.Namespace) -> int:
     for promise, seeds in list(so_far.broken.items())[:SHOWN_MAX]:
         _say(f"{promise}: {len(seeds)} of {so_far.done} schedules, the first by seed {min(seeds)}")
         if not asked.brief:
-            _show(shrunk(plan_of(min(seeds), stray=asked.stray), promise))
+            _show(shrunk(plan_of(min(seeds)), promise))
     _say(json.dumps({**so_far.report(spent_s), "mutant": asked.mutant}))
     return 1 if so_far.broken else 0
 
@@ -107,7 +106,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--replay", type=int, metavar="SEED", help="one schedule, with all that it logs")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take a fix out")
-    parser.add_argument("--stray", action="store_true", help="what no promise covers: " + STRAY)
     parser.add_argument("--all-mutants", action="store_true", help="each in turn, until it is found")
     parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
     parser.add_argument("--brief", action="store_true", help="name broken promises, and show no schedule")

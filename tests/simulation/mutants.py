@@ -72,9 +72,42 @@ def old_view() -> None:
 
 
 def judged_at_the_answer() -> None:
-    """Whether a beat stands still is judged by when the answer came, however long that took."""
+    """Whether a beat stands still is judged by when the answer came, however long that took, even a stop of our own."""
     observe = Beats.observe
-    Beats.observe = lambda self, workers, _, answered_s: observe(self, workers, answered_s, answered_s)
+
+    def observing(self: Beats, workers: Any, _: float, answered_s: float) -> None:
+        self._answered_s = answered_s
+        observe(self, workers, answered_s, answered_s)
+
+    Beats.observe = observing
+
+
+def confirmed_by_a_look() -> None:
+    """Who comes back looks whether its leases are its own still, and leaves them as claims of before have read them."""
+
+    async def nothing(_: Leases) -> bool:
+        return True
+
+    Leases._outdate_claims = nothing
+
+
+def looked_before_the_leases() -> None:
+    """Who claims sees who lives first, and then reads the leases, as they are when their holder has come back."""
+    claim = Leases.claim
+
+    async def nothing() -> None:
+        pass
+
+    async def claiming(self: Leases, partitions: list[int], lives: Any, look: Any) -> Any:
+        await look()
+        return await claim(self, partitions, lives, nothing)
+
+    Leases.claim = claiming
+
+
+def repeats_unseen() -> None:
+    """What a broken connection may bring yet is not looked for."""
+    RunningDeployment._expect_late = lambda *_: None
 
 
 def shares_for_the_unready() -> None:
@@ -137,6 +170,9 @@ MUTANTS: dict[str, Callable[[], None]] = {
         position_before_the_write,
         shares_for_the_unready,
         no_second_comparison,
+        confirmed_by_a_look,
+        looked_before_the_leases,
+        repeats_unseen,
         judged_when_sent,
         judged_at_the_answer,
     )

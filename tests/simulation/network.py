@@ -39,9 +39,7 @@ WRITES = {
 class Rates:
     """How the network is, of one schedule."""
 
-    def __init__(self, latency_s: float, late: float, error: float, *, stray: bool) -> None:
-        self.stray = stray
-        """Whether what was sent over a broken connection may be executed late, behind its own repeat."""
+    def __init__(self, latency_s: float, late: float, error: float) -> None:
         self.latency_s = latency_s
         self.late = late
         """The share of writes that are executed late."""
@@ -84,6 +82,8 @@ class Connection:
         self.ways: dict[int, tuple[float, float]] = {}
         """When the last request to a partition arrives, and when the last answer does."""
         self.under_way: set[Message] = set()
+        self.stands_until_s = 0.0
+        """Until when nothing comes through, and nobody is told."""
 
     def _write(self, payload: bytearray) -> None:
         self._network.send(self, bytes(payload))
@@ -138,7 +138,7 @@ class Network:
         if message.partition < 0:
             self._ask_all(message)
             return
-        at_s = self._loop.time() + self.latency_s()
+        at_s = max(self._loop.time() + self.latency_s(), connection.stands_until_s)
         last_s, answered_s = connection.ways.get(message.partition, (0.0, 0.0))
         if message.kind in WRITES and self._rng.random() < self.rates.late:
             late_s = self._rng.random() * LATE_S_MAX
@@ -215,7 +215,7 @@ class Network:
                 self._reply(message, make(message.request, values))
 
         for member in range(self.members):
-            self._at(self._loop.time() + self.latency_s(), ask, member)
+            self._at(max(self._loop.time() + self.latency_s(), message.connection.stands_until_s), ask, member)
 
     # ---- and back
 
@@ -225,7 +225,7 @@ class Network:
             return
         message.answered = True
         connection.under_way.discard(message)
-        at_s = max(self._loop.time() + self.latency_s(), not_before_s)
+        at_s = max(self._loop.time() + self.latency_s(), not_before_s, connection.stands_until_s)
         if message.kind != journal.READ:  # a parked one keeps no other waiting
             arrives_s, last_s = connection.ways.get(message.partition, (0.0, 0.0))
             at_s = max(at_s, last_s)
@@ -238,8 +238,8 @@ class Network:
         """A connection breaks: of what is under way some has arrived and will be executed, no answer comes."""
         connection.live = False
         for message in sorted(connection.under_way, key=lambda one: one.sent_s):
-            if self._rng.random() < 0.5 or (message.late and not self.rates.stray):
-                message.answered = True  # it does not arrive, or its answer does not
+            if self._rng.random() < 0.5:
+                message.answered = True  # it does not arrive; the others may do so behind their own repeats
         connection.under_way.clear()
         self._loop.answer_at(self._loop.time() + self.latency_s(), connection.thread.context, lost, connection)
 

@@ -18,7 +18,7 @@ BEGIN_S = 2.0
 """When the first workers are there as a rule."""
 FAULTS_S = 14.0
 """For so long things go wrong."""
-CALM_SHARE = 0.15
+CALM_SHARE, SLOW_SHARE = 0.15, 0.05
 PUTS_S = 1.0
 """Clients put for so much longer than things go wrong."""
 
@@ -29,13 +29,19 @@ class Event:
 
     at_s: float
     what: str
-    """`start`, `stop`, `kill`, `pause`, `cut` a worker, `hold` a member, `busy` a partition, `deploy`, `put`."""
+    """`start`, `stop`, `kill`, `pause`, `cut`, `stall`, `doze` a worker, `hold` a member, `busy` a partition, `deploy`,
+    `put`.
+
+    A `stall` is of connections: nothing comes through, and nobody is told. Who is to `doze` is paused as soon as it has
+    asked who lives, to take a partition over.
+    """
     whom: int = 0
     """Number of the worker, member or partition; of a `put` the first key."""
     for_s: float = 0.0
     """How long it lasts; of a `start` how long its model takes to load; of a `put` how many keys."""
     how: int = 0
-    """Of a `cut` which threads' links: 1 main, 2 heartbeat, 3 both; of a `put` every how many-th key is removed."""
+    """Of a `cut` or `stall` which threads' links: 1 main, 2 heartbeat, 3 both; of a `put` every how many-th key is
+    removed."""
 
     def __str__(self) -> str:
         return f"{self.at_s:8.3f} {self.what} {self.whom} for {self.for_s:.3f} ({self.how})"
@@ -55,8 +61,6 @@ class Plan:
     refused: int = 0
     """Every how many-th value that is put is refused; 0: none."""
     late: float = 0.0
-    stray: bool = False
-    """What was sent over a broken connection may be executed late: no promise covers that."""
     error: float = 0.0
     row_s: float = 0.001
     """What the model takes for a row."""
@@ -83,12 +87,11 @@ class Plan:
         return replace(self, events=self.events[:index] + self.events[index + 1 :])
 
 
-def plan_of(seed: int, *, stray: bool = False) -> Plan:
+def plan_of(seed: int) -> Plan:
     """The schedule of a seed."""
     rng = random.Random(f"plan {seed}")
     plan = Plan(
         seed=seed,
-        stray=stray,
         partitions=rng.randint(2, 7),
         members=rng.choice((1, 1, 2, 3)),
         capacity=rng.choice((8, 32, 256)),
@@ -105,7 +108,12 @@ def plan_of(seed: int, *, stray: bool = False) -> Plan:
         workers=rng.randint(1, 3),
         places=rng.random() < 0.3,
     )
-    if rng.random() < CALM_SHARE:
+    sort = rng.random()
+    if sort > 1 - SLOW_SHARE:
+        plan = replace(plan, late=0.0, error=0.0, row_s=6.0, load_s=0.2, inline_rows_max=0, batch_rows_max=64)
+        plan = replace(plan, workers=1, keys=rng.randint(5, 8), capacity=256)
+        return replace(plan, events=tuple(sorted(_slow_first_batch(rng, plan))))
+    if sort < CALM_SHARE:
         plan = replace(plan, calm=True, late=0.0, error=0.0, row_s=0.0002, capacity=256, load_s=min(plan.load_s, 0.2))
         return replace(plan, events=tuple(sorted([*_comings(rng, plan), *_puts(rng, plan)])))
     return replace(plan, events=tuple(sorted([*_faults(rng, plan), *_puts(rng, plan)])))
@@ -127,7 +135,8 @@ def _faults(rng: random.Random, plan: Plan) -> list[Event]:
     for _ in range(rng.randint(1, 5)):
         at_s = BEGIN_S + rng.random() * FAULTS_S
         what = rng.choices(
-            ("start", "stop", "kill", "pause", "cut", "hold", "busy", "deploy"), (5, 2, 3, 8, 3, 4, 2, 1)
+            ("start", "stop", "kill", "pause", "faint", "doze", "stall", "cut", "hold", "busy", "deploy"),
+            (5, 2, 3, 6, 3, 3, 2, 3, 4, 2, 1),
         )[0]
         if what == "start":
             events.append(Event(at_s, what, workers, rng.choice((0.0, 0.2, 1.0, 3.0, 8.0))))
@@ -141,6 +150,12 @@ def _faults(rng: random.Random, plan: Plan) -> list[Event]:
                     rng.choice((0.5, 2.0, 3.0, 4.0, 6.0, 10.0)) * (0.8 + 0.4 * rng.random()),
                 )
             )
+        elif what == "faint":
+            events += _faint(rng, at_s, rng.randrange(workers))
+        elif what == "doze":
+            events.append(Event(at_s, what, rng.randrange(workers), 1.0 + rng.random() * 4))
+        elif what == "stall":
+            events.append(Event(at_s, what, rng.randrange(workers), 0.3 + rng.random() ** 2 * 8, rng.randint(1, 3)))
         elif what == "cut":
             events.append(Event(at_s, what, rng.randrange(workers), how=rng.randint(1, 3)))
         elif what == "hold":
@@ -150,6 +165,26 @@ def _faults(rng: random.Random, plan: Plan) -> list[Event]:
         else:
             events.append(Event(at_s, what, rng.randrange(workers)))
     return events
+
+
+def _slow_first_batch(rng: random.Random, plan: Plan) -> list[Event]:
+    """A batch that is made before it is known how slow the model is, and a worker that comes meanwhile and dozes."""
+    at_s = 1.0 + 0.5 * rng.random()
+    return [
+        Event(at_s, "start", 1, 0.0),
+        Event(at_s + 0.1, "doze", 1, 3.2 + rng.random()),
+        Event(at_s + 0.2, "put", 0, plan.keys),
+        Event(BEGIN_S + FAULTS_S, "put", rng.randrange(plan.keys), 3),
+    ]
+
+
+def _faint(rng: random.Random, at_s: float, worker: int) -> list[Event]:
+    """A pause that ends just before the worker's leases do, and a beat behind it that comes through just behind."""
+    pause_s = 1.5 + 0.7 * rng.random()
+    return [
+        Event(at_s, "pause", worker, pause_s),
+        Event(at_s, "stall", worker, pause_s + 0.8 + 1.2 * rng.random(), 2),
+    ]
 
 
 def _puts(rng: random.Random, plan: Plan) -> list[Event]:

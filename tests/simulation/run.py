@@ -94,7 +94,7 @@ class _Run:
         self.loop = VirtualLoop(random.Random(f"loop {plan.seed}"))
         self.names = Names()
         self.cluster = Cluster(plan.partitions, journaled=self.names.features, capacity=plan.capacity)
-        rates = Rates(plan.latency_s, plan.late, plan.error, stray=plan.stray)
+        rates = Rates(plan.latency_s, plan.late, plan.error)
         self.network = Network(self.loop, self.cluster, plan.members, rates, random.Random(f"network {plan.seed}"))
         self.config = WorkerConfig(
             metrics=False,
@@ -235,6 +235,25 @@ class _Run:
                 for member in range(self.plan.members):
                     process.links[name].cut(member)
 
+    def on_stall(self, event: Event) -> None:
+        process = self.workers[event.whom % len(self.workers)]
+        until_s = self.loop.time() + event.for_s
+        for bit, name in ((1, "main"), (2, "heartbeat")):
+            if event.how & bit and name in process.links:
+                for connection in process.links[name].client._connection_manager.active_connections.values():
+                    connection.stands_until_s = max(connection.stands_until_s, until_s)
+
+    def on_doze(self, event: Event) -> None:
+        self.workers[event.whom % len(self.workers)].dozes_s = event.for_s
+
+    def doze(self, process: WorkerProcess, partitions: list[int]) -> None:
+        """Stop a process when what it is sending now is sent, if it is to doze and these partitions are others'."""
+        if process.dozes_s and any(self.judge.lease(one)[0] not in ("", process.name) for one in partitions):
+            self.note(f"{process.name} dozes for {process.dozes_s:.3f}")
+            self.loop.call_soon(process.stop, context=self.network._context)
+            self.loop.call_later(process.dozes_s, process.go_on, context=self.network._context)
+            process.dozes_s = 0.0
+
     def on_hold(self, event: Event) -> None:
         self.network.stands_until_s[event.whom] = max(
             self.network.stands_until_s[event.whom], self.loop.time() + event.for_s
@@ -270,19 +289,20 @@ class _Run:
         reading = life if hasattr(life, "read_workers") else turn
         read_workers = reading.read_workers
 
-        async def noted_claim(leases: Leases, *args: Any) -> Any:
-            judge.claims[leases.worker] = loop.time()
-            return await claim(leases, *args)
+        async def noted_claim(leases: Leases, partitions: list[int], lives: Any, look: Any) -> Any:
+            async def looking() -> None:
+                self.doze(current_thread().process, partitions)
+                await look()
+
+            return await claim(leases, partitions, lives, looking)
 
         async def noted_results(reconciler: Reconciler, partition: int) -> Any:
             judge.looked(current_thread().process, partition)
             return await results(reconciler, partition)
 
         async def noted_read(link: Any) -> Any:
-            begun_s = loop.time()
-            found = await read_workers(link)
-            judge.views[current_thread().process.name] = loop.time() - begun_s
-            return found
+            judge.views[current_thread().process.name] = loop.time()
+            return await read_workers(link)
 
         with (
             mock.patch.object(Leases, "claim", noted_claim),

@@ -54,6 +54,8 @@ class WorkerProcess(Process):
         self.links: dict[str, SimulatedLink] = {}
         self.turn: Any = None
         self.exits: list[int] = []
+        self.dozes_s = 0.0
+        """For so long it is stopped when it asks next who lives, to take a partition over."""
 
 
 class StockClient:

@@ -10,7 +10,8 @@ import pytest
 
 from grid_inference.flow import proof as module
 from grid_inference.flow.feeds import Feed
-from grid_inference.flow.proof import Proof
+from grid_inference.flow.proof import LATE_WRITE, Proof
+from grid_inference.grid.leases import LATE_WRITE_S
 
 LAGGING, HEALTHY = (0, 1, 2, 3), (4, 5)
 COMPARERS = 4
@@ -99,3 +100,20 @@ def test_a_partition_that_is_given_away_is_forgotten() -> None:
     assert made.pending(1)
     made.forget(1)
     assert not made.pending(1)
+
+
+def test_each_doubt_for_later_is_looked_into_behind_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(module, "now_s", lambda: clock[0])
+    made = proof_of(Positions(), lambda _: True)
+    for at_s in (100.0, 100.1, 115.0):  # a connection that breaks three times
+        clock[0] = at_s
+        made.doubt(HEALTHY[0], LATE_WRITE, LATE_WRITE_S)
+    due = [at_s for at_s, _ in made._doubts[HEALTHY[0]]]
+    assert max(due) >= 115.0 + LATE_WRITE_S
+    assert 100.1 + LATE_WRITE_S <= sorted(due)[1] < 100.1 + LATE_WRITE_S + 2 * module.GATHERED_S
+    # Of a connection that breaks all the time a comparison a while is left.
+    for tenth in range(300):
+        clock[0] = 115.0 + tenth / 10
+        made.doubt(HEALTHY[0], LATE_WRITE, LATE_WRITE_S)
+    assert len(made._doubts[HEALTHY[0]]) < 300 / 10 / module.GATHERED_S + 5
