@@ -17,7 +17,9 @@ from hazelcast.core import HazelcastJsonValue
 
 import grid_inference as gi
 from grid_inference.errors import RemoteError
+from grid_inference.flow.read import newest
 from grid_inference.grid import link_topics
+from grid_inference.grid.journals import journals
 from grid_inference.grid.link import Link
 from grid_inference.node import Workers
 from grid_inference.wire import expiry, mapconfig, messages
@@ -53,6 +55,7 @@ hazelcast:
 """
 JOURNAL = "event-journal: {enabled: true, capacity: 31000}"
 SILENT = "  management-center:\n    trusted-interfaces:\n      - 192.0.2.1\n"
+RECONCILE_S = 1.0
 RECORD = dict.fromkeys(FEATURES, 0.9)
 
 
@@ -187,25 +190,65 @@ def test_members_of_different_configurations_are_refused_by_their_partitions(for
         assert "configured differently" in str(refused.value)
 
 
-def test_a_member_without_the_journal_that_joins_shows_in_the_status(foreign: Foreign, model: Any) -> None:
+@pytest.mark.parametrize("start", ["existing", "new"])
+def test_records_on_a_member_without_the_journal_are_scored_by_scans(foreign: Foreign, model: Any, start: str) -> None:
+    """It joins, which the status tells; another worker takes its partitions on; it goes again."""
     member = foreign.start(f'"half": {{{JOURNAL}}}')
-    with foreign.grid() as grid, Workers(member.address, foreign.name, 1):
+    with foreign.grid() as grid, Workers(member.address, foreign.name, 1) as first:
         grid.wait_for_workers(1)
-        grid.deploy("d", model, features="half", columns=FEATURES)
+        grid.deploy("d", model, features="half", columns=FEATURES, start=start, reconcile_s=RECONCILE_S)
         grid.features("half").put_batch(batch(500), key="key")
         assert grid.verify("d", 60).complete
         assert grid.status().deployments[0].failures == []
-        foreign.start()
+        joined = foreign.start()
         balanced(foreign, grid)
         until(lambda: bool(grid.status().deployments[0].without_journal), "the partitions' names", 60)
         state = grid.status().deployments[0]
         assert 0 < len(state.without_journal) < 31
         assert any(f"partitions {state.without_journal[0]}, " in one for one in state.failures), state.failures
 
-        def worker_says() -> bool:
-            return any("map 'half' has no event journal" in one for one in grid.status().deployments[0].failures)
+        def all_scored(first_key: int) -> None:
+            before = grid.predictions("d").size()
+            grid.features("half").put_batch(batch(500, 1, first_key), key="key")
+            until(lambda: grid.predictions("d").size() == before + 500, "the predictions of all", 60)
 
-        until(worker_says, "the worker's own word", 60)
+        def changes_come_through() -> None:
+            grid.features("half").put_batch(batch(500, 2), key="key")
+            grid.features("half").remove(1)
+            until(lambda: grid.verify("d", 0).complete, "the predictions of what was changed", 60)
+
+        all_scored(500)
+        changes_come_through()
+        [state] = grid.status().deployments
+        assert (state.unexplained, state.gaps["no journal"] > 0) == (0, True)
+        with Workers(joined.address, foreign.name, 1):
+            grid.wait_for_workers(2)
+            first.stop()
+            all_scored(1000)
+            changes_come_through()
+            joined.stop()
+            until(lambda: grid.status().deployments[0].without_journal == [], "the journal of all partitions", 60)
+            all_scored(1500)
+            assert grid.verify("d", 60).complete
+            assert grid.status().deployments[0].unexplained == 0
+
+
+def test_the_ends_of_journals_are_those_of_the_partitions_that_keep_one(foreign: Foreign) -> None:
+    foreign.start(f'"half": {{{JOURNAL}}}')
+    foreign.start()
+    with foreign.grid() as grid:
+        balanced(foreign, grid)
+        grid.features("half").put_batch(batch(500), key="key")
+        kept = list[bool]()
+
+        async def ask(link: Link) -> None:
+            every = list(range(link.partition_count))
+            ends = await newest(link, "half", every)
+            without = (await journals(link, "half")).without
+            kept.extend([sorted(ends) == [one for one in every if one not in without], 0 < len(without) < len(every)])
+
+        on_a_link(grid, ask)
+        assert kept == [True, True]
 
 
 # ---- a map that does not exist yet

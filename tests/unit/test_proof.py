@@ -10,6 +10,7 @@ import pytest
 
 from grid_inference.flow import proof as module
 from grid_inference.flow.feeds import Feed
+from grid_inference.flow.positions import Position
 from grid_inference.flow.proof import Proof
 
 LAGGING, HEALTHY = (0, 1, 2, 3), (4, 5)
@@ -21,6 +22,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.feeds = {partition: Feed(partition, 1) for partition in (*LAGGING, *HEALTHY)}
+        for feed in self.feeds.values():
+            feed.position = Position(0, None)
 
 
 class Positions:
