@@ -18,7 +18,7 @@ from hazelcast.core import HazelcastJsonValue
 import grid_inference as gi
 from grid_inference.errors import RemoteError
 from grid_inference.flow.read import newest
-from grid_inference.grid import link_topics
+from grid_inference.grid import link_topics, liveness
 from grid_inference.grid.journals import journals
 from grid_inference.grid.link import Link
 from grid_inference.node import Workers
@@ -90,7 +90,8 @@ class Foreign:
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> Iterator[Foreign]:
+def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Foreign]:
+    monkeypatch.setattr(liveness, "COMING_S", 0.0)  # where nobody is nobody comes
     cluster = Foreign(tmp_path)
     yield cluster
     for member in cluster.members:
