@@ -50,6 +50,7 @@ from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers, lookout, worker_counts
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
+from grid_inference.grid.near_cache import warn_stale_near_caches
 from grid_inference.model.artifact import Artifact
 from grid_inference.model.binding import bind, resolve
 from grid_inference.model.catalog import Catalog
@@ -201,6 +202,7 @@ class Grid:
             await warn_without_journal(self.link, config.features, config.reconcile_s)
         results = (config.predictions, config.dead_letters)
         await check_expiry(self.link, config.features, results, accepted=config.accept_expiry)
+        await warn_stale_near_caches(self.link, (config.features, *results))
         return await self._checked(signature, config)
 
     async def _check_results(self, config: DeploymentConfig, version: ModelVersion, *, sampled: bool) -> None:

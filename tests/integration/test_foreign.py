@@ -357,6 +357,29 @@ def test_deployments_without_a_copy_are_warned_about(foreign: Foreign, model: An
             grid.deploy("d", model, features="f", columns=FEATURES)
 
 
+def test_near_caches_that_show_stale_values_are_warned_about(foreign: Foreign, model: Any) -> None:
+    stale = "near-cache: {invalidate-on-change: false}"
+    foreign.start(f'default: {{{JOURNAL}}}\n"f": {{near-cache: {{}}, {JOURNAL}}}\n"*.predictions": {{{stale}}}')
+    with foreign.grid() as grid, pytest.warns(gi.NearCacheWarning, match=r"what changes in 'd.predictions': ") as said:
+        grid.deploy("d", model, features="f", columns=FEATURES)
+    assert "'f'" not in str(said[0].message)
+
+
+def test_what_we_read_comes_past_every_near_cache(foreign: Foreign, model: Any) -> None:
+    """No change invalidates those of the members, and results are followed and read all the same."""
+    member = foreign.start(f"default: {{near-cache: {{invalidate-on-change: false}}, {JOURNAL}}}")
+    with foreign.grid() as grid, Workers(member.address, foreign.name, 1):
+        grid.wait_for_workers(1)
+        with pytest.warns(gi.NearCacheWarning, match="'f', 'd.predictions', 'd.dead-letters'"):
+            grid.deploy("d", model, features="f", columns=FEATURES)
+        for seed in range(3):
+            grid.features("f").put_batch(batch(100, seed), key="key")
+            assert grid.verify("d", 60).complete
+            found = grid.predictions("d").get_batch(np.arange(100))
+            inputs = np.column_stack([batch(100, seed)[name] for name in FEATURES])
+            np.testing.assert_allclose(found["scores"], model.predict_proba(inputs), rtol=0, atol=1e-12)
+
+
 # ---- what is as it is, and said (docs/records.md, docs/operations.md)
 
 
