@@ -50,6 +50,7 @@ from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers, lookout, worker_counts
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
+from grid_inference.grid.near_cache import warn_stale_near_caches
 from grid_inference.model.artifact import Artifact
 from grid_inference.model.binding import bind, resolve
 from grid_inference.model.catalog import Catalog
@@ -150,12 +151,12 @@ class Grid:
 
         Every worker loads the model before anything changes: if one can't, or has not within `timeout_s` seconds, that
         is a DeploymentError with its reason, and what was at work stays at work. A NoWorkersWarning says that there is
-        no worker. Raises SignatureError if the model's inputs can't be found in the records, ArtifactError for a file
-        that is no model, ModelError for one that was not published, TrustError for a key that can't be used.
-        DeploymentError too for a map without a journal (with `trigger="listener"` that is a NoJournalWarning); for a
-        map whose records go by themselves, unless `accept_expiry=True` (ExpiryWarning if members do not tell); for a
-        map or topic to write to that is not this deployment's alone; and for another feature map than before while
-        there are results of the first one's records, unless `replace_features=True`.
+        no worker, and that none has come up within 5 s. Raises SignatureError if the model's inputs can't be found in
+        the records, ArtifactError for a file that is no model, ModelError for one that was not published, TrustError
+        for a key that can't be used. DeploymentError too for a map without a journal (with `trigger="listener"` that is
+        a NoJournalWarning); for a map whose records go by themselves, unless `accept_expiry=True` (ExpiryWarning if
+        members do not tell); for a map or topic to write to that is not this deployment's alone; and for another
+        feature map than before while there are results of the first one's records, unless `replace_features=True`.
         """
         config = _deployment_config(name, features, columns, settings)
         model = model if model is not None else config.model
@@ -201,6 +202,7 @@ class Grid:
             await warn_without_journal(self.link, config.features, config.reconcile_s)
         results = (config.predictions, config.dead_letters)
         await check_expiry(self.link, config.features, results, accepted=config.accept_expiry)
+        await warn_stale_near_caches(self.link, (config.features, *results))
         return await self._checked(signature, config)
 
     async def _check_results(self, config: DeploymentConfig, version: ModelVersion, *, sampled: bool) -> None:

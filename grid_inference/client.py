@@ -182,10 +182,10 @@ class Grid:
 
         Every worker loads the model before anything changes: if one can't, or has not within `timeout_s` seconds, that
         is a DeploymentError with its reason, and what was at work stays at work. A NoWorkersWarning says that there is
-        no worker. Raises SignatureError if the model's inputs can't be found in the records, ArtifactError for a file
-        that is no model, ModelError for one that was not published; DeploymentError too for a map or topic to write to
-        that is not this deployment's alone, and for another feature map than before while there are results of the
-        first one's records, unless `replace_features=True`.
+        no worker, and that none has come up within 5 s. Raises SignatureError if the model's inputs can't be found in
+        the records, ArtifactError for a file that is no model, ModelError for one that was not published;
+        DeploymentError too for a map or topic to write to that is not this deployment's alone, and for another feature
+        map than before while there are results of the first one's records, unless `replace_features=True`.
         """
         return self._loop.run(
             self._grid.deploy(

@@ -169,7 +169,8 @@ class DeploymentConfig:
     """How a worker learns of a new record: `journal` reads the map's event journal, which loses nothing; `listener`,
     for maps without one, listens to entries and scans the map each `reconcile_s` and after every reconnect."""
     reconcile_s: float = 60.0
-    """With `trigger = "listener"`: how long at most a record may stand unscored whose event was lost, in seconds."""
+    """How long at most a record may stand unscored of which nothing was told, in seconds: with `trigger = "listener"`
+    one whose event was lost, with `"journal"` one in a partition whose member keeps none."""
     start: Literal["existing", "new"] = "existing"
     """`existing`: score what is in the map already, then what comes. `new`: only what is put from now on."""
     on_remove: Literal["remove", "keep"] = "remove"

@@ -1,7 +1,7 @@
 """Putting a deployment to work only if every worker that lives can load its model; else what is at work stays.
 
-It is proposed, loaded by the workers beside all that runs, and adopted when each of them has said so. Without a worker
-nobody can say, which is a NoWorkersWarning.
+It is proposed, loaded by the workers beside all that runs, and adopted when each of them has said so. Where no worker
+is, nor comes up within seconds, nobody can say, which is a NoWorkersWarning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 
 from grid_inference.errors import DeploymentError, GridError, NoWorkersWarning
 from grid_inference.grid.link import Link
-from grid_inference.grid.liveness import Seen, lookout
+from grid_inference.grid.liveness import Seen, lookout, some_workers
 from grid_inference.model.proposals import Proposal, Proposals
 from grid_inference.model.registry import Deployed
 
@@ -35,7 +35,7 @@ async def loaded_everywhere(
 
     Raises DeploymentError if one can't, or has not after `timeout_s` seconds. `before` is what is at work.
     """
-    seen = await lookout(link).look(link)
+    seen = await some_workers(link)
     if not seen.present:
         _warn_without_workers(deployed, seen)
         yield

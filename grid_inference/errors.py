@@ -51,6 +51,7 @@ __all__ = [
     "ModelCrashedError",
     "ModelError",
     "ModelTimeoutError",
+    "NearCacheWarning",
     "NoJournalWarning",
     "NoWorkersError",
     "NoWorkersWarning",
@@ -176,6 +177,10 @@ class BackupWarning(UserWarning):
 
 class ExpiryWarning(UserWarning):
     """Members do not tell whether a deployment's feature map lets records go by themselves: what that would mean."""
+
+
+class NearCacheWarning(UserWarning):
+    """Members read a deployment's maps through a near cache that shows stale values: which maps, what to do."""
 
 
 class NoWorkersWarning(UserWarning):

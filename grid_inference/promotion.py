@@ -18,7 +18,7 @@ from typing import Any
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import NoWorkersWarning, PromotionError
 from grid_inference.grid.link import Link
-from grid_inference.grid.liveness import lookout
+from grid_inference.grid.liveness import lookout, some_workers
 from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
@@ -134,7 +134,9 @@ async def _prepared_everywhere(
                 f"{version} is not the candidate of {', '.join(others)} any more: somebody else deploys or promotes",
                 remedy="see what is at work by `grid-inference deployments`, and promote again",
             )
-        seen = await lookout(link).look(link)
+        if not running:
+            return
+        seen = await some_workers(link)
         lived |= seen.living.keys()
         missing = [
             f"{worker} for {name}"
@@ -142,7 +144,7 @@ async def _prepared_everywhere(
             for name in running
             if not _has(worker, name, said, version, now[name])
         ]
-        if not running or (seen.living and not missing):
+        if seen.living and not missing:
             return
         if not seen.present:
             _warn_or_refuse(version, lived | seen.silent.keys(), running)

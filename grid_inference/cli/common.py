@@ -22,7 +22,7 @@ from rich.text import Text
 from grid_inference.cli.ending import USAGE, Ending
 from grid_inference.client import Grid, connect
 from grid_inference.config import PROMOTE_TIMEOUT_S
-from grid_inference.errors import BackupWarning, ExpiryWarning, NoJournalWarning, NoWorkersWarning
+from grid_inference.errors import BackupWarning, ExpiryWarning, NearCacheWarning, NoJournalWarning, NoWorkersWarning
 from grid_inference.grid.expiry import LOSS
 from grid_inference.model.difference import Difference
 from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
@@ -92,7 +92,7 @@ def connected(address: str | None, cluster_name: str | None) -> Generator[Grid]:
 def saying_warnings() -> Generator[None]:
     """Have what our API warns of said in a line each, in the end."""
     with warnings.catch_warnings(record=True) as said:
-        for kind in (BackupWarning, ExpiryWarning, NoJournalWarning, NoWorkersWarning):
+        for kind in (BackupWarning, ExpiryWarning, NearCacheWarning, NoJournalWarning, NoWorkersWarning):
             warnings.simplefilter("always", kind)
         try:
             yield

@@ -6,7 +6,7 @@ What is put behind a deploy that has returned is new, whenever the first worker 
 from __future__ import annotations
 
 from grid_inference.config import DeploymentConfig
-from grid_inference.flow.positions import Positions
+from grid_inference.flow.positions import Position, Positions
 from grid_inference.flow.read import newest
 from grid_inference.grid.link import Link
 from grid_inference.model.registry import Deployed
@@ -21,12 +21,12 @@ async def note_begin(link: Link, deployed: Deployed, before: Deployed | None) ->
         return
     partitions = list(range(link.partition_count))
     positions = Positions(link, config.name)
-    begins = dict(zip(partitions, await newest(link, config.features, partitions), strict=True))
+    begins: dict[int, Position | None] = {**await newest(link, config.features, partitions)}
     if before and before.state != "undeployed" and _same_journal(before.config, config):
         for begin in (True, False):
             stored = await positions.load(partitions, begins=begin)
             begins |= {one: known.position for one, known in stored.items() if known.generation == before.generation}
-    await positions.begin([begins[partition] for partition in partitions], deployed.generation)
+    await positions.begin([begins.get(partition) for partition in partitions], deployed.generation)
 
 
 def _same_journal(before: DeploymentConfig, config: DeploymentConfig) -> bool:

@@ -242,7 +242,7 @@ class RunningDeployment:
         feed = self.reader.feeds.get(partition)
         if feed is None:
             return
-        if self._listens:
+        if self._listens or feed.unread:
             asyncio.get_running_loop().call_later(after_s, self.reader.reconcile, partition, cause)
             return
         if not after_s:
@@ -376,7 +376,7 @@ class RunningDeployment:
         """Why this deployment does not score, or an empty string."""
         if error := self.ended():
             return f"{type(error).__name__}: {error}"
-        return self._pipeline.failure or str(self.reader.failure or "")
+        return self._pipeline.failure
 
     def counts(self) -> dict[str, Any]:
         """What this worker did for the deployment since it started."""
@@ -419,12 +419,13 @@ class RunningDeployment:
         if wanted:
             counting = self.rescoring.counting
         else:  # of a partition that was never scored through in this generation no result counts
-            counting = NOTHING if self.positions.reached(feed.partition) is None else self.reconciler.counting
+            counting = self.reconciler.counting if self.positions.scored(feed.partition) else NOTHING
         position = await self.reconciler.scan(self.reader, feed, cause, self.writer.dead_keys.set, counting)
         self.rescoring.scanned(feed.partition, wanted)
-        through = Position(0, None) if position is None else position  # of a map that is listened to only that it was
-        self.positions.advance(feed.partition, through, feed.epoch, self.deployed.generation)
+        self.positions.advance(feed.partition, position, feed.epoch, self.deployed.generation)
         self.positions.proven(feed.partition, begun_us)
+        if position is None:
+            self.proof.forget(feed.partition)  # the scan has seen to what was to be compared, and others will
         return position
 
     def _size_batches(self) -> None:
@@ -473,4 +474,6 @@ def _reader(
 ) -> Feeds:
     if settings.trigger == "listener":
         return ListenerReader(link, settings.features, config, scan, observe, reconcile_s=settings.reconcile_s)
-    return JournalReader(link, settings.features, config, scan, observe, beside=beside)
+    return JournalReader(
+        link, settings.features, config, scan, observe, reconcile_s=settings.reconcile_s, beside=beside
+    )

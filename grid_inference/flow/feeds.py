@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.config import WorkerConfig
-from grid_inference.errors import GridError
 from grid_inference.flow.events import Events
 from grid_inference.flow.positions import Position
 from grid_inference.grid.link import Link
@@ -112,7 +111,7 @@ class Feed:
         self.calm_at: int | None = None
         """With so many ended, what stood here when nothing was left to compare is scored; None before that."""
         self.position: Position | None = None
-        """Of the last item read; where the next read starts. None while scanning."""
+        """Of the last item read; where the next read starts. None while scanning, and where there is no journal."""
         self.pages: deque[journal.JournalPage | Events] = deque()
         """What has arrived and waits to be taken: one page of the journal or of a scan, and a repair before it."""
         self.busy = False
@@ -143,6 +142,11 @@ class Feed:
         """Whether all that has come is written, and nothing is being scanned."""
         return not (self.busy or self.held or self.pages or self.scan or self.closed)
 
+    @property
+    def unread(self) -> bool:
+        """Whether it brings only what scans find."""
+        return self.position is None and not self.scan
+
     def begin_batch(self) -> None:
         """Rows of this partition are taken."""
         self.busy = True
@@ -160,9 +164,19 @@ class Feeds(ABC):
     """The feeds of one deployment's owned partitions. `async for` gives batches; several loops may share them."""
 
     def __init__(
-        self, link: Link, features: str, config: WorkerConfig, scan: ScanFeed, observe: Observe = unobserved
+        self,
+        link: Link,
+        features: str,
+        config: WorkerConfig,
+        scan: ScanFeed,
+        observe: Observe = unobserved,
+        *,
+        reconcile_s: float,
     ) -> None:
         self._link = link
+        self._reconcile_s = reconcile_s
+        self._due_s = time.monotonic() + reconcile_s
+        """When partitions without a position are scanned again."""
         self._observe = observe
         self._features = features
         self._config = config
@@ -181,8 +195,6 @@ class Feeds(ABC):
         """Events that have come, those of scans left out."""
         self.superseded = 0
         """Events that were not scored because a newer one of their key had come meanwhile."""
-        self.failure: GridError | None = None
-        """Why nothing can be read at all, for example a map without a journal."""
         self.rows_max = config.batch_rows_max
         """At most so many rows make a batch; one page more of the journal may come with them."""
         self._scans = asyncio.Semaphore(SCANS_AT_ONCE)
@@ -375,6 +387,15 @@ class Feeds(ABC):
         if feed.scan:
             feed.scan.cancel()
         feed.scan = asyncio.create_task(self._run_scan(feed, cause))
+
+    def _scan_unread(self, cause: str) -> None:
+        """Scan what is read from no position, when it is time. That is no gap: what it finds nothing has told."""
+        if time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + self._reconcile_s
+        for feed in self.feeds.values():
+            if feed.unread:
+                self._start_scan(feed, cause)
 
     async def _run_scan(self, feed: Feed, cause: str) -> None:
         while not (feed.closed or self._stopped):

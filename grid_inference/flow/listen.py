@@ -50,8 +50,7 @@ class ListenerReader(Feeds):
         *,
         reconcile_s: float,
     ) -> None:
-        super().__init__(link, features, config, scan, observe)
-        self._reconcile_s = reconcile_s
+        super().__init__(link, features, config, scan, observe, reconcile_s=reconcile_s)
         self._named: list[Blobs] = []
         """Keys of events that have come in this turn of the loop."""
         self._pending: dict[int, PendingKeys] = {}
@@ -59,7 +58,6 @@ class ListenerReader(Feeds):
         self._listener: Listener | None = None
         self._heard_on: set[tuple[int, int]] = set()
         """The registrations on members that stood when last looked at."""
-        self._due_s = time.monotonic() + reconcile_s
         self._fetches: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -81,11 +79,8 @@ class ListenerReader(Feeds):
         if heard_on and heard_on != self._heard_on:
             self._heard_on = heard_on
             self._reconcile_all("listener registered anew")
-        elif time.monotonic() >= self._due_s:
-            self._due_s = time.monotonic() + self._reconcile_s
-            for feed in self.feeds.values():
-                if not feed.scan:  # no gap is known: what this finds, no event has told
-                    self._start_scan(feed, "lost event")
+        else:
+            self._scan_unread("lost event")
 
     def _reconcile_all(self, cause: str) -> None:
         self._due_s = time.monotonic() + self._reconcile_s

@@ -2,7 +2,7 @@
 
 A position is (sequence, witness): where to read next, and the fingerprint of the journal item before it. It advances
 only behind acknowledged predictions and is stored on a timer and on drain; losing the newest one costs work, never a
-record.
+record. Where no journal is read there is none: only that the partition was scored by a scan is stored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +34,8 @@ POSITIONS_MAP = "grid_inference.positions"
 _stored = struct.Struct(">iiiqq?qqiq")
 _BYTE_ARRAY = -12
 _FIELD_BYTES = _stored.size - 12
+_UNREAD = 1
+"""In the witness's place where none is known: no journal is read, neither from this position nor from another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Position:
 class Progress:
     """How far a partition is scored: what is stored of it."""
 
-    position: Position
+    position: Position | None
+    """None: by a scan, where no journal is read."""
     epoch: int
     """Of the lease under which it got there."""
     generation: int
@@ -71,8 +74,11 @@ class Positions:
         self._moved = asyncio.Event()
         """Set while something is to be stored."""
 
-    def advance(self, partition: int, position: Position, epoch: int, generation: int) -> None:
-        """Note that everything before this position is acknowledged, scored in this generation of the deployment."""
+    def advance(self, partition: int, position: Position | None, epoch: int, generation: int) -> None:
+        """Note that everything before this position is acknowledged, scored in this generation of the deployment.
+
+        Without one it is what a scan has met.
+        """
         known = self._current.get(partition)
         self._current[partition] = Progress(position, epoch, generation, known.proven_us if known else 0)
         self._note(partition)
@@ -93,9 +99,13 @@ class Positions:
             await asyncio.wait_for(self._moved.wait(), wait_s_max)
 
     def reached(self, partition: int) -> int | None:
-        """The sequence up to which a partition is scored and acknowledged; None if nothing is known of it."""
+        """The sequence up to which a partition is scored and acknowledged; None if none is known of it."""
         known = self._current.get(partition)
-        return known.position.sequence if known else None
+        return known.position.sequence if known and known.position else None
+
+    def scored(self, partition: int) -> bool:
+        """Whether a partition was scored through, from its beginning to a position or by a scan."""
+        return partition in self._current
 
     def forget(self, partition: int) -> None:
         """The partition is somebody else's now."""
@@ -151,8 +161,8 @@ class Positions:
         if partition in self._current:
             self._note(partition)
 
-    async def begin(self, positions: list[Position], generation: int) -> None:
-        """Store where each partition begins in this generation.
+    async def begin(self, positions: Sequence[Position | None], generation: int) -> None:
+        """Store where each partition begins in this generation; None where it has no journal.
 
         Apart from how far it is scored, which workers of the generation before go on storing for a while.
         """
@@ -177,8 +187,10 @@ class Positions:
 def encode_progress(progress: Progress, stored_us: int) -> bytes:
     """Progress as the Data of a byte array."""
     position = progress.position
-    known = position.witness is not None
-    place = (position.sequence, position.witness or 0, known)
+    if position is None:
+        place = (0, _UNREAD, False)
+    else:
+        place = (position.sequence, position.witness or 0, position.witness is not None)
     facts = (progress.epoch, stored_us, progress.generation, progress.proven_us)
     return _stored.pack(0, _BYTE_ARRAY, _FIELD_BYTES, *place, *facts)
 
@@ -192,4 +204,6 @@ def decode_progress(data: bytes) -> Progress:
         raise DecodeError(f"a stored position has the type {kind} instead of {_BYTE_ARRAY}")
     if min(sequence, epoch, proven_us, stored_us) < 0:
         raise DecodeError(f"a stored position has the sequence {sequence} and the epoch {epoch}")
-    return Progress(Position(sequence, witness if known else None), epoch, generation, proven_us, stored_us)
+    read = known or witness != _UNREAD
+    position = Position(sequence, witness if known else None) if read else None
+    return Progress(position, epoch, generation, proven_us, stored_us)

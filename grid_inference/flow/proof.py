@@ -210,8 +210,9 @@ class Proof:
         return min(max(PAUSE_S, max(self._rest_until_s, oldest_s + self._interval_s) - now_s()), PAUSE_S_MAX)
 
     def _is_free(self, feed: Feed, now: float) -> bool:
+        """Whether it can be compared now: not while it is scanned, nor where there is no journal to compare behind."""
         rests = self._tried.get(feed.partition, NEVER).rests_until_s > now
-        return not (feed.scan or rests or feed.partition in self._under_way)
+        return not (feed.position is None or rests or feed.partition in self._under_way)
 
     async def _take(self, feed: Feed, cause: str) -> None:
         begun_s, begun_us = now_s(), time.time_ns() // 1000
@@ -294,11 +295,11 @@ class Proof:
 
     async def _scored_through(self, feed: Feed, wait_s: float) -> bool:
         """Wait until all that is written by now is scored; False if that takes too long or can't be told."""
-        newest = (await self._reconciler.newest(feed.partition)).sequence
+        newest = await self._reconciler.newest(feed.partition)
         deadline = now_s() + wait_s
-        while not (feed.closed or feed.scan) and now_s() < deadline:
+        while newest and not (feed.closed or feed.scan) and now_s() < deadline:
             reached = self._positions.reached(feed.partition)
-            if reached is not None and reached >= newest:
+            if reached is not None and reached >= newest.sequence:
                 return True
             await asyncio.sleep(THROUGH_POLL_S)
         return False

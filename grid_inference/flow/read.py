@@ -1,7 +1,8 @@
 """Reading the event journal: raw pages, long-polled, from each partition's position on.
 
 Invariants: a position is (sequence, witness) and reading starts *at* the witness item, so that a new incarnation of the
-journal shows. What the journal has lost is declared as a gap and made good by a scan (`reconcile.py`).
+journal shows. What the journal has lost is declared as a gap and made good by a scan (`reconcile.py`), and where a
+partition's owner keeps no journal, scans on a timer are all there is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from grid_inference.errors import DecodeError, GridError, RemoteError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Brought, Feed, Feeds, ScanFeed
 from grid_inference.flow.positions import Position
+from grid_inference.grid.journals import keeps_none, ranges
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import Answer
 from grid_inference.logs import logger
@@ -37,6 +39,8 @@ LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_FIRST, PAGE_ITEMS_MAX = 64, 4096
 """So many items are asked for with one read, at first, when it is not known how large they are, and at the most."""
+NO_JOURNAL = "no journal"
+"""The cause of scans where the owner of a partition keeps none."""
 SMALLER = 0.2
 """The estimate of an item's size follows larger items at once, and smaller ones by this share of the difference."""
 
@@ -52,10 +56,11 @@ class JournalReader(Feeds):
         scan: ScanFeed,
         observe: Observe = unobserved,
         *,
+        reconcile_s: float,
         beside: Callable[[], int] = lambda: 1,
     ) -> None:
         """`beside`: how many deployments share the worker's time, this one included."""
-        super().__init__(link, features, config, scan, observe)
+        super().__init__(link, features, config, scan, observe, reconcile_s=reconcile_s)
         self._item_bytes: float | None = None
         """About so large an item is, as far as is known."""
         self._saturated: set[int] = set()
@@ -67,13 +72,16 @@ class JournalReader(Feeds):
         """Idle feeds that were behind their journal at the last look, and where they stood."""
 
     async def watch(self) -> None:
-        """Send partitions that lag almost a whole journal behind to a scan: the ring will soon lose what they need."""
-        lagging = [feed for partition in self._saturated if (feed := self.feeds.get(partition)) and feed.position]
-        ranges = await self._link.call_all((feed.partition, journal.range_request(self._features)) for feed in lagging)
-        for feed, answer in zip(lagging, ranges, strict=True):
-            oldest, newest = journal.decode_range(answer)
-            position = feed.position
-            if position and oldest > 0 and position.sequence - oldest < (newest - oldest) * LAG_MARGIN:
+        """Scan where no journal is kept, when it is time, and what lags almost a whole journal behind.
+
+        The ring will soon lose what such a partition needs.
+        """
+        self._scan_unread(NO_JOURNAL)
+        lagging = [one for one in self._saturated if (feed := self.feeds.get(one)) and feed.position]
+        for partition, (oldest, newest) in (await ranges(self._link, self._features, lagging)).items():
+            feed = self.feeds.get(partition)
+            position = feed and feed.position
+            if feed and position and oldest > 0 and position.sequence - oldest < (newest - oldest) * LAG_MARGIN:
                 self._gap(feed, "lag")
         if time.monotonic() > self._looked_s + LOOK_EVERY_S:
             self._looked_s = time.monotonic()
@@ -100,8 +108,12 @@ class JournalReader(Feeds):
         idle = {feed: feed.position for feed in feeds if feed.position}
         ends = await newest(self._link, self._features, [feed.partition for feed in idle])
         behind, told = dict[int, Position](), False
-        for (feed, position), end in zip(idle.items(), ends, strict=True):
+        for feed, position in idle.items():
             if not feed.idles or feed.position != position or feed.closed:
+                continue
+            end = ends.get(feed.partition)
+            if end is None:
+                self._gap(feed, NO_JOURNAL)
                 continue
             # Where the ring has run empty by its time to live, there is no witness to look at.
             replaced = end.sequence == position.sequence and end.witness not in {None, position.witness}
@@ -207,7 +219,6 @@ class JournalReader(Feeds):
         except DecodeError as error:
             self._read_failed(feed, GridError(str(error)))
             return
-        self.failure = None
         doubted, feed.doubted = feed.doubted, False
         if not page.count or (page.count == 1 and self._is_witness(feed, page)):
             # Nothing new: the answer to a doubt, or an early one, for example from a promoted backup.
@@ -230,12 +241,9 @@ class JournalReader(Feeds):
             self._go_on(feed)
 
     def _read_failed(self, feed: Feed, error: GridError) -> None:
-        if isinstance(error, RemoteError) and error.class_name == "UnsupportedOperationError":
-            self.failure = GridError(
-                f"map {self._features!r} has no event journal",
-                remedy="configure an event-journal for it (hazelcast/hazelcast.yaml shows how), "
-                "before its first record",
-            )
+        if keeps_none(error):
+            self._gap(feed, NO_JOURNAL)
+            return
         if isinstance(error, RemoteError) and "Destroyed" in error.class_name + str(error):
             self._gap(feed, "map destroyed")
             return
@@ -246,19 +254,18 @@ class JournalReader(Feeds):
         asyncio.get_running_loop().call_later(ERROR_PAUSE_S, self._ask_again, feed, feed.asked)
 
 
-async def newest(link: Link, features: str, partitions: list[int]) -> list[Position]:
-    """The ends of some partitions' journals now, each with the witness of its newest item."""
-    ranges = await link.call_all((partition, journal.range_request(features)) for partition in partitions)
-    bounds = [journal.decode_range(answer) for answer in ranges]
-    asked = [index for index, (oldest, end) in enumerate(bounds) if end >= oldest]
-    reads = [(partitions[index], journal.read_request(features, bounds[index][1], 1, 1)) for index in asked]
-    found = [Position(end + 1, None) for _, end in bounds]
+async def newest(link: Link, features: str, partitions: list[int]) -> dict[int, Position]:
+    """The ends of some partitions' journals now, each with the witness of its newest item; of those that keep one."""
+    bounds = await ranges(link, features, partitions)
+    asked = {partition: end for partition, (oldest, end) in bounds.items() if end >= oldest}
+    reads = [(partition, journal.read_request(features, end, 1, 1)) for partition, end in asked.items()]
+    found = {partition: Position(end + 1, None) for partition, (_, end) in bounds.items()}
     answers = zip(asked, await link.call_all(reads), strict=True)
-    pages = [(index, page) for index, answer in answers if (page := journal.decode_page(answer)).count]
+    pages = [(partition, page) for partition, answer in answers if (page := journal.decode_page(answer)).count]
     if pages:
         items = journal.decode_items([page for _, page in pages])
         firsts = np.cumsum([0, *(page.count for _, page in pages[:-1])])
         witnesses = Events.of(items.keys, items.records).witnesses(firsts).tolist()
-        for (index, page), witness in zip(pages, witnesses, strict=True):
-            found[index] = Position(page.next_sequence, witness)
+        for (partition, page), witness in zip(pages, witnesses, strict=True):
+            found[partition] = Position(page.next_sequence, witness)
     return found

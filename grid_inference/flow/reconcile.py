@@ -99,7 +99,7 @@ class Reconciler:
     async def scan(
         self, reader: Feeds, feed: Feed, cause: str, note: NoteDeadLetters, counting: Counting
     ) -> Position | None:
-        """Score what differs in the feed's partition, through the reader; return where to read its journal on."""
+        """Score what differs in the feed's partition, through the reader; return where to read on, None if nowhere."""
         await reader.settled(feed)
         async with self.results(feed.partition) as results:
             position = await self.newest(feed.partition) if self._has_journal else None  # who waits for room gets older
@@ -151,10 +151,9 @@ class Reconciler:
         """Keys of a partition that have a dead letter."""
         return await self._results.dead_keys(partition)
 
-    async def newest(self, partition: int) -> Position:
-        """The end of a partition's journal now, with the witness of its newest item."""
-        [position] = await newest(self._link, self._features.name, [partition])
-        return position
+    async def newest(self, partition: int) -> Position | None:
+        """The end of a partition's journal now, with the witness of its newest item; None without a journal."""
+        return (await newest(self._link, self._features.name, [partition])).get(partition)
 
     async def unlike(self, partition: int, keys: Blobs, note: NoteDeadLetters | None = None) -> Unlike:
         """Look at some keys again.

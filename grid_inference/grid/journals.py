@@ -7,7 +7,6 @@ Nothing is written here but by `prove`, whose probe is the only proof where noth
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import Final
 
 from grid_inference.errors import GridError, RemoteError
 from grid_inference.grid.link import Link
+from grid_inference.grid.link_requests import Answer
 from grid_inference.wire import journal, messages
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import guard_key
 
-__all__ = ["Journals", "has_journal", "journals", "numbers", "prove", "ranges"]
+__all__ = ["Journals", "has_journal", "journals", "keeps_none", "numbers", "prove", "ranges"]
 
 PROBE_KEY: Final = "grid_inference.journal-probe"
 """Of the records by which it is proven that a map is journaled; each is gone again at once."""
@@ -49,7 +49,7 @@ class Journals:
 
 async def has_journal(link: Link, name: str, partition: int = 0) -> bool:
     """Whether the owner of a partition is configured to keep a journal of this map."""
-    return await _range(link, name, partition) is not None
+    return bool(await ranges(link, name, [partition]))
 
 
 async def journals(link: Link, name: str, partitions: Iterable[int] | None = None) -> Journals:
@@ -98,26 +98,22 @@ def numbers(partitions: Sequence[int]) -> str:
     return f"{some} and {more} more" if more > 0 else some
 
 
-async def _range(link: Link, name: str, partition: int) -> tuple[int, int] | None:
-    try:
-        return journal.decode_range(await link.call(journal.range_request(name), partition))
-    except RemoteError as error:
-        if error.class_name == "UnsupportedOperationError":
-            return None
-        raise
-
-
 async def ranges(link: Link, name: str, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
     """The numbers of the oldest and the newest change of each partition whose owner says that it keeps a journal."""
-    found = await asyncio.gather(*(_range(link, name, one) for one in partitions), return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
-    return {
-        partition: one
-        for partition, one in zip(partitions, found, strict=True)
-        if one is not None and not isinstance(one, BaseException)
-    }
+    answers = await link.answers((partition, journal.range_request(name)) for partition in partitions)
+    found = dict[int, tuple[int, int]]()
+    for partition, answer in zip(partitions, answers, strict=True):
+        if keeps_none(answer):
+            continue
+        if isinstance(answer, GridError):
+            raise answer
+        found[partition] = journal.decode_range(answer)
+    return found
+
+
+def keeps_none(answer: Answer) -> bool:
+    """Whether a partition's owner says that it is configured to keep no journal."""
+    return isinstance(answer, RemoteError) and answer.class_name == "UnsupportedOperationError"
 
 
 async def _filled(link: Link, name: str, partitions: Sequence[int]) -> list[int]:

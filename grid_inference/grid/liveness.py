@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import LEFT, is_gone, read_workers
 
-__all__ = ["SILENT_S", "Lookout", "Seen", "live_workers", "lookout", "worker_counts"]
+__all__ = ["SILENT_S", "Lookout", "Seen", "live_workers", "lookout", "some_workers", "worker_counts"]
 
 SILENT_S = 6.0
 """A beat that stood still for so long, or for `LEASES` of the worker's leases if that is longer, goes on no more."""
@@ -25,6 +25,8 @@ LEASES = 2
 GAP_S_MAX = 1.0
 """Time between two looks counts for so much at most: a member that was paused held up the beats and the look."""
 POLL_S = 0.05
+COMING_S = 5.0
+"""So long it takes for sure to tell that no worker is coming up: a process signs on seconds after its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,16 @@ _lookouts: WeakKeyDictionary[Link, Lookout] = WeakKeyDictionary()
 def lookout(link: Link) -> Lookout:
     """The one of a link: what was seen by it before counts on."""
     return _lookouts.setdefault(link, Lookout())
+
+
+async def some_workers(link: Link) -> Seen:
+    """Look until a worker may live, or for `COMING_S`: one that was started just now is not to be taken for none."""
+    until_s = time.monotonic() + COMING_S
+    while True:
+        seen = await lookout(link).look(link)
+        if seen.present or time.monotonic() >= until_s:
+            return seen
+        await asyncio.sleep(POLL_S)
 
 
 async def live_workers(link: Link) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from grid_inference.grid.link import Link
 from grid_inference.wire import expiry, mapconfig, messages
 from grid_inference.wire.mapconfig import DEFAULT, MapSettings
 
-__all__ = ["ensure_journal", "has_journal", "warn_without_journal"]
+__all__ = ["configurations", "ensure_journal", "has_journal", "warn_without_journal"]
 
 JOURNAL_CAPACITY = 100_000
 """Events that a map's journal on a foreign cluster keeps, over all partitions."""
@@ -69,14 +69,19 @@ async def warn_without_journal(link: Link, name: str, reconcile_s: float) -> Non
 
 async def _settings(link: Link, name: str) -> dict[str, MapSettings]:
     """Address of each member that owns partitions → what it is configured with for the map; empty if one won't tell."""
+    return {member: mapconfig.map_settings(xml, name) for member, xml in (await configurations(link)).items()}
+
+
+async def configurations(link: Link) -> dict[str, str]:
+    """Address of each member that owns partitions → its configuration as XML; empty if one won't tell."""
     by_owner = {owner: partition for partition, owner in link.partition_owners().items()}
-    members, found = link.members(), dict[str, MapSettings]()
+    members, found = link.members(), dict[str, str]()
     for owner, partition in by_owner.items():
         try:
             answer = await link.call(mapconfig.member_config_request(), partition)
         except RemoteError:
             return {}
-        found[members.get(owner, owner)] = mapconfig.map_settings(mapconfig.decode_member_config(answer), name)
+        found[members.get(owner, owner)] = mapconfig.decode_member_config(answer)
     return found
 
 

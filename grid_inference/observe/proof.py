@@ -29,8 +29,8 @@ class PartitionProof:
     epoch: int
     """Owners that it has had."""
     sequence: int | None
-    """Up to which number of its journal everything is scored and acknowledged; None if that is not known, and where the
-    map is listened to."""
+    """Up to which number of its journal everything is scored and acknowledged; None if that is not known, and where
+    none is read."""
     lag: int | None
     """Changes behind that number; None without a journal."""
     journal_events: int | None
@@ -60,8 +60,8 @@ async def proof(link: Link, deployed: Deployed) -> list[PartitionProof]:
         if deployed.config.trigger == "listener":  # there are no sequences
             found.append(PartitionProof(partition, member, worker, epoch, None, None, None, *times, known.generation))
             continue
-        sequence, ring = known.position.sequence, rings.get(partition)
-        lag = None if ring is None else max(0, ring[1] + 1 - sequence)
+        sequence, ring = known.position.sequence if known.position else None, rings.get(partition)
+        lag = None if ring is None or sequence is None else max(0, ring[1] + 1 - sequence)
         held = None if ring is None else max(0, ring[1] + 1 - ring[0])
         found.append(PartitionProof(partition, member, worker, epoch, sequence, lag, held, *times, known.generation))
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import GridError
-from grid_inference.grid.journals import journals, numbers
+from grid_inference.grid.journals import Journals, journals, numbers
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers
 from grid_inference.model.registry import Deployed, Registry
@@ -179,11 +179,13 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
             result.failures.append(failure)
     result.gaps, result.repairs, result.versions = dict(gaps), dict(repairs), dict(versions)
     partitions = await proof(link, deployed)
-    result.without_journal = await _without_journal(link, deployed, partitions)
-    if result.without_journal:
+    found = await _journals(link, deployed, partitions)
+    result.without_journal = found.missing if found else []
+    if found and found.missing:
+        late = "late or not at all" if found.silent else f"up to {config.reconcile_s:g} s late, by scans"
         result.failures.append(
-            f"map {config.features!r} keeps no event journal in partitions {numbers(result.without_journal)}: "
-            "what is put there is scored late or not at all"
+            f"map {config.features!r} keeps no event journal in partitions {numbers(found.missing)}: "
+            f"what is put there is scored {late}"
         )
     if all(one.lag is not None for one in partitions):
         result.lag = sum(one.lag or 0 for one in partitions)
@@ -192,12 +194,12 @@ async def _of(link: Link, deployed: Deployed, said: list[dict[str, Any]]) -> Dep
     return result
 
 
-async def _without_journal(link: Link, deployed: Deployed, partitions: list[PartitionProof]) -> list[int]:
-    """Partitions whose changes no journal tells; empty where none is read, and where members fail."""
+async def _journals(link: Link, deployed: Deployed, partitions: list[PartitionProof]) -> Journals | None:
+    """What those partitions say whose journals hold nothing; None where none is read, and where members fail."""
     if deployed.config.trigger != "journal" or deployed.state != "running":
-        return []
+        return None
     empty = [one.partition for one in partitions if not one.journal_events]
     try:
-        return (await journals(link, deployed.config.features, empty)).missing
+        return await journals(link, deployed.config.features, empty)
     except GridError:
-        return []
+        return None

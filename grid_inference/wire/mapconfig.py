@@ -66,6 +66,8 @@ class MapSettings:
     entry_statistics: bool = False
     cache_deserialized_values: str = "INDEX_ONLY"
     metadata_policy: str = "CREATE_ON_UPDATE"
+    stale_near_cache: bool = False
+    """Whether the member's own code reads it through a near cache that no change invalidates."""
     others: tuple[str, ...] = ()
     """Elements that AddMapConfig is not made from here: a map store, indexes, listeners and so on."""
 
@@ -146,8 +148,16 @@ def _settings(element: ET.Element) -> MapSettings:
         entry_statistics=text("per-entry-stats-enabled", "false") == "true",
         cache_deserialized_values=text("cache-deserialized-values", "INDEX_ONLY").replace("-", "_"),
         metadata_policy=text("metadata-policy", "CREATE_ON_UPDATE"),
+        stale_near_cache=_is_stale(said.get("near-cache")),
         others=tuple(tag for tag, one in said.items() if not _is_carried(tag, one)),
     )
+
+
+def _is_stale(near_cache: ET.Element | None) -> bool:
+    if near_cache is None or near_cache.get("enabled") == "false":
+        return False
+    said = {_tag(one): (one.text or "").strip() for one in near_cache}
+    return said.get("invalidate-on-change") == "false"
 
 
 def _is_carried(tag: str, element: ET.Element) -> bool:

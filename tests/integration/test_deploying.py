@@ -17,12 +17,14 @@ from sklearn.ensemble import RandomForestClassifier
 
 import grid_inference as gi
 from grid_inference.config import DeploymentConfig
+from grid_inference.grid import liveness
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import WORKERS_MAP
 from grid_inference.model.catalog import Catalog
 from grid_inference.model.published import MODELS_MAP, ModelVersion, Reference
 from grid_inference.model.registry import Registry
+from grid_inference.node import Workers
 from grid_inference.wire.json_values import encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, on_a_link, state, until
@@ -219,7 +221,26 @@ def member() -> Iterator[gi.Member]:
         yield started
 
 
-def test_without_a_worker_it_says_so_and_returns(member: gi.Member, model: Any, lacking: str) -> None:
+def test_a_worker_that_comes_up_meanwhile_is_waited_for(
+    member: gi.Member, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No warning, which would be an error here, and each of both is loaded when the call returns."""
+    monkeypatch.setattr(liveness, "COMING_S", 120.0)
+    with gi.connect(member.address, cluster_name=member.cluster_name) as grid:
+        with Workers(member.address, member.cluster_name, 1):
+            grid.deploy("d", model, features="f", columns=FEATURES)
+            assert grid.status().workers
+        until(lambda: not grid.status().workers, "the worker's end")
+        version = grid.publish(fitted(1.0), name="d", columns=FEATURES)
+        with Workers(member.address, member.cluster_name, 1):
+            grid.promote("d", version.version)
+            assert grid.status().workers
+
+
+def test_without_a_worker_it_says_so_and_returns(
+    member: gi.Member, model: Any, lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "COMING_S", 0.1)
     with gi.connect(member.address, cluster_name=member.cluster_name) as grid:
         with pytest.warns(gi.NoWorkersWarning, match="no worker runs"):
             deployed = grid.deploy("d", model, features="f", columns=FEATURES)

@@ -14,6 +14,7 @@ from hazelcast.core import HazelcastJsonValue
 
 import grid_inference as gi
 from grid_inference.cli.app import run
+from grid_inference.grid import liveness
 from grid_inference.grid.jars import shipped_file
 from tests.integration.conftest import FEATURES, batch, until
 
@@ -141,7 +142,8 @@ def test_it_shows_that_it_was_accepted(
 
 
 @pytest.mark.filterwarnings("ignore::grid_inference.errors.NoWorkersWarning")
-def test_members_that_do_not_tell_are_warned_about(model: Any, tmp_path: Path) -> None:
+def test_members_that_do_not_tell_are_warned_about(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "COMING_S", 0.0)  # nobody comes
     silent = "  management-center:\n    trusted-interfaces:\n      - 192.0.2.1\n"
     with (
         gi.Member.start(configured(tmp_path, silent)) as member,

@@ -17,7 +17,9 @@ from hazelcast.core import HazelcastJsonValue
 
 import grid_inference as gi
 from grid_inference.errors import RemoteError
-from grid_inference.grid import link_topics
+from grid_inference.flow.read import newest
+from grid_inference.grid import link_topics, liveness
+from grid_inference.grid.journals import journals
 from grid_inference.grid.link import Link
 from grid_inference.node import Workers
 from grid_inference.wire import expiry, mapconfig, messages
@@ -53,6 +55,7 @@ hazelcast:
 """
 JOURNAL = "event-journal: {enabled: true, capacity: 31000}"
 SILENT = "  management-center:\n    trusted-interfaces:\n      - 192.0.2.1\n"
+RECONCILE_S = 1.0
 RECORD = dict.fromkeys(FEATURES, 0.9)
 
 
@@ -87,7 +90,8 @@ class Foreign:
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> Iterator[Foreign]:
+def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Foreign]:
+    monkeypatch.setattr(liveness, "COMING_S", 0.0)  # where nobody is nobody comes
     cluster = Foreign(tmp_path)
     yield cluster
     for member in cluster.members:
@@ -187,25 +191,65 @@ def test_members_of_different_configurations_are_refused_by_their_partitions(for
         assert "configured differently" in str(refused.value)
 
 
-def test_a_member_without_the_journal_that_joins_shows_in_the_status(foreign: Foreign, model: Any) -> None:
+@pytest.mark.parametrize("start", ["existing", "new"])
+def test_records_on_a_member_without_the_journal_are_scored_by_scans(foreign: Foreign, model: Any, start: str) -> None:
+    """It joins, which the status tells; another worker takes its partitions on; it goes again."""
     member = foreign.start(f'"half": {{{JOURNAL}}}')
-    with foreign.grid() as grid, Workers(member.address, foreign.name, 1):
+    with foreign.grid() as grid, Workers(member.address, foreign.name, 1) as first:
         grid.wait_for_workers(1)
-        grid.deploy("d", model, features="half", columns=FEATURES)
+        grid.deploy("d", model, features="half", columns=FEATURES, start=start, reconcile_s=RECONCILE_S)
         grid.features("half").put_batch(batch(500), key="key")
         assert grid.verify("d", 60).complete
         assert grid.status().deployments[0].failures == []
-        foreign.start()
+        joined = foreign.start()
         balanced(foreign, grid)
         until(lambda: bool(grid.status().deployments[0].without_journal), "the partitions' names", 60)
         state = grid.status().deployments[0]
         assert 0 < len(state.without_journal) < 31
         assert any(f"partitions {state.without_journal[0]}, " in one for one in state.failures), state.failures
 
-        def worker_says() -> bool:
-            return any("map 'half' has no event journal" in one for one in grid.status().deployments[0].failures)
+        def all_scored(first_key: int) -> None:
+            before = grid.predictions("d").size()
+            grid.features("half").put_batch(batch(500, 1, first_key), key="key")
+            until(lambda: grid.predictions("d").size() == before + 500, "the predictions of all", 60)
 
-        until(worker_says, "the worker's own word", 60)
+        def changes_come_through() -> None:
+            grid.features("half").put_batch(batch(500, 2), key="key")
+            grid.features("half").remove(1)
+            until(lambda: grid.verify("d", 0).complete, "the predictions of what was changed", 60)
+
+        all_scored(500)
+        changes_come_through()
+        [state] = grid.status().deployments
+        assert (state.unexplained, state.gaps["no journal"] > 0) == (0, True)
+        with Workers(joined.address, foreign.name, 1):
+            grid.wait_for_workers(2)
+            first.stop()
+            all_scored(1000)
+            changes_come_through()
+            joined.stop()
+            until(lambda: grid.status().deployments[0].without_journal == [], "the journal of all partitions", 60)
+            all_scored(1500)
+            assert grid.verify("d", 60).complete
+            assert grid.status().deployments[0].unexplained == 0
+
+
+def test_the_ends_of_journals_are_those_of_the_partitions_that_keep_one(foreign: Foreign) -> None:
+    foreign.start(f'"half": {{{JOURNAL}}}')
+    foreign.start()
+    with foreign.grid() as grid:
+        balanced(foreign, grid)
+        grid.features("half").put_batch(batch(500), key="key")
+        kept = list[bool]()
+
+        async def ask(link: Link) -> None:
+            every = list(range(link.partition_count))
+            ends = await newest(link, "half", every)
+            without = (await journals(link, "half")).without
+            kept.extend([sorted(ends) == [one for one in every if one not in without], 0 < len(without) < len(every)])
+
+        on_a_link(grid, ask)
+        assert kept == [True, True]
 
 
 # ---- a map that does not exist yet
@@ -311,6 +355,29 @@ def test_deployments_without_a_copy_are_warned_about(foreign: Foreign, model: An
         balanced(foreign, grid)
         with pytest.warns(gi.BackupWarning, match=r"no other member has a copy of 'grid_inference.deployments'"):
             grid.deploy("d", model, features="f", columns=FEATURES)
+
+
+def test_near_caches_that_show_stale_values_are_warned_about(foreign: Foreign, model: Any) -> None:
+    stale = "near-cache: {invalidate-on-change: false}"
+    foreign.start(f'default: {{{JOURNAL}}}\n"f": {{near-cache: {{}}, {JOURNAL}}}\n"*.predictions": {{{stale}}}')
+    with foreign.grid() as grid, pytest.warns(gi.NearCacheWarning, match=r"what changes in 'd.predictions': ") as said:
+        grid.deploy("d", model, features="f", columns=FEATURES)
+    assert "'f'" not in str(said[0].message)
+
+
+def test_what_we_read_comes_past_every_near_cache(foreign: Foreign, model: Any) -> None:
+    """No change invalidates those of the members, and results are followed and read all the same."""
+    member = foreign.start(f"default: {{near-cache: {{invalidate-on-change: false}}, {JOURNAL}}}")
+    with foreign.grid() as grid, Workers(member.address, foreign.name, 1):
+        grid.wait_for_workers(1)
+        with pytest.warns(gi.NearCacheWarning, match="'f', 'd.predictions', 'd.dead-letters'"):
+            grid.deploy("d", model, features="f", columns=FEATURES)
+        for seed in range(3):
+            grid.features("f").put_batch(batch(100, seed), key="key")
+            assert grid.verify("d", 60).complete
+            found = grid.predictions("d").get_batch(np.arange(100))
+            inputs = np.column_stack([batch(100, seed)[name] for name in FEATURES])
+            np.testing.assert_allclose(found["scores"], model.predict_proba(inputs), rtol=0, atol=1e-12)
 
 
 # ---- what is as it is, and said (docs/records.md, docs/operations.md)

@@ -34,7 +34,7 @@ def test_a_position_of_another_journal_is_found(member: Member, monkeypatch: pyt
             for number in range(4):
                 key = guard_key(f"k{number}", PARTITION, link.partition_count)
                 await GridMap(link, features).set(key, encode_json(number))
-            [end] = await newest(link, features, [PARTITION])
+            end = (await newest(link, features, [PARTITION]))[PARTITION]
             assert end.sequence == 4
             assert end.witness is not None
 
@@ -43,7 +43,7 @@ def test_a_position_of_another_journal_is_found(member: Member, monkeypatch: pyt
                 scanned.set()
                 return end
 
-            reader = JournalReader(link, features, WorkerConfig(), scan)
+            reader = JournalReader(link, features, WorkerConfig(), scan, reconcile_s=60.0)
             reader.own(PARTITION, 1, Position(end.sequence + ahead, 1))
             while not scanned.is_set():
                 await reader.watch()
@@ -63,10 +63,10 @@ def test_the_ends_of_journals(member: Member) -> None:
         try:
             key = guard_key("k", PARTITION, link.partition_count)
             await GridMap(link, features).set(key, encode_json(1))
-            empty, one = await newest(link, features, [PARTITION + 1, PARTITION])
-            assert empty == Position(0, None)
-            assert (one.sequence, type(one.witness)) == (1, int)
-            assert await newest(link, features, []) == []
+            ends = await newest(link, features, [PARTITION + 1, PARTITION])
+            assert ends[PARTITION + 1] == Position(0, None)
+            assert (ends[PARTITION].sequence, type(ends[PARTITION].witness)) == (1, int)
+            assert await newest(link, features, []) == {}
         finally:
             await link.close()
 

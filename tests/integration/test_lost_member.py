@@ -19,6 +19,7 @@ import pytest
 
 import grid_inference as gi
 from grid_inference import aio
+from grid_inference.grid import liveness
 from grid_inference.node import Workers
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, until
 from tests.integration.operations import MODELS, OPERATIONS, RECORD, ROWS, Operation
@@ -91,6 +92,13 @@ def _taken(grid: gi.Grid, source: Any) -> None:
     with grid.predictions(NAMES.deployment).subscribe(source=source) as subscription:
         for _ in subscription:
             pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_comes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(liveness, "COMING_S", 0.0)
+        yield
 
 
 @pytest.fixture(scope="module", params=["silent", "dead"])

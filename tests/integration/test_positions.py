@@ -25,3 +25,21 @@ def test_a_position_that_cant_be_read_is_none(local_grid: gi.Grid, names: Names)
 
     on_a_link(local_grid, load)
     assert found == [0, 3]
+
+
+def test_positions_come_back_as_they_were_stored(local_grid: gi.Grid, names: Names) -> None:
+    """One of a partition that is scored by scans alone is none, which is not the beginning of a journal."""
+    stored = [Position(0, None), Position(1, None), Position(1, 1), Position(1, 0), None]
+    found = list[Position | None]()
+
+    async def load(link: Link) -> None:
+        positions = Positions(link, names.deployment)
+        for partition, position in enumerate(stored):
+            positions.advance(partition, position, epoch=1, generation=1)
+        await positions.flush(lambda *_: True)
+        known = await positions.load(list(range(6)))
+        found.extend(known[partition].position for partition in sorted(known))
+        await positions.remove()
+
+    on_a_link(local_grid, load)
+    assert found == stored

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import grid_inference as gi
+from grid_inference.grid import liveness
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import LOADING, READY, read_workers
 from grid_inference.node import Workers
@@ -30,7 +31,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def member() -> Iterator[gi.Member]:
+def member(monkeypatch: pytest.MonkeyPatch) -> Iterator[gi.Member]:
+    monkeypatch.setattr(liveness, "COMING_S", 0.0)
     config = gi.MemberConfig(cluster_name=f"slow-{uuid.uuid4().hex[:8]}", heap_mb=512, partitions=PARTITIONS)
     with gi.Member.start(config) as started:
         yield started

@@ -264,7 +264,7 @@ class Judge:
             self._undone.discard(partition)
         progress = decode_progress(new)
         reached, latest = self._checked.get((partition, progress.generation), (0, {}))
-        sequence = progress.position.sequence
+        sequence = progress.position.sequence if progress.position else 0
         events = self._events[partition]
         if sequence > len(events):
             self.fail("I5 position", f"partition {partition} is at {sequence} of {len(events)}")
@@ -379,7 +379,8 @@ class Judge:
             end = ring.newest + 1
             key = guard_key(f"{self._names.deployment}/{partition}", partition, self._cluster.partition_count)
             stored = self._cluster.maps[POSITIONS_MAP][partition].get(key)
-            sequence = -1 if stored is None else decode_progress(stored).position.sequence
+            position = None if stored is None else decode_progress(stored).position
+            sequence = position.sequence if position else -1
             if sequence != end and not (partition in self._undone and end in reached[partition]):
                 found.append(("lag", f"partition {partition} is at {sequence} of {end}"))
         return found

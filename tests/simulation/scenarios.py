@@ -51,7 +51,7 @@ class SimulatedCalls:
         [message] = f.message_ends(await future)
         return message
 
-    async def call_all(self, requests: Iterable[tuple[int, bytearray]], _: Any = None) -> list[f.Message]:
+    async def call_all(self, requests: Iterable[tuple[int, bytearray]], **_: Any) -> list[f.Message]:
         """Several, in order."""
         return [await self.call(payload, partition) for partition, payload in requests]
 

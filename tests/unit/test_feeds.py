@@ -31,7 +31,7 @@ def with_feeds(go: Callable[[Quiet], Awaitable[None]], rows_max: int = 1_000) ->
         return Position(1, None)
 
     async def run() -> None:
-        feeds = Quiet(None, "features", WorkerConfig(batch_rows_max=rows_max), scan)  # type: ignore[arg-type]
+        feeds = Quiet(None, "features", WorkerConfig(batch_rows_max=rows_max), scan, reconcile_s=60)  # type: ignore[arg-type]
         for partition in (*OTHER, *SUSPECT):
             feeds.own(partition, 1, Position(1, None), suspect=partition in SUSPECT)
         await go(feeds)
@@ -144,7 +144,7 @@ def test_what_can_not_be_read_is_scanned_and_holds_nobody_up() -> None:
         async def scan(feed: Feed, cause: str) -> Position:
             return Position(1, None)
 
-        feeds = Broken(None, "features", WorkerConfig(), scan)  # type: ignore[arg-type]
+        feeds = Broken(None, "features", WorkerConfig(), scan, reconcile_s=60)  # type: ignore[arg-type]
         feeds.own(0, 1, Position(1, None))
         feeds.feeds[0].pages.append(JournalPage(Message(b""), 1, 1, 2))
         feeds._offer(feeds.feeds[0])

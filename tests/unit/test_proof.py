@@ -10,6 +10,7 @@ import pytest
 
 from grid_inference.flow import proof as module
 from grid_inference.flow.feeds import Feed
+from grid_inference.flow.positions import Position
 from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.grid.leases import LATE_WRITE_S
 
@@ -22,6 +23,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.feeds = {partition: Feed(partition, 1) for partition in (*LAGGING, *HEALTHY)}
+        for feed in self.feeds.values():
+            feed.position = Position(0, None)
 
 
 class Positions:

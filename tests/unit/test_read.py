@@ -38,7 +38,7 @@ def test_a_chunk_that_was_not_written_is_scanned_again() -> None:
             await reader.settled(feed)
             return Position(1, None)
 
-        reader = JournalReader(Silent(), "features", WorkerConfig(), scan)  # type: ignore[arg-type]
+        reader = JournalReader(Silent(), "features", WorkerConfig(), scan, reconcile_s=60)  # type: ignore[arg-type]
         reader.own(3, 1, None)
         async for arrivals in reader:
             if len(taken) == 1:
@@ -67,19 +67,20 @@ def test_a_chunk_that_was_not_written_is_scanned_again() -> None:
         (Position(7, 12), {"new incarnation": 1}),
         (Position(6, 11), {"new incarnation": 1}),
         (Position(0, None), {"new incarnation": 1}),
+        (None, {"no journal": 1}),
     ],
 )
 def test_an_idle_look_tells_another_incarnation_from_a_ring_that_has_run_empty(
-    monkeypatch: pytest.MonkeyPatch, end: Position, gaps: dict[str, int]
+    monkeypatch: pytest.MonkeyPatch, end: Position | None, gaps: dict[str, int]
 ) -> None:
-    async def newest(*_: object) -> list[Position]:
-        return [end]
+    async def newest(*_: object) -> dict[int, Position]:
+        return {} if end is None else {3: end}
 
     async def scan(feed: Feed, cause: str) -> Position:
         return Position(1, None)
 
     async def go() -> dict[str, int]:
-        reader = JournalReader(Silent(), "features", WorkerConfig(), scan)  # type: ignore[arg-type]
+        reader = JournalReader(Silent(), "features", WorkerConfig(), scan, reconcile_s=60)  # type: ignore[arg-type]
         reader.own(3, 1, Position(7, 11))
         await reader._look_at_idle()
         reader.stop()
@@ -95,15 +96,15 @@ def test_of_many_deployments_each_looks_at_a_part_and_at_all_once_one_tells(
 ) -> None:
     asked, moved = list[list[int]](), set[int]()
 
-    async def newest(_: object, __: str, partitions: list[int]) -> list[Position]:
+    async def newest(_: object, __: str, partitions: list[int]) -> dict[int, Position]:
         asked.append(partitions)
-        return [Position(0, None) if one in moved else Position(7, 11) for one in partitions]
+        return {one: Position(0, None) if one in moved else Position(7, 11) for one in partitions}
 
     async def scan(feed: Feed, cause: str) -> Position:
         return Position(1, None)
 
     async def go() -> None:
-        reader = JournalReader(Silent(), "f", WorkerConfig(), scan, beside=lambda: deployments)  # type: ignore[arg-type]
+        reader = JournalReader(Silent(), "f", WorkerConfig(), scan, reconcile_s=60, beside=lambda: deployments)  # type: ignore[arg-type]
         for partition in range(12):
             reader.own(partition, 1, Position(7, 11))
         for _ in range(12 // each):
@@ -126,7 +127,7 @@ def test_what_is_asked_for_follows_the_size_of_items_and_of_batches() -> None:
         return Position(1, None)
 
     async def go() -> None:
-        reader = JournalReader(Silent(), "features", WorkerConfig(read_budget_bytes=4 << 20), scan)  # type: ignore[arg-type]
+        reader = JournalReader(Silent(), "features", WorkerConfig(read_budget_bytes=4 << 20), scan, reconcile_s=60)  # type: ignore[arg-type]
         for partition in range(31):
             reader.own(partition, 1, Position(7, 11))
         assert reader._page_items() == module.PAGE_ITEMS_FIRST
