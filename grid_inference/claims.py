@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 import numpy as np
 
-from grid_inference.config import DeploymentConfig
+from grid_inference.config import DeploymentConfig, default_results
 from grid_inference.errors import DecodeError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
@@ -49,9 +49,9 @@ def check_names(config: DeploymentConfig, every: Mapping[str, Deployed]) -> None
     """Hold a deployment's names against those of the others that are at work or paused."""
     others = [one.config for name, one in every.items() if name != config.name and one.state != "undeployed"]
     before = every.get(config.name)
-    own = _results(before.config).values() if before else ()
+    own = before.config.results.values() if before else ()
     for other in others:
-        for sort, name in _results(config).items():
+        for sort, name in config.results.items():
             _check_result(config, sort, name, other, known=name in own)
     _check_topic(config, others)
     if way := _way_back(config, others):
@@ -73,18 +73,13 @@ def check_shadow(config: DeploymentConfig, every: Mapping[str, Deployed]) -> Non
             )
 
 
-def _results(config: DeploymentConfig) -> dict[str, str]:
-    """The maps that a deployment writes to, by the setting that names them."""
-    return {"predictions": config.predictions, "dead_letters": config.dead_letters, "shadow": config.shadow_predictions}
-
-
 def _is_default(config: DeploymentConfig, name: str) -> bool:
     """Whether a name is one that only this deployment has by default: who scores that map means its results."""
-    return name in {f"{config.name}.predictions", f"{config.name}.dead-letters", config.shadow_predictions}
+    return name in default_results(config.name).values()
 
 
 def _check_result(config: DeploymentConfig, sort: str, name: str, other: DeploymentConfig, *, known: bool) -> None:
-    for theirs, taken in _results(other).items():
+    for theirs, taken in other.results.items():
         if name == taken:
             raise DeploymentError(
                 f"{sort} = {name!r} of {config.name!r} is the map of {other.name!r} for its {theirs}",
@@ -111,9 +106,9 @@ def _check_topic(config: DeploymentConfig, others: Iterable[DeploymentConfig]) -
         config.dead_letters: f"map of {config.name!r} for its dead_letters",
     }
     for other in others:
-        taken |= {name: f"map of {other.name!r} for its {sort}" for sort, name in _results(other).items()}
+        taken |= {name: f"map of {other.name!r} for its {sort}" for sort, name in other.results.items()}
         taken[other.features] = f"feature map of {other.name!r}"
-        if other.topic.kind != "none" and other.topic.name == (default := f"{other.name}.predictions"):
+        if other.topic.kind != "none" and other.topic.name == (default := default_results(other.name)["predictions"]):
             taken[default] = f"topic of {other.name!r}"
     if topic in taken and topic != config.predictions:
         raise DeploymentError(
@@ -126,8 +121,8 @@ def _way_back(config: DeploymentConfig, others: Iterable[DeploymentConfig]) -> l
     """Maps by which a result of this deployment becomes a record of its own feature map; empty if there is no way."""
     following = {other.features: list[str]() for other in others}
     for other in others:
-        following[other.features] += _results(other).values()
-    waiting, seen = [[name] for name in _results(config).values()], set[str]()
+        following[other.features] += other.results.values()
+    waiting, seen = [[name] for name in config.results.values()], set[str]()
     while waiting:
         way = waiting.pop(0)
         if way[-1] == config.features:
@@ -142,7 +137,7 @@ async def _check_moved(link: Link, config: DeploymentConfig, before: DeploymentC
     """Refuse to have a name's results be those of another feature map, unless there are none."""
     if before.features == config.features:
         return
-    kept = [name for name in (config.predictions, config.dead_letters) if name in _results(before).values()]
+    kept = [name for name in (config.predictions, config.dead_letters) if name in before.results.values()]
     count = sum([await GridMap(link, name).size() for name in kept])
     if count:
         fate = "are removed as those of no record" if config.on_remove == "remove" else "stay among the new ones"

@@ -32,6 +32,7 @@ __all__ = [
     "WorkerConfig",
     "check_alias",
     "check_model_name",
+    "default_results",
     "parse_address",
 ]
 
@@ -200,10 +201,11 @@ class DeploymentConfig:
             )
         self._check_own()
         # Resolved here once, so that every reader of the configuration sees the names that are really used.
-        object.__setattr__(self, "predictions", self.predictions or f"{self.name}.predictions")
-        object.__setattr__(self, "dead_letters", self.dead_letters or f"{self.name}.dead-letters")
+        default = default_results(self.name)
+        object.__setattr__(self, "predictions", self.predictions or default["predictions"])
+        object.__setattr__(self, "dead_letters", self.dead_letters or default["dead_letters"])
         if self.topic.name is None:
-            object.__setattr__(self, "topic", dataclasses.replace(self.topic, name=f"{self.name}.predictions"))
+            object.__setattr__(self, "topic", dataclasses.replace(self.topic, name=default["predictions"]))
         self._check_maps_and_columns()
         _check_positive(self)
         if self.trigger == "listener" and self.start == "new":
@@ -215,7 +217,12 @@ class DeploymentConfig:
     @property
     def shadow_predictions(self) -> str:
         """The map that receives what a shadow predicts: `<name>.predictions.shadow`."""
-        return f"{self.name}.predictions.shadow"
+        return default_results(self.name)["shadow"]
+
+    @property
+    def results(self) -> dict[str, str]:
+        """The maps that it writes to, by the setting that names them; `shadow` is that of a shadow."""
+        return {"predictions": self.predictions, "dead_letters": self.dead_letters, "shadow": self.shadow_predictions}
 
     def _check_own(self) -> None:
         """Refuse what can't be written to by name alone; what is somebody else's is seen in the grid only."""
@@ -296,6 +303,15 @@ class DeploymentConfig:
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked again."""
         return dataclasses.replace(self, **changes)
+
+
+def default_results(name: str) -> dict[str, str]:
+    """The maps that a deployment of this name writes to where none are named, as `DeploymentConfig.results`."""
+    return {
+        "predictions": f"{name}.predictions",
+        "dead_letters": f"{name}.dead-letters",
+        "shadow": f"{name}.predictions.shadow",
+    }
 
 
 def _names_no_file(model: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from grid_inference.config import default_results
 from grid_inference.errors import DeploymentError
 from grid_inference.flow.positions import Positions
 from grid_inference.grid.link import Link
@@ -23,9 +24,10 @@ def check_forgettable(name: str, ever: Mapping[str, Deployed]) -> None:
     """Raise DeploymentError if there was no such deployment, or if something else uses a map of its name."""
     if name not in ever:
         raise DeploymentError(f"there is no deployment {name!r}", remedy="`grid-inference deployments` lists them")
-    used = {map_: other for other, one in ever.items() if one.state != "undeployed" for map_ in _maps(one)}
+    there = [one.config for one in ever.values() if one.state != "undeployed"]
+    used = {map_: one.name for one in there for map_ in one.results.values()}
     used |= {one.config.features: f"the feature map of {other}" for other, one in ever.items()}
-    for map_ in _own(name):
+    for map_ in default_results(name).values():
         if (by := used.get(map_, name)) != name:
             raise DeploymentError(
                 f"map {map_!r} is used by another: {by}", remedy="undeploy without forgetting; nothing was changed"
@@ -44,16 +46,6 @@ async def forget(link: Link, name: str) -> None:
             f"{name} is undeployed, but its results stay: {', '.join(late)} may be writing still",
             remedy="do it again once every worker has seen it",
         )
-    for map_ in _own(name):
+    for map_ in default_results(name).values():
         await GridMap(link, map_).destroy()
     await Positions(link, name).remove()
-
-
-def _own(name: str) -> tuple[str, ...]:
-    """The maps that a deployment makes where none are named."""
-    return f"{name}.predictions", f"{name}.predictions.shadow", f"{name}.dead-letters"
-
-
-def _maps(deployed: Deployed) -> tuple[str, ...]:
-    config = deployed.config
-    return config.features, config.predictions, config.dead_letters, config.shadow_predictions

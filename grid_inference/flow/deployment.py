@@ -444,7 +444,6 @@ class RunningDeployment:
             if not self._listens:
                 await self.positions.moved(REST_S)
             try:
-                self._size_batches()
                 await self.positions.flush(self._leases.allows)
                 await self.reader.watch()
             except (GridError, DecodeError) as error:

@@ -59,7 +59,7 @@ class Pipeline:
         async for arrivals in self.reader:  # raw journal answers: whatever came while we scored
             self.batches += 1
             failed, cause = await self.carry(arrivals)
-            if not await self.leases.regained({}, DOUBT_S_MAX):  # else what is written moves no position, for good
+            if not await self.leases.regained(DOUBT_S_MAX):  # else what is written moves no position, for good
                 failed = arrivals.epochs.keys()
             written, left = arrivals.parted(failed) if failed else (arrivals, None)
             self.advance(written)
@@ -89,7 +89,7 @@ class Pipeline:
         """Write a batch; what a doubt about the leases has held up is written when they are found to be ours."""
         failed = await self.writer.write(outcome, epochs)
         doubted = [one for one, error in failed.items() if isinstance(error, LeaseExpiredError)]
-        if doubted and await self.leases.regained({}, DOUBT_S_MAX):
+        if doubted and await self.leases.regained(DOUBT_S_MAX):
             ours = [one for one in doubted if self.leases.allows(one, epochs[one])]
             if ours:
                 lost = {one: error for one, error in failed.items() if one not in ours}

@@ -274,7 +274,7 @@ def test_a_doubt_lasts_until_the_leases_have_been_read_again(member: Member, mon
         await reading.wait()
         assert a.expired
         assert not a.allows(1, 1)
-        assert not await a.regained({0: 1, 1: 1}, 0.05)
+        assert not await a.regained(0.05)
         assert not a.settle(1, 1)
         # The beat stands still once more while it is read: what was read proves nothing of now.
         a._valid_until_s = now_s()
