@@ -21,7 +21,7 @@ import numpy as np
 from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig, WorkerConfig
 from grid_inference.errors import GridInferenceError
 from grid_inference.flow import rescore
-from grid_inference.flow.reconcile import Reconciler
+from grid_inference.flow.results import ResultMaps
 from grid_inference.grid.leases import LATE_WRITE_S, Leases
 from grid_inference.model.artifact import Manifest
 from grid_inference.model.described import Input
@@ -285,7 +285,7 @@ class _Run:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Have the judge told of what workers do, beside what they send."""
-        claim, results, judge, loop = Leases.claim, Reconciler.results, self.judge, self.loop
+        claim, results, judge, loop = Leases.claim, ResultMaps.of_partition, self.judge, self.loop
         reading = life if hasattr(life, "read_workers") else turn
         read_workers = reading.read_workers
 
@@ -296,9 +296,9 @@ class _Run:
 
             return await claim(leases, partitions, lives, looking)
 
-        async def noted_results(reconciler: Reconciler, partition: int) -> Any:
+        async def noted_results(maps: ResultMaps, partition: int) -> Any:
             judge.looked(current_thread().process, partition)
-            return await results(reconciler, partition)
+            return await results(maps, partition)
 
         async def noted_read(link: Any) -> Any:
             judge.views[current_thread().process.name] = loop.time()
@@ -306,7 +306,7 @@ class _Run:
 
         with (
             mock.patch.object(Leases, "claim", noted_claim),
-            mock.patch.object(Reconciler, "results", noted_results),
+            mock.patch.object(ResultMaps, "of_partition", noted_results),
             mock.patch.object(reading, "read_workers", noted_read),
             mock.patch.object(rescore, "PAUSE_S", NEVER_S),
         ):
