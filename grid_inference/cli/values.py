@@ -50,6 +50,7 @@ MOMENT_PATTERNS: Final = {
 """ISO 8601 with dashes and colons; a space may stand for the T, as pandas writes it."""
 MISSING: Final = ("NA", "N/A", "NULL", "null", "None")
 """What stands for nothing in a column that is no text."""
+INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
 
@@ -136,7 +137,7 @@ def _converted(kind: str, texts: Any, null: NDArray[np.bool_], wrong: NDArray[np
         whole = [None if text is None else int(text) for text in texts.to_pylist()] if _digits(texts) > 18 else None
         if whole is None:
             return Values(kind, column_of_arrow("", texts.cast(pa.int64())), null, wrong, given)
-        large = np.array([each is not None and abs(each) > INT64_MAX for each in whole], np.bool_)
+        large = np.array([each is not None and not INT64_MIN <= each <= INT64_MAX for each in whole], np.bool_)
         fitting = pa.array([None if bad else each for each, bad in zip(whole, large.tolist(), strict=True)], pa.int64())
         return Values(kind, column_of_arrow("", fitting), null, wrong | large, given)
     numbers = pc.replace_substring(texts, ",", ".") if kind == COMMA else texts
@@ -274,7 +275,7 @@ def _kind_of_objects(values: list[Any]) -> str:
 
 
 def _is(value: Any, allowed: tuple[type, ...]) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > INT64_MAX:
+    if isinstance(value, int) and not isinstance(value, bool) and not INT64_MIN <= value <= INT64_MAX:
         return False
     return type(value) in allowed
 
