@@ -8,6 +8,8 @@ UV := $(shell command -v uv 2>/dev/null)
 # How long `make fuzz` runs, and its seed: a random one if none is given
 SECONDS ?= 600
 SEED ?=
+# How many frames `make frames` puts
+CASES ?= 20000
 # How many schedules `make simulate` runs
 SCHEDULES ?= 10000
 # The faults of `make chaos`, in this order; without any, the seed shuffles all of them
@@ -18,7 +20,7 @@ PROMOTIONS ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz simulate chaos bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz frames simulate chaos bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +70,9 @@ test-real: $(STAMP) ## tests against Docker, a JDK and other real systems
 
 fuzz: $(STAMP) ## hostile bytes for SECONDS=600 from SEED=n; the last line is JSON
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+frames: $(STAMP) ## CASES=20000 frames at random from SEED=n, by every way in and out; the last line is JSON
+	$(BIN)/python -m tests.frames --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 simulate: $(STAMP) ## ownership by SCHEDULES=10000 seeds from SEED=n on, in virtual time; the last line is JSON
 	$(BIN)/python -m tests.simulation --schedules $(SCHEDULES) $(if $(SEED),--seed $(SEED))

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.entries import by_format
 from grid_inference.errors import DecodeError, EncodeError
+from grid_inference.field_kinds import FieldKinds
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
-from grid_inference.records import RecordTable, pandas_module
+from grid_inference.records import Put, RecordTable, pandas_module
 from grid_inference.tables import Scan, to_pandas
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
+    Column,
     Schema,
     encode_columns,
     encode_record,
@@ -26,7 +28,10 @@ from grid_inference.wire.compact import (
     schema_ids,
 )
 from grid_inference.wire.digest import input_digest
+from grid_inference.wire.intake import column_from, frame_columns, key_values
 from grid_inference.wire.keys import decode_keys, encode_keys
+from grid_inference.wire.kinds import is_undecided, settled
+from grid_inference.wire.record_schemas import plain_record, unsaid_fields
 
 __all__ = ["Features", "python_keys"]
 
@@ -42,39 +47,54 @@ class Features:
         self.name = name
         self._link = link
         self._map = GridMap(link, name)
+        self._kinds = FieldKinds(link, name)
 
     async def put(self, key: Any, record: Mapping[str, Any]) -> int:
         """Write one record: values become float64, int64, boolean or nullable string. Returns its digest.
 
-        A dict in a field, or a list of dicts, becomes a nested record of the type `<map>.<field>`. Raises EncodeError
-        that names the field for a value that no field holds, and beyond NESTING_MAX records in one another.
+        A dict in a field, or a list of dicts, becomes a nested record of the type `<map>.<field>`. What is missing
+        (None, NA, NaT, NaN where the field is no float) is a null of the field's kind, as the map's records or a model
+        have it. Raises EncodeError that names the field for a value that no field holds, and beyond NESTING_MAX records
+        in one another.
         """
         value = await self._encoded(record)
         await self._link.create_map(self.name)
         await self._map.set(encode_keys([key])[0], value)
         return int(input_digest(Blobs.of([value]))[0])
 
-    async def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> int:
-        """Write n records from columns: a dict of arrays, a DataFrame or an Arrow table. Returns how many.
+    async def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> Put:
+        """Write n records from columns: a dict of arrays, or a frame of pandas, polars or Arrow. Returns how many.
 
         `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
-        Raises EncodeError that names the column for one that no field holds; dicts in columns are such, see `put`.
+        A column's kind follows from its type, never from its nulls; one that is null throughout and has no type is of
+        the kind that the map's records or a model have. Raises EncodeError that names column and row for what no field
+        holds or holds only rounded, and for a row without a key; nothing is put then. Dicts in columns: see `put`.
         """
-        named = _columns_of(columns)
-        keys: Any = named.pop(key) if isinstance(key, str) and key in named else key
-        if isinstance(keys, str):
+        named = frame_columns(columns)
+        given: Any = named.pop(key) if isinstance(key, str) and key in named else key
+        if isinstance(given, str):
             raise EncodeError(f"there is no column {key!r} for the keys; there are: {', '.join(named)}")
+        keys = key_values(key if isinstance(key, str) else "key", given, key_type)
         if not len(keys):
-            return 0
-        schema = infer_schema(self.name, named)
+            return Put(0, 0)
+        fields = await self._settled({name: column_from(name, values) for name, values in named.items()})
+        schema = infer_schema(self.name, fields)
         await self._link.send_schema(schema)
-        values, data = encode_columns(schema, named), encode_keys(keys, key_type)
+        values, data = encode_columns(schema, fields), encode_keys(keys, key_type)
         if len(values) != len(data):
             raise EncodeError(f"{len(data)} keys for {len(values)} records")
         last = last_rows(key_identities(data))
         await self._link.create_map(self.name)
         await self._map.put_batch(data.take(last), values.take(last))
-        return len(data)
+        return Put(len(data), len(last))
+
+    async def _settled(self, columns: dict[str, Column]) -> dict[str, Column]:
+        """Columns that hold nothing, and whose type says nothing either, as what the map has or a model needs."""
+        undecided = {name for name, column in columns.items() if is_undecided(column)}
+        if not undecided:
+            return columns
+        known = await self._kinds.of(undecided)
+        return columns | {name: settled(columns[name], known.get(name)) for name in undecided}
 
     async def get(self, key: Any) -> dict[str, Any] | None:
         """One record as a dict, or None; a record or an object in a field is a dict too.
@@ -93,6 +113,7 @@ class Features:
 
         A field that only some records have is null elsewhere. Raises DecodeError for a record that can't be read.
         """
+        keys = key_values("keys", keys, key_type)
         data = encode_keys(keys, key_type)
         found, values = await self._map.get_batch(data)
         rows = rows_of(data, found)
@@ -163,7 +184,10 @@ class Features:
         return set(ids[compact].tolist())
 
     async def _encoded(self, record: Mapping[str, Any]) -> bytes:
-        schema, nested = infer_record_schemas(self.name, record)
+        unsaid = unsaid_fields(record)
+        known = await self._kinds.of(unsaid) if unsaid else {}
+        record = plain_record(record, known)
+        schema, nested = infer_record_schemas(self.name, record, known)
         for inner in nested.values():
             await self._link.send_schema(inner)
         await self._link.send_schema(schema)
@@ -176,27 +200,3 @@ def python_keys(asked: Any, data: Blobs, there: NDArray[np.bool_]) -> list[Any]:
         found: list[Any] = asked[there].tolist()
         return found
     return decode_keys(data.take(there))
-
-
-def _columns_of(columns: Any) -> dict[str, Any]:
-    """A dict of arrays from a dict, a DataFrame or an Arrow table."""
-    if isinstance(columns, Mapping):
-        return {str(name): _array(values) for name, values in cast("Mapping[Any, Any]", columns).items()}
-    if hasattr(columns, "column_names"):
-        return {name: _array(columns[name].to_numpy(zero_copy_only=False)) for name in columns.column_names}
-    if hasattr(columns, "columns"):
-        return {str(name): _array_of_series(columns[name]) for name in columns.columns}
-    raise EncodeError(
-        f"records can't be put from {type(columns).__name__}",
-        remedy="pass a dict of arrays, a DataFrame or an Arrow table",
-    )
-
-
-def _array_of_series(series: Any) -> Any:
-    """Numbers as they are; in a column of objects what pandas takes for missing is a null."""
-    values = series.to_numpy()
-    return np.where(series.isna(), None, values) if values.dtype == np.object_ else values
-
-
-def _array(values: Any) -> Any:
-    return values if isinstance(values, np.ndarray) or hasattr(values, "valid") else np.asarray(values)

@@ -24,6 +24,7 @@ from grid_inference.tables import predictions_to_arrow, to_pandas
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns
 from grid_inference.wire.digest import input_digest
+from grid_inference.wire.intake import key_values
 from grid_inference.wire.keys import encode_keys
 
 __all__ = ["Predictions"]
@@ -53,6 +54,7 @@ class Predictions:
 
     async def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
         """Those predictions of the keys that are there, as columns, in the keys' order."""
+        keys = key_values("keys", keys, key_type)
         data = encode_keys(keys, key_type)
         found, values = await (await self._map()).get_batch(data)
         rows = rows_of(data, found)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.display import ROWS_SHOWN_MAX, table_html
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column, childless, join_columns
+from grid_inference.wire.columns import Column, childless, holds_exactly, join_columns
 from grid_inference.wire.compact import decode_record
 from grid_inference.wire.keys import decode_keys
 from grid_inference.wire.schema import FieldKind, Schema
@@ -28,6 +28,7 @@ __all__ = [
     "DeadLetterBatch",
     "Prediction",
     "PredictionBatch",
+    "Put",
     "RecordTable",
     "pandas_module",
 ]
@@ -133,6 +134,24 @@ class DeadLetter:
         return cls(key=decode_keys(Blobs.of([key]))[0], record=record, **fields)
 
 
+class Put(int):
+    """How many rows were put, as a number; `keys` are fewer where several rows had the same key."""
+
+    keys: int
+    """How many different keys they had, and so records."""
+
+    def __new__(cls, rows: int, keys: int) -> Self:
+        """Rows and their keys."""
+        put = super().__new__(cls, rows)
+        put.keys = keys
+        return put
+
+    def __str__(self) -> str:
+        return f"{int(self):,} {'row' if self == 1 else 'rows'}, {self.keys:,} {'key' if self.keys == 1 else 'keys'}"
+
+    __repr__ = __str__
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordTable:
     """n records as columns, with their keys."""
@@ -140,7 +159,9 @@ class RecordTable:
     keys: list[Any]
     """Python keys, in the order they were asked for."""
     columns: dict[str, NDArray[Any]]
-    """Field → values, shape (n,) or (n, length of the array); null numbers are NaN, moments NaT, others None."""
+    """Field → values, shape (n,) or (n, length of the array); null numbers are NaN, moments NaT, others None.
+
+    Whole numbers beside nulls are Python's, and None, where a double would round one of them."""
 
     @classmethod
     @np.errstate(invalid="ignore")  # a float that is a signalling NaN is a plain one as a double
@@ -193,8 +214,8 @@ def _with_nulls(column: Column) -> NDArray[Any]:
         return np.where(column.valid, column.values, np.array(None, object))
     if column.values.dtype.kind in "mM":
         return np.where(column.valid, column.values, np.array("NaT", column.values.dtype))
-    values = column.values.astype(np.float64)
-    values[~column.valid] = np.nan
+    values = column.values.astype(np.float64 if holds_exactly(column) else np.object_)
+    values[~column.valid] = np.nan if values.dtype.kind == "f" else None
     return values
 
 

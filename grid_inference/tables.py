@@ -22,7 +22,7 @@ from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.records import PREDICTION, RecordTable, pandas_module
 from grid_inference.wire.arrow import ArrowParts, arrow_columns, arrow_keys
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column, childless, column_of, join_columns, objects_of
+from grid_inference.wire.columns import Column, childless, column_of, holds_exactly, join_columns, objects_of
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.json_lookup import parse_path
 from grid_inference.wire.keys import decode_keys
@@ -249,7 +249,17 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 
 def to_pandas(table: Any) -> Any:
-    """A DataFrame with the first column, which holds the keys, as its index `key`; ImportError without pandas."""
-    pandas_module()
+    """A DataFrame with the first column, which holds the keys, as its index `key`; ImportError without pandas.
+
+    Whole numbers beside nulls are floats as in pandas, but Int64 where a float would round one of them.
+    """
+    pd = pandas_module()
     frame = table.to_pandas()
+    for at, column in enumerate(table.columns):
+        if pa.types.is_integer(column.type) and column.null_count and not _is_exact(column):
+            frame.isetitem(at, pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), column.is_null().to_numpy()))
     return frame.set_index(frame.columns[0]).rename_axis("key")
+
+
+def _is_exact(column: Any) -> bool:
+    return holds_exactly(Column(column.drop_null().to_numpy()))

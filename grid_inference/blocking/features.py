@@ -7,7 +7,7 @@ from typing import Any
 
 from grid_inference import aio
 from grid_inference.blocking.loop_thread import LoopThread
-from grid_inference.records import RecordTable
+from grid_inference.records import Put, RecordTable
 
 __all__ = ["Features"]
 
@@ -23,16 +23,20 @@ class Features:
     def put(self, key: Any, record: Mapping[str, Any]) -> int:
         """Write one record: values become float64, int64, boolean or nullable string. Returns its digest.
 
-        A dict in a field, or a list of dicts, becomes a nested record of the type `<map>.<field>`. Raises EncodeError
-        that names the field for a value that no field holds, and beyond NESTING_MAX records in one another.
+        A dict in a field, or a list of dicts, becomes a nested record of the type `<map>.<field>`. What is missing
+        (None, NA, NaT, NaN where the field is no float) is a null of the field's kind, as the map's records or a model
+        have it. Raises EncodeError that names the field for a value that no field holds, and beyond NESTING_MAX records
+        in one another.
         """
         return self._loop.run(self._features.put(key, record))
 
-    def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> int:
-        """Write n records from columns: a dict of arrays, a DataFrame or an Arrow table. Returns how many.
+    def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> Put:
+        """Write n records from columns: a dict of arrays, or a frame of pandas, polars or Arrow. Returns how many.
 
         `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
-        Raises EncodeError that names the column for one that no field holds; dicts in columns are such, see `put`.
+        A column's kind follows from its type, never from its nulls; one that is null throughout and has no type is of
+        the kind that the map's records or a model have. Raises EncodeError that names column and row for what no field
+        holds or holds only rounded, and for a row without a key; nothing is put then. Dicts in columns: see `put`.
         """
         return self._loop.run(self._features.put_batch(columns, key=key, key_type=key_type))
 

@@ -23,6 +23,8 @@ from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.files import FORMATS, BadRow, Chunk, read
 from grid_inference.cli.values import NUMBER, TEXT, WHOLE
 from grid_inference.client import Features
+from grid_inference.records import Put
+from grid_inference.wire.intake import key_values
 
 __all__ = ["put"]
 
@@ -63,8 +65,8 @@ def put(
         task = progress.add_task(path.name, total=1.0, rows=0)
         features = grid.features(name)
         for chunk in _and_then(first, chunks):
-            total.rows += _put(features, chunk, key, key_type)
-            total.take(chunk.bad, progress)
+            total.count(_put(features, chunk, key, key_type))
+            total.take(chunk, progress)
             progress.update(task, completed=chunk.done, rows=f"{total.rows:,}")
     return total.finish(name, as_json=as_json)
 
@@ -74,20 +76,19 @@ def _and_then(first: Chunk, rest: Any) -> Any:
     yield from rest
 
 
-def _put(features: Features, chunk: Chunk, key: str, key_type: str | None) -> int:
+def _put(features: Features, chunk: Chunk, key: str, key_type: str | None) -> Any:
+    """Put a chunk, and give its keys as they were written."""
     if not chunk.columns or not len(chunk.columns[key]):
-        return 0
-    keys: Any = chunk.columns.pop(key)
-    if key_type == "uuid":
-        keys, chunk.columns = _uuids(keys, chunk)
-    if not len(keys):
-        return 0
-    return features.put_batch(chunk.columns, key=keys, key_type=key_type)
+        return []
+    column = chunk.columns.pop(key)
+    keys = _uuids(column.values) if key_type == "uuid" else key_values(key, column, key_type)
+    features.put_batch(chunk.columns, key=keys, key_type=key_type)
+    return keys
 
 
-def _uuids(texts: Any, chunk: Chunk) -> tuple[list[uuid.UUID], dict[str, Any]]:
+def _uuids(texts: Any) -> list[uuid.UUID]:
     try:
-        return [uuid.UUID(text) for text in texts], chunk.columns
+        return [uuid.UUID(text) for text in texts]
     except ValueError:
         raise Ending(REFUSED, "not every key is a UUID", "choose another --key-type") from None
 
@@ -115,18 +116,27 @@ class _Total:
 
     def __init__(self, path: Path) -> None:
         self.rows = 0
+        self.keys = set[Any]()
         self.bad: list[BadRow] = []
         self._path = path
 
-    def take(self, bad: list[BadRow], progress: Progress) -> None:
-        """Name bad rows as they come."""
-        for row in bad:
+    def count(self, keys: Any) -> None:
+        """Count rows that were put, and the different keys that they have."""
+        self.rows += len(keys)
+        self.keys.update(keys.tolist() if hasattr(keys, "tolist") else keys)
+
+    def take(self, chunk: Chunk, progress: Progress) -> None:
+        """Say what is to be said of a chunk, and name its bad rows as they come."""
+        for note in chunk.notes:
+            self._say(f"{self._path.name}: {note}", progress)
+        for row in chunk.bad:
             if len(self.bad) < BAD_ROWS_NAMED_MAX:
-                text = f"{self._path.name}, row {row.number}: {row.reason}; left out"
-                progress.console.print(text, markup=False) if progress.live.is_started else sys.stderr.write(
-                    text + "\n"
-                )
+                self._say(f"{self._path.name}, row {row.number}: {row.reason}; left out", progress)
             self.bad.append(row)
+
+    @staticmethod
+    def _say(text: str, progress: Progress) -> None:
+        progress.console.print(text, markup=False) if progress.live.is_started else sys.stderr.write(f"{text}\n")
 
     def finish(self, name: str, *, as_json: bool) -> int:
         """Say what has been done, and give the exit code."""
@@ -140,8 +150,16 @@ class _Total:
             )
             raise Ending(REFUSED, message, "a header alone is not enough")
         if as_json:
-            write_json({"map": name, "rows": self.rows, "left_out": len(self.bad), "bad_rows": self.bad})
+            write_json(
+                {
+                    "map": name,
+                    "rows": self.rows,
+                    "keys": len(self.keys),
+                    "left_out": len(self.bad),
+                    "bad_rows": self.bad,
+                }
+            )
         else:
             left_out = f", {len(self.bad):,} left out" if self.bad else ""
-            sys.stdout.write(f"{self.rows:,} records put into {name}{left_out}\n")
+            sys.stdout.write(f"{Put(self.rows, len(self.keys))} put into {name}{left_out}\n")
         return INCOMPLETE if self.bad else 0

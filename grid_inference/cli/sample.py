@@ -21,6 +21,8 @@ def rows_of(path: str) -> dict[str, Any]:
     import pyarrow as pa  # noqa: PLC0415  # takes a while, which other commands need not wait for
     from pyarrow import csv, json, parquet  # noqa: PLC0415
 
+    from grid_inference.wire.from_arrow import plain_arrow  # noqa: PLC0415
+
     file = Path(path)
     try:
         found: Any
@@ -30,4 +32,4 @@ def rows_of(path: str) -> dict[str, Any]:
             found = json.read_json(file) if file.suffix in {".json", ".jsonl"} else csv.read_csv(file)
     except (OSError, pa.ArrowException) as error:
         raise Ending(REFUSED, f"{path}: can't be read: {error}", "give a CSV, Parquet or JSON lines file") from None
-    return {name: found[name].to_numpy(zero_copy_only=False) for name in found.column_names}
+    return {name: plain_arrow(found[name]).to_numpy(zero_copy_only=False) for name in found.column_names}

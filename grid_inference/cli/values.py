@@ -1,15 +1,15 @@
-"""One column of a file, from texts, JSON values or Arrow to an array: what its first values are, all have to be.
+"""One column of a file, from texts, JSON values or Arrow to a column: what its first values are, all have to be.
 
 Most of the first values make a column of texts whole numbers, numbers or booleans, and all of them dates or timestamps;
-any other stays text. JSON values and Arrow's columns have types already. What is empty is null: NaN among numbers that
-were texts or JSON, NaT among dates, masked or None elsewhere.
+any other stays text, and says which values made it so. JSON values and Arrow's columns have types already. What is
+empty is null: NaN among numbers that were texts or JSON. A kind never depends on which rows are empty.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final, Self
 
@@ -19,14 +19,26 @@ import pyarrow.compute
 from numpy.typing import NDArray
 from pyarrow import types
 
+from grid_inference.wire.columns import EXACT_MAX, Column, objects_of
+from grid_inference.wire.from_arrow import arrow_kind, column_of_arrow, plain_arrow
+from grid_inference.wire.schema import FieldKind
+
 __all__ = ["NUMBER", "TEXT", "WHOLE", "Values", "is_of_a_field", "of_arrow", "of_objects", "of_texts"]
 
 pc: Any = pyarrow.compute  # makes its functions at import, which a type checker can't see
 WHOLE, NUMBER, BOOLEAN, TEXT = "whole number", "number", "boolean", "text"
+COMMA: Final = "number with a decimal comma"
+PLAIN: Final = "whole number without a plus sign or a zero before it"
+"""Of keys: 7, 007 and +7 are three texts and one number."""
 DATE, TIMESTAMP, ZONED = "date", "timestamp", "timestamp with time zone"
 ARRAY: Final = "array"
 WHOLE_PATTERN: Final = r"^[+-]?[0-9]{1,19}$"
 NUMBER_PATTERN: Final = r"^[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|(?i:nan|inf|infinity))$"
+PLAIN_PATTERN: Final = r"^(0|-?[1-9][0-9]{0,18})$"
+COMMA_PATTERN: Final = r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$"
+WITH_COMMA_PATTERN: Final = r"^[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?$"
+THOUSANDS_PATTERN: Final = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
+"""What may as well be 1,234 as one and a bit."""
 BOOLEAN_PATTERN: Final = r"^(?i:true|false)$"
 DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 CLOCK: Final = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?"
@@ -38,31 +50,44 @@ MOMENT_PATTERNS: Final = {
 """ISO 8601 with dashes and colons; a space may stand for the T, as pandas writes it."""
 MISSING: Final = ("NA", "N/A", "NULL", "null", "None")
 """What stands for nothing in a column that is no text."""
+INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strays:
+    """Which values made a text of a column that otherwise were something more."""
+
+    kind: str
+    rows: NDArray[np.intp]
 
 
 @dataclass(slots=True, eq=False)
 class Values:
-    """A column's values, and which rows have none or a wrong one."""
+    """A column, and which rows have nothing or something wrong."""
 
     kind: str
-    values: NDArray[Any]
+    column: Column
     null: NDArray[np.bool_]
     wrong: NDArray[np.bool_]
-    """What stands there is not of this kind; `values` has a null there."""
+    """What stands there is not of this kind; the column has anything there."""
     given: Any = None
     """The values as they came, for messages."""
+    strays: Strays | None = None
 
     def shown(self, row: int) -> str:
-        """A wrong value as it came, shortened."""
+        """A value as it came, shortened."""
         value = self.given[row]
         text = str(value.as_py() if hasattr(value, "as_py") else value)
         return text if len(text) <= 40 else f"{text[:37]}..."
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """Some of the rows."""
+        """Some of the rows, in order."""
+        strays = self.strays
+        if strays is not None:
+            strays = replace(strays, rows=np.searchsorted(rows, strays.rows[np.isin(strays.rows, rows)]))
         given = self.given.take(pa.array(rows))
-        return type(self)(self.kind, self.values[rows], self.null[rows], self.wrong[rows], given)
+        return type(self)(self.kind, self.column.take(rows), self.null[rows], self.wrong[rows], given, strays)
 
 
 def of_texts(column: Any, kinds: dict[str, str], name: str, *, key: bool = False) -> Values:
@@ -71,25 +96,33 @@ def of_texts(column: Any, kinds: dict[str, str], name: str, *, key: bool = False
     Keys are whole numbers or texts unless `kinds` says otherwise, and never rounded: a row without one is left out.
     """
     trimmed = pc.utf8_trim_whitespace(column)
+    null, strays = _mask(column.is_null()), None
     if name not in kinds and len(column) > column.null_count:
-        kinds[name] = _kind_of_keys(trimmed) if key else _kind_of_texts(trimmed)
-    kind = kinds.get(name, NUMBER)
+        kinds[name], strays = _kind_of_keys(trimmed) if key else _kind_of_texts(trimmed)
+    if name not in kinds:
+        return Values(TEXT, Column(np.full(len(column), None, np.object_), ~null), null, _none(column), column)
+    kind = kinds[name]
     if kind == TEXT:
-        return Values(kind, column.to_numpy(zero_copy_only=False), _mask(column.is_null()), _none(column), column)
+        texts = Column(column.to_numpy(zero_copy_only=False), ~null, kind=FieldKind.STRING)
+        return Values(kind, texts, null, _none(column), column, strays)
     cleared = _cleared(trimmed)
     if kind in MOMENT_PATTERNS:
         return _moments(kind, cleared, column)
     if kind == WHOLE and not key and _mostly(cleared, NUMBER_PATTERN, WHOLE_PATTERN):
         kind = kinds[name] = NUMBER  # fractions came later than the first values
-    pattern = {WHOLE: WHOLE_PATTERN, NUMBER: NUMBER_PATTERN, BOOLEAN: BOOLEAN_PATTERN}[kind]
-    fits = pc.match_substring_regex(cleared, pattern)
+    fits = pc.match_substring_regex(cleared, _PATTERNS[kind])
     wrong = _mask(pc.fill_null(pc.invert(fits), fill_value=False))
     right = pc.if_else(fits, cleared, pa.scalar(None, pa.string()))
-    null = _mask(cleared.is_null())
-    # What is left out anyway must not make floats of the others.
-    left_out = wrong | null if key else wrong
-    filled = pc.if_else(pa.array(left_out), pa.scalar("0"), right) if kind == WHOLE else right
-    return _converted(kind, filled, null, wrong, column)
+    return _converted(kind, right, _mask(cleared.is_null()), wrong, column)
+
+
+_PATTERNS: Final = {
+    WHOLE: WHOLE_PATTERN,
+    PLAIN: PLAIN_PATTERN,
+    NUMBER: NUMBER_PATTERN,
+    COMMA: COMMA_PATTERN,
+    BOOLEAN: BOOLEAN_PATTERN,
+}
 
 
 def _cleared(column: Any) -> Any:
@@ -97,31 +130,55 @@ def _cleared(column: Any) -> Any:
 
 
 def _converted(kind: str, texts: Any, null: NDArray[np.bool_], wrong: NDArray[np.bool_], given: Any) -> Values:
+    """Texts that fit their kind, null elsewhere."""
     if kind == BOOLEAN:
-        values = pc.equal(pc.utf8_lower(texts), "true").to_numpy(zero_copy_only=False)
-        return Values(kind, values, null, wrong, given)
-    if kind == WHOLE:
-        try:
-            return Values(kind, texts.cast(pa.int64()).to_numpy(zero_copy_only=False), null, wrong, given)
-        except pa.ArrowInvalid:
-            large = np.array([text is not None and abs(int(text)) > INT64_MAX for text in texts.to_pylist()], np.bool_)
-            fitting = pc.if_else(pa.array(~large), texts, pa.scalar("0"))
-            return _converted(kind, fitting, null, wrong | large, given)
-    values = texts.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return Values(kind, values, null, wrong, given)
+        return Values(kind, column_of_arrow("", pc.equal(pc.utf8_lower(texts), "true")), null, wrong, given)
+    if kind in (WHOLE, PLAIN):
+        whole = [None if text is None else int(text) for text in texts.to_pylist()] if _digits(texts) > 18 else None
+        if whole is None:
+            return Values(kind, column_of_arrow("", texts.cast(pa.int64())), null, wrong, given)
+        large = np.array([each is not None and not INT64_MIN <= each <= INT64_MAX for each in whole], np.bool_)
+        fitting = pa.array([None if bad else each for each, bad in zip(whole, large.tolist(), strict=True)], pa.int64())
+        return Values(kind, column_of_arrow("", fitting), null, wrong | large, given)
+    numbers = pc.replace_substring(texts, ",", ".") if kind == COMMA else texts
+    values: NDArray[Any] = numbers.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return Values(kind, Column(values), null, wrong | _rounded(numbers, values), given)
 
 
-def _kind_of_keys(column: Any) -> str:
-    return WHOLE if _mostly(column.drop_null(), WHOLE_PATTERN) else TEXT
+def _digits(texts: Any) -> int:
+    return pc.max(pc.utf8_length(texts)).as_py() or 0
 
 
-def _kind_of_texts(column: Any) -> str:
+def _rounded(texts: Any, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which whole numbers are others as doubles; fractions are taken for measurements."""
+    rounded = np.zeros(values.size, np.bool_)
+    for row in np.flatnonzero(np.abs(values) >= EXACT_MAX).tolist():
+        text = texts[row].as_py()
+        rounded[row] = text.lstrip("+-").isdigit() and int(text) != int(values[row])
+    return rounded
+
+
+def _kind_of_keys(column: Any) -> tuple[str, Strays | None]:
+    if not _mostly(column.drop_null(), WHOLE_PATTERN):
+        return TEXT, None
+    whole = _mask(pc.fill_null(pc.match_substring_regex(column, WHOLE_PATTERN), fill_value=False))
+    odd = whole & ~_mask(pc.fill_null(pc.match_substring_regex(column, PLAIN_PATTERN), fill_value=False))
+    return (TEXT, Strays(PLAIN, np.flatnonzero(odd))) if odd.any() else (PLAIN, None)
+
+
+def _kind_of_texts(column: Any) -> tuple[str, Strays | None]:
     present = column.drop_null()
     if _mostly(present, BOOLEAN_PATTERN):
-        return BOOLEAN
-    if not _mostly(present, NUMBER_PATTERN):
-        return _kind_of_moments(_cleared(present).drop_null())
-    return NUMBER if _count(present, NUMBER_PATTERN) > _count(present, WHOLE_PATTERN) else WHOLE
+        return BOOLEAN, None
+    commas, points = _count(present, WITH_COMMA_PATTERN), _count(present, r"^[+-]?[0-9]*\.")
+    if commas > max(points, _count(present, THOUSANDS_PATTERN)) and _mostly(present, COMMA_PATTERN):
+        return COMMA, None
+    if _mostly(present, NUMBER_PATTERN):
+        return NUMBER if _count(present, NUMBER_PATTERN) > _count(present, WHOLE_PATTERN) else WHOLE, None
+    if commas and _mostly(present, COMMA_PATTERN):
+        mixed = pc.fill_null(pc.match_substring_regex(column, WITH_COMMA_PATTERN), fill_value=False)
+        return TEXT, Strays("number, unless its comma stands before thousands", np.flatnonzero(_mask(mixed)))
+    return _kind_of_moments(_cleared(column))
 
 
 def _count(column: Any, pattern: str) -> int:
@@ -135,10 +192,17 @@ def _mostly(column: Any, pattern: str, but: str | None = None) -> bool:
     return (count - others) * 2 > total - others
 
 
-def _kind_of_moments(present: Any) -> str:
-    """Half of a column of dates is no sign of anything: they all are, or it is text."""
-    kinds = MOMENT_PATTERNS if len(present) else ()
-    return next((kind for kind in kinds if not _moments(kind, present, present).wrong.any()), TEXT)
+def _kind_of_moments(column: Any) -> tuple[str, Strays | None]:
+    """Most of a column of dates is no sign of the others: they all are, or it is text."""
+    count = len(column) - column.null_count
+    strays: Strays | None = None
+    for kind in MOMENT_PATTERNS if count else ():
+        wrong = np.flatnonzero(_moments(kind, column, column).wrong)
+        if not wrong.size:
+            return kind, None
+        if wrong.size * 2 < count:
+            strays = Strays(kind, wrong)
+    return TEXT, strays
 
 
 def _moments(kind: str, texts: Any, given: Any) -> Values:
@@ -147,8 +211,16 @@ def _moments(kind: str, texts: Any, given: Any) -> Values:
     parse: Callable[[str], date] = date.fromisoformat if kind == DATE else datetime.fromisoformat
     found = [_parsed(parse, text) if fit else None for text, fit in zip(texts.to_pylist(), fits.tolist(), strict=True)]
     null = _mask(texts.is_null())
-    wrong = np.array([moment is None for moment in found], np.bool_) & ~null
-    return Values(kind, np.array(found, {DATE: "M8[D]", TIMESTAMP: "M8[us]", ZONED: object}[kind]), null, wrong, given)
+    there = np.array([moment is not None for moment in found], np.bool_)
+    values = objects_of(found).values if kind == ZONED else np.array(found, "M8[D]" if kind == DATE else "M8[us]")
+    return Values(kind, Column(values, there, kind=_MOMENT_KINDS[kind]), null, ~there & ~null, given)
+
+
+_MOMENT_KINDS: Final = {
+    DATE: FieldKind.DATE,
+    TIMESTAMP: FieldKind.TIMESTAMP,
+    ZONED: FieldKind.TIMESTAMP_WITH_TIMEZONE,
+}
 
 
 def _parsed(parse: Callable[[str], date], text: str) -> date | None:
@@ -177,16 +249,22 @@ def of_objects(values: list[Any], kinds: dict[str, str], name: str, *, key: bool
     if name not in kinds and any(value is not None for value in values):
         found = _kind_of_objects(values)
         kinds[name] = TEXT if key and found == ARRAY else found
-    kind = kinds.get(name, NUMBER)
     null = np.array([value is None for value in values], np.bool_)
+    if name not in kinds:
+        return Values(TEXT, objects_of(values), null, np.zeros(len(values), np.bool_), values)
+    kind = kinds[name]
     if kind.startswith(ARRAY):
         return _of_lists(_lists_of_numbers(values), null, kinds, name, values)
     if kind == WHOLE and not key and any(type(value) is float for value in values):
         kind = kinds[name] = NUMBER
     allowed = {WHOLE: (int,), NUMBER: (int, float), BOOLEAN: (bool,), TEXT: (str,)}[kind]
     wrong = np.array([value is not None and not _is(value, allowed) for value in values], np.bool_)
+    if kind == NUMBER:
+        wrong |= np.array(
+            [type(value) is int and abs(value) > EXACT_MAX and int(float(value)) != value for value in values]
+        )
     plain: list[Any] = [None if bad else value for value, bad in zip(values, wrong.tolist(), strict=True)]
-    return Values(kind, _array(kind, plain, whole=key or not bool(null.any())), null, wrong, values)
+    return Values(kind, _column(kind, plain), null, wrong, values)
 
 
 def _kind_of_objects(values: list[Any]) -> str:
@@ -197,25 +275,21 @@ def _kind_of_objects(values: list[Any]) -> str:
 
 
 def _is(value: Any, allowed: tuple[type, ...]) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > INT64_MAX:
+    if isinstance(value, int) and not isinstance(value, bool) and not INT64_MIN <= value <= INT64_MAX:
         return False
     return type(value) in allowed
 
 
-def _array(kind: str, values: list[Any], *, whole: bool) -> NDArray[Any]:
-    if kind == NUMBER or (kind == WHOLE and not whole):
-        return np.array([np.nan if value is None else value for value in values], np.float64)
-    if kind == WHOLE:
-        return np.array([value or 0 for value in values], np.int64)
-    if kind == BOOLEAN and None not in values:
-        return np.array(values, np.bool_)
-    return np.array(values, object)
+def _column(kind: str, values: list[Any]) -> Column:
+    if kind == NUMBER:
+        return Column(np.array([np.nan if value is None else value for value in values], np.float64))
+    return column_of_arrow("", pa.array(values, {WHOLE: pa.int64(), BOOLEAN: pa.bool_(), TEXT: pa.string()}[kind]))
 
 
 def _lists_of_numbers(values: list[Any]) -> Any:
-    """An Arrow array of lists, null where there is something else."""
+    """An Arrow array of lists, null where there is something else; a null among numbers is NaN, as JSON has none."""
     lists = [
-        [None if item is None else float(item) for item in value]
+        [float("nan") if item is None else float(item) for item in value]
         if isinstance(value, list) and all(item is None or _is(item, (int, float)) for item in value)
         else None
         for value in values
@@ -228,47 +302,32 @@ def _lists_of_numbers(values: list[Any]) -> Any:
 
 def is_of_a_field(kind: Any) -> bool:
     """Whether a record has a field for an Arrow type."""
-    if types.is_dictionary(kind):
-        return is_of_a_field(kind.value_type)
-    if _is_list(kind):
-        return _is_number(kind.value_type)
-    return _is_number(kind) or any(each(kind) for each in _OTHER_TYPES)
-
-
-_OTHER_TYPES: Final[tuple[Callable[[Any], bool], ...]] = (
-    types.is_string,
-    types.is_large_string,
-    types.is_string_view,
-    types.is_null,
-    types.is_date,
-    types.is_time,
-    types.is_timestamp,
-    types.is_decimal,
-)
-
-
-def _is_list(kind: Any) -> bool:
-    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-
-
-def _is_number(kind: Any) -> bool:
-    return types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind)
+    return types.is_null(kind) or arrow_kind(kind) is not None
 
 
 def of_arrow(column: Any, kinds: dict[str, str], name: str, *, nullable: bool, key: bool = False) -> Values:
-    """A column of a file that has types; `kinds` may ask for text. `nullable`: some of the file's values are null."""
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    """A column of a file that has types; `kinds` may ask for text. `nullable`: what its field says of itself."""
+    column = plain_arrow(column)
     if key:
         column = _as_keys(column)
     if kinds.get(name) == TEXT:
         column = column.cast(pa.string())
     null = _mask(column.is_null())
-    if _is_list(column.type):
+    found = column_of_arrow(name, column, nullable=nullable)
+    wrong = _none(column)
+    if key and found.values.dtype.kind == "f":
+        null |= np.isnan(found.values)
+        if name not in kinds:  # a float so large may have been another whole number
+            wrong = np.abs(found.values) > EXACT_MAX
+    if found.kind is not None and found.kind.name.startswith("ARRAY_OF") and found.kind not in _ARRAYS_OF_OTHERS:
         return _of_lists(column, null, kinds, name, column)
-    masked = null if nullable and not key else None
-    values = _numbers(column, masked) if _is_number(column.type) else _others(column)
-    return Values(str(column.type), values, null, _none(column), column)
+    return Values(str(column.type), found, null, wrong & ~null, column)
+
+
+_ARRAYS_OF_OTHERS: Final = frozenset(
+    FieldKind[f"ARRAY_OF_{kind}"]
+    for kind in ("STRING", "DECIMAL", "TIME", "DATE", "TIMESTAMP", "TIMESTAMP_WITH_TIMEZONE")
+)
 
 
 def _as_keys(column: Any) -> Any:
@@ -279,31 +338,8 @@ def _as_keys(column: Any) -> Any:
     return column.cast(pa.string()) if odd else column
 
 
-def _numbers(column: Any, null: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """Numbers or booleans, masked where they are null."""
-    if types.is_uint64(column.type):
-        column = column.cast(pa.int64())  # the widest that a record holds
-    zero = False if types.is_boolean(column.type) else 0
-    values = column.fill_null(zero).to_numpy(zero_copy_only=False)
-    return values if null is None else np.ma.MaskedArray(values, null)
-
-
-def _others(column: Any) -> NDArray[Any]:
-    """Dates and timestamps without a zone as numpy's, all else as Python's, which are cut off at microseconds."""
-    kind = column.type
-    if types.is_date(kind):
-        return column.cast(pa.date32()).to_numpy(zero_copy_only=False)
-    if types.is_timestamp(kind) and kind.tz and column.null_count < len(column):  # NaT alone has no zone to keep
-        return np.array(column.cast(pa.timestamp("us", kind.tz), safe=False).to_pylist(), np.object_)
-    if types.is_decimal(kind) and column.null_count == len(column):
-        return np.full(len(column), np.nan)  # no value is there to show that they are decimals
-    if types.is_time(kind):
-        column = column.cast(pa.time64("us"), safe=False)
-    return column.to_numpy(zero_copy_only=False)
-
-
 def _of_lists(lists: Any, null: NDArray[np.bool_], kinds: dict[str, str], name: str, given: Any) -> Values:
-    """Arrays of numbers, as many in every row as in the first one; a null among the numbers is NaN."""
+    """Arrays of numbers, as many in every row as in the first one."""
     lengths = pc.fill_null(pc.list_value_length(lists), -1).to_numpy(zero_copy_only=False)
     first = next((length for length in lengths.tolist() if length > 0), None)
     if first and kinds.get(name, ARRAY) == ARRAY:
@@ -311,10 +347,5 @@ def _of_lists(lists: Any, null: NDArray[np.bool_], kinds: dict[str, str], name: 
     kind = kinds.get(name, ARRAY)
     length = 1 if kind == ARRAY else int(kind.split()[2])
     fits = lengths == length
-    items = lists.filter(pa.array(fits)).flatten()
-    found = (items.cast(pa.float64()) if items.null_count else items).to_numpy(zero_copy_only=False)
-    values = np.zeros((len(lists), length), found.dtype)
-    values[fits] = found.reshape(np.count_nonzero(fits), length)
-    if bool(null.any()):
-        values = np.ma.MaskedArray(values, np.broadcast_to(null[:, np.newaxis], values.shape))
-    return Values(kind, values, null, ~fits & ~null, given)
+    found = column_of_arrow(name, pc.if_else(pa.array(fits), lists, pa.scalar(None, lists.type)))
+    return Values(kind, found, null, ~fits & ~null, given)

@@ -183,6 +183,24 @@ def _lists(column: Column, item: Any) -> Any:
     return pa.LargeListArray.from_arrays(pa.array(offsets), flat).cast(pa.list_(item))
 
 
+def _common_type(name: str, arrays: Sequence[Any]) -> Any:
+    """The narrowest type that holds all values; a null that is of another type than all that has a value is any."""
+    if not arrays:
+        return pa.null()
+    try:
+        return _unified(name, arrays)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        saying = [array for array in arrays if array.null_count < len(array)]
+        if not 0 < len(saying) < len(arrays):
+            raise
+        return _unified(name, saying)
+
+
+def _unified(name: str, arrays: Sequence[Any]) -> Any:
+    schemas = [pa.schema([(name, array.type)]) for array in arrays]
+    return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+
+
 class ArrowParts:
     """Columns of the same names, gathered part by part; a part may lack some, which are null there."""
 
@@ -204,12 +222,12 @@ class ArrowParts:
     def column(self, name: str) -> Any:
         """One column as a ChunkedArray of `rows` values; all null for a name that never came.
 
-        Parts of several types take the narrowest that holds them all; raises DecodeError if there is none.
+        Parts of several types take the narrowest that holds them all, to which nulls alone say nothing if they fit
+        none; raises DecodeError if there is none.
         """
         found = self._found.get(name, [])
         try:
-            schemas = [pa.schema([(name, array.type)]) for _, array in found]
-            kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type if schemas else pa.null()
+            kind = _common_type(name, [array for _, array in found])
             return pa.chunked_array(self._chunks(found, kind), kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             raise _misfit(name, dict.fromkeys(str(array.type) for _, array in found)) from None
@@ -220,7 +238,7 @@ class ArrowParts:
         for start, array in found:
             if start > end:
                 chunks.append(pa.nulls(start - end, kind))
-            chunks.append(array.cast(kind))
+            chunks.append(array.cast(kind) if array.null_count < len(array) else pa.nulls(len(array), kind))
             end = start + len(array)
         return [*chunks, pa.nulls(self.rows - end, kind)]
 

@@ -1,19 +1,17 @@
-"""Columns of values with their nulls, how several become one, and the Compact schema that they or a dict call for."""
+"""Columns of values with their nulls, and how several become one. Which field kinds they call for: `kinds.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError, EncodeError
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN
-from grid_inference.wire.schema import FieldKind, Schema
+from grid_inference.wire.schema import NULLABLE_KINDS, FieldKind
 from grid_inference.wire.texts import Texts
 
 __all__ = [
@@ -22,11 +20,13 @@ __all__ = [
     "as_column",
     "childless",
     "column_of",
-    "infer_schema",
+    "holds_exactly",
     "join_columns",
     "objects_of",
-    "value_kind",
 ]
+
+EXACT_MAX = 2**53
+"""Up to here a double is each whole number; beyond it one double may stand for several."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +39,10 @@ class Column:
     """False at a null, shape (n,); None if there is none."""
     texts: Texts | None = None
     """The same values, if they are texts that are known to repeat."""
+    kind: FieldKind | None = None
+    """Of a column that is put: what its type says, where the values don't (they may all be null)."""
+    ahead: NDArray[np.int32] | None = None
+    """Of moments with a zone, which `values` has in UTC: by how many seconds each is ahead of it, shape (n,)."""
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -53,6 +57,18 @@ class Column:
         """Whether there is no value that is not null."""
         return not len(self) or (self.valid is not None and not self.valid.any())
 
+    def take(self, rows: NDArray[Any]) -> Self:
+        """The rows at an index array or a boolean mask."""
+        valid = None if self.valid is None else self.valid[rows]
+        ahead = None if self.ahead is None else self.ahead[rows]
+        return type(self)(self.values[rows], valid, None, self.kind, ahead)
+
+    def but_null(self, null: NDArray[np.bool_]) -> Self:
+        """The same, null where it is said; of a kind that can be."""
+        valid = ~null if self.valid is None else self.valid & ~null
+        kind = None if self.kind is None else NULLABLE_KINDS.get(self.kind, self.kind)
+        return replace(self, valid=valid, kind=kind, texts=None)
+
 
 ColumnLike = Column | NDArray[Any]
 
@@ -64,10 +80,14 @@ def as_column(name: str, values: ColumnLike) -> Column:
         raise EncodeError(f"column {name!r} is no array of one or two dimensions")
     if isinstance(column.values, np.ma.MaskedArray):
         mask: NDArray[np.bool_] = np.asarray(np.ma.getmaskarray(cast("Any", column.values)))
-        null: NDArray[np.bool_] = np.asarray(mask.any(axis=1)) if mask.ndim > 1 else mask
-        column = Column(np.asarray(column.values.data), ~null)
+        null: NDArray[np.bool_] = np.asarray(mask.all(axis=1)) if mask.ndim > 1 else mask
+        if mask.ndim > 1 and bool((mask.any(axis=1) != null).any()):
+            row = int(np.argmax(mask.any(axis=1) != null))
+            problem = f"column {name!r}, row {row}: some of an array's values are masked"
+            raise EncodeError(problem, remedy="mask whole rows, fill them, or put the rows as lists with None")
+        column = replace(column, values=np.asarray(column.values.data), valid=~null)
     if column.values.dtype.kind == "U":
-        column = Column(column.values.astype(object), column.valid)
+        column = replace(column, values=column.values.astype(object))
     if column.valid is not None and column.valid.shape != column.values.shape[:1]:
         raise EncodeError(f"column {name!r} has {len(column)} values and {column.valid.size} marks of validity")
     return column
@@ -98,13 +118,13 @@ def objects_of(values: Sequence[Any]) -> Column:
 def join_columns(count: int, parts: Sequence[tuple[NDArray[Any], Column]]) -> Column:
     """One column of `count` rows from columns that hold some of them; the other rows are null.
 
-    Numbers of several dtypes become the one that holds them all, and so do moments; else there are Python objects, as
-    where there is no value at all.
+    Numbers of several dtypes become the one that holds them all, each exactly, and so do moments; else there are Python
+    objects, as where there is no value at all.
     """
     parts = [(rows, column) for rows, column in parts if not (column.values.dtype == np.object_ and column.empty)]
     if not parts:
         return Column(np.full(count, None, np.object_), np.zeros(count, np.bool_))
-    dtype, shapes = _common_dtype([column.values for _, column in parts]), {c.values.shape[1:] for _, c in parts}
+    dtype, shapes = _common_dtype([column for _, column in parts]), {c.values.shape[1:] for _, c in parts}
     if len(shapes) > 1:
         raise DecodeError("records hold a field as a number and as an array")
     values = np.zeros((count, *shapes.pop()), dtype)
@@ -117,12 +137,24 @@ def join_columns(count: int, parts: Sequence[tuple[NDArray[Any], Column]]) -> Co
     return Column(values, valid)
 
 
-def _common_dtype(arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
-    dtypes = {array.dtype for array in arrays}
+def _common_dtype(columns: Sequence[Column]) -> np.dtype[Any]:
+    dtypes = {column.values.dtype for column in columns}
     if len(dtypes) == 1:
         return dtypes.pop()
     kinds = {dtype.kind for dtype in dtypes}
-    return np.result_type(*dtypes) if kinds <= set("if") or kinds == {"M"} else np.dtype(np.object_)
+    if not (kinds <= set("if") or kinds == {"M"}):
+        return np.dtype(np.object_)
+    common = np.result_type(*dtypes)
+    exact = common.kind != "f" or all(holds_exactly(column) for column in columns)
+    return common if exact else np.dtype(np.object_)
+
+
+def holds_exactly(column: Column) -> bool:
+    """Whether doubles hold a column of whole numbers exactly."""
+    if column.values.dtype.kind not in "iu" or column.values.dtype.itemsize < 8:
+        return True
+    values = column.values if column.valid is None else column.values[column.valid]
+    return not values.size or (int(values.min()) >= -EXACT_MAX and int(values.max()) <= EXACT_MAX)
 
 
 def childless(columns: Mapping[str, bool]) -> list[str]:
@@ -132,124 +164,3 @@ def childless(columns: Mapping[str, bool]) -> list[str]:
     """
     parents = {name[:at] for name in columns for at, letter in enumerate(name) if letter == "."}
     return [name for name, empty in columns.items() if not (empty and name in parents)]
-
-
-_KIND_NAMES = {
-    "int8": "INT8",
-    "uint8": "INT16",
-    "int16": "INT16",
-    "uint16": "INT32",
-    "int32": "INT32",
-    "uint32": "INT64",
-    "int64": "INT64",
-    "float16": "FLOAT32",
-    "float32": "FLOAT32",
-    "float64": "FLOAT64",
-    "bool": "BOOLEAN",
-}
-
-
-def infer_schema(type_name: str, columns: Mapping[str, ColumnLike]) -> Schema:
-    """The narrowest schema that holds the columns: masked or marked ones are nullable, (n, k) ones are arrays.
-
-    datetime64[D] is DATE and any other datetime64 TIMESTAMP, in which NaT is a null; timedelta64 is no time of day.
-    """
-    return Schema.of(type_name, {name: _column_kind(name, as_column(name, each)) for name, each in columns.items()})
-
-
-def _column_kind(name: str, column: Column) -> FieldKind:
-    dtype = column.values.dtype
-    if dtype == np.object_ and column.values.ndim == 1:
-        return _objects_kind(name, column.values.tolist())
-    kind = _kind_name(dtype)
-    if kind is None:
-        raise EncodeError(f"column {name!r}: there is no field kind for {dtype}")
-    if column.values.ndim == 2:
-        return FieldKind[f"ARRAY_OF_{kind}"]
-    return FieldKind[kind if column.valid is None or dtype.kind == "M" else f"NULLABLE_{kind}"]
-
-
-def _kind_name(dtype: np.dtype[Any]) -> str | None:
-    if dtype.kind != "M":
-        return _KIND_NAMES.get(dtype.name)
-    return {"generic": None, "D": "DATE"}.get(np.datetime_data(dtype)[0], "TIMESTAMP")
-
-
-def _objects_kind(name: str, values: list[Any]) -> FieldKind:
-    types: set[type] = {type(value) for value in values} - {type(None)}
-    if types <= {str}:
-        return FieldKind.STRING
-    if types == {bool}:
-        return FieldKind.NULLABLE_BOOLEAN
-    if types == {int}:
-        return FieldKind.NULLABLE_INT64
-    if types <= {int, float}:
-        return FieldKind.NULLABLE_FLOAT64
-    kinds = {_temporal_or_decimal(value) for value in values if value is not None}
-    kind = kinds.pop()
-    if kind is not None and not kinds:
-        return kind
-    if any(isinstance(value, Mapping) for value in values):
-        raise EncodeError(
-            f"column {name!r} holds dicts, and put_batch writes no nested records",
-            remedy="put such records one by one, or their fields as columns of their own",
-        )
-    raise EncodeError(f"column {name!r} mixes what no field kind holds: {', '.join(sorted(t.__name__ for t in types))}")
-
-
-def _temporal_or_decimal(value: Any) -> FieldKind | None:
-    """The kind of a date, a time or a decimal, Python's or numpy's; None for anything else."""
-    if isinstance(value, datetime):
-        return FieldKind.TIMESTAMP if value.tzinfo is None else FieldKind.TIMESTAMP_WITH_TIMEZONE
-    if isinstance(value, np.datetime64):
-        kind = _kind_name(value.dtype)
-        return None if kind is None else FieldKind[kind]
-    by_type = {date: FieldKind.DATE, time: FieldKind.TIME, Decimal: FieldKind.DECIMAL}
-    return next((kind for each, kind in by_type.items() if isinstance(value, each)), None)
-
-
-_VALUE_KINDS: tuple[tuple[tuple[type, ...], FieldKind], ...] = (
-    ((str, type(None)), FieldKind.STRING),
-    ((bool, np.bool_), FieldKind.BOOLEAN),
-    ((int, np.integer), FieldKind.INT64),
-    ((float, np.floating), FieldKind.FLOAT64),
-    ((bytes, bytearray), FieldKind.ARRAY_OF_INT8),
-)
-
-
-def value_kind(name: str, value: Any) -> FieldKind:
-    """The kind of one value that is no dict; raises EncodeError with the field's name."""
-    for types, kind in _VALUE_KINDS:
-        if isinstance(value, types):
-            if kind is FieldKind.INT64 and not INT64_MIN <= int(value) <= INT64_MAX:
-                raise EncodeError(f"field {name!r}: {value} does not fit into 64 bits")
-            return kind
-    kind = _temporal_or_decimal(value)
-    if kind is not None:
-        return kind
-    if isinstance(value, np.ndarray):
-        return _array_kind(name, cast("NDArray[Any]", value))
-    if isinstance(value, list | tuple):
-        return _list_kind(name, cast("list[Any] | tuple[Any, ...]", value))
-    raise EncodeError(f"field {name!r}: there is no field kind for {type(value).__name__}")
-
-
-def _array_kind(name: str, value: NDArray[Any]) -> FieldKind:
-    kind = _kind_name(value.dtype)
-    if value.ndim != 1 or kind is None:
-        raise EncodeError(f"field {name!r}: there is no field kind for {value.ndim}-dimensional {value.dtype}")
-    return FieldKind[f"ARRAY_OF_{kind}"]
-
-
-def _list_kind(name: str, items: list[Any] | tuple[Any, ...]) -> FieldKind:
-    if items and all(isinstance(item, bool | np.bool_) for item in items):
-        return FieldKind.ARRAY_OF_BOOLEAN
-    if all(isinstance(item, int | float | np.integer | np.floating) for item in items):
-        return FieldKind.ARRAY_OF_FLOAT64
-    if all(item is None or isinstance(item, str) for item in items):
-        return FieldKind.ARRAY_OF_STRING
-    kinds = {_temporal_or_decimal(item) for item in items if item is not None}
-    kind = kinds.pop()
-    if kind is not None and not kinds:
-        return FieldKind[f"ARRAY_OF_{kind.name}"]
-    raise EncodeError(f"field {name!r}: there is no field kind for a list of these items")

@@ -19,11 +19,12 @@ and one of strings, dates, times, decimals or records, is like a record: int32 b
 A nested record is all of the above from the schema id on; its table points into itself.
 """
 
-from grid_inference.wire.columns import Column, ColumnLike, as_column, infer_schema, join_columns
+from grid_inference.wire.columns import Column, ColumnLike, as_column, join_columns
 from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
 from grid_inference.wire.compact_encode import encode_columns
 from grid_inference.wire.compact_nested import element_of, flat_names, has_field, is_nested, nested_schema_ids
 from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, decode_record, encode_record
+from grid_inference.wire.kinds import infer_schema
 from grid_inference.wire.record_schemas import infer_record_schemas
 from grid_inference.wire.schema import Field, FieldKind, Schema
 

@@ -6,7 +6,7 @@ bytes are scattered to where every record has its place for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,10 @@ def _checked(slot: Slot, kind: FieldKind, values: NDArray[Any], dimensions: int)
         raise EncodeError(f"{label} can't take values of {values.dtype}")
     if dtype.kind == "i" and not np.can_cast(values.dtype, dtype) and values.size:
         limits = np.iinfo(dtype)
-        if int(values.min()) < limits.min or int(values.max()) > limits.max:
-            raise EncodeError(f"{label} has a value outside {limits.min} … {limits.max}")
+        least, most = int(values.min()), int(values.max())
+        if least < limits.min or most > limits.max:
+            row = int(np.argmin(values) if least < limits.min else np.argmax(values)) // (values.size // len(values))
+            raise EncodeError(f"{label} has a value outside {limits.min} … {limits.max} in row {row}")
     if kind is FieldKind.FLOAT32 and values.dtype.itemsize > 4:
         _check_float_range(label, values)
     return values
@@ -141,7 +143,7 @@ def _part(slot: Slot, column: Column | None, rows: int) -> _Part:
             values = np.where(valid, values, values[valid][0])
         return _Part(_bytes_of(kind, _checked(slot, kind, values, 1)), Blobs.empty(), valid)
     if slot.kind in TEMPORAL_DTYPES and values.dtype.kind in "mM" and values.ndim == 1:
-        return _temporal_part(slot, values, valid)
+        return _temporal_part(slot, column)
     if slot.kind in ARRAY_OF and values.dtype != np.object_:
         return _Part(_array_bytes(slot, ARRAY_OF[slot.kind], values), Blobs.empty(), valid)
     return _Part(None, _objects_part(slot, values, valid), None)
@@ -154,16 +156,29 @@ def _bytes_of(kind: FieldKind, values: NDArray[Any]) -> NDArray[np.uint8]:
     return plain.view(np.uint8).reshape(values.shape[0], dtype.itemsize * int(np.prod(values.shape[1:])))
 
 
-def _temporal_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> _Part:
+def _temporal_part(slot: Slot, column: Column) -> _Part:
     """The bytes of datetime64 or timedelta64, in which NaT is a null."""
-    there = ~np.isnat(values) if valid is None else ~np.isnat(values) & valid
+    values = column.values
+    there = ~np.isnat(values) if column.valid is None else ~np.isnat(values) & column.valid
+    ahead = None if column.ahead is None else column.ahead[there]
     matrix = np.zeros((values.size, TEMPORAL_DTYPES[slot.kind].itemsize), np.uint8)
     try:
-        found = encode_temporal_column(slot.kind, values[there])
+        found = encode_temporal_column(slot.kind, values[there], ahead)
     except EncodeError as error:
-        raise EncodeError(f"field {slot.name!r} ({slot.kind.name}): {error}") from None
+        row = _first_refused(values, there, lambda value: encode_temporal_column(slot.kind, value))
+        raise EncodeError(f"field {slot.name!r} ({slot.kind.name}){row}: {error}") from None
     matrix[there] = found.view(np.uint8).reshape(-1, matrix.shape[1])
     return _Part(matrix, Blobs.empty(), there)
+
+
+def _first_refused(values: NDArray[Any], there: NDArray[np.bool_], encode: Callable[[NDArray[Any]], Any]) -> str:
+    """Which row is the first that can't be encoded, in words; nothing if each can be by itself."""
+    for row in np.flatnonzero(there).tolist():
+        try:
+            encode(values[row : row + 1])
+        except EncodeError:
+            return f", row {row}"
+    return ""
 
 
 def _array_bytes(slot: Slot, kind: FieldKind, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -180,10 +195,12 @@ def _objects_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | N
     plain: list[Any] = list(values) if values.ndim > 1 else values.tolist()
     if valid is not None:
         plain = [value if there else None for value, there in zip(plain, valid.tolist(), strict=True)]
+    items: list[bytes | None] = []
     try:
-        items = [encode_value(slot.kind, value) for value in plain]
+        for value in plain:
+            items.append(encode_value(slot.kind, value))  # noqa: PERF401  # an error says how far it came
     except VALUE_ERRORS as error:
-        raise EncodeError(f"field {slot.name!r} ({slot.kind.name}): {error}") from None
+        raise EncodeError(f"field {slot.name!r} ({slot.kind.name}), row {len(items)}: {error}") from None
     lengths = np.array([-1 if item is None else len(item) for item in items], np.int64)
     packed = Blobs.of([item or b"" for item in items])
     return Blobs(packed.buffer, packed.starts, lengths)

@@ -117,10 +117,13 @@ def _seconds_ahead(value: datetime) -> int:
     return ahead // timedelta(seconds=1)
 
 
-def encode_temporal_column(kind: FieldKind, values: NDArray[Any]) -> NDArray[Any]:
-    """datetime64 (timedelta64 for TIME) without NaT, shape (n,), as the kind's dtype; TIMESTAMP_WITH_TIMEZONE is UTC.
+def encode_temporal_column(
+    kind: FieldKind, values: NDArray[Any], ahead: NDArray[np.int32] | None = None
+) -> NDArray[Any]:
+    """datetime64 (timedelta64 for TIME) without NaT, shape (n,), as the kind's dtype.
 
-    Raises EncodeError where a value, or part of it, has no place in the kind.
+    A TIMESTAMP_WITH_TIMEZONE is given in UTC, and `ahead` by how many seconds its clock is ahead of that. Raises
+    EncodeError where a value, or part of it, has no place in the kind.
     """
     unit, count = np.datetime_data(values.dtype)
     known = unit in _UNIT_NANOSECONDS or (unit in _COARSE_UNITS and kind is not FieldKind.TIME)
@@ -128,6 +131,10 @@ def encode_temporal_column(kind: FieldKind, values: NDArray[Any]) -> NDArray[Any
         raise EncodeError(f"values of {values.dtype} have no place in this kind")
     found = np.zeros(values.shape, TEMPORAL_DTYPES[kind])
     days, nanoseconds = _days_and_nanoseconds(values.astype(np.int64), unit)
+    if ahead is not None:
+        found["ahead"] = ahead
+        later, nanoseconds = np.divmod(nanoseconds + ahead.astype(np.int64) * 10**9, _NANOSECONDS_OF_DAY)
+        days += later
     if kind is not FieldKind.TIME:
         _put_date(found, days)
     elif bool(days.any()):

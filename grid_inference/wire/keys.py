@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import EncodeError
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import FEW, Blobs
+from grid_inference.wire.missing import plain_value
 
 __all__ = [
     "KEY_KINDS",
@@ -71,7 +72,7 @@ def encode_keys(values: KeyValues, kind: str | None = None) -> Blobs:
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         default = "long" if values.dtype.kind in "iu" else "double"
         return _encode_kind(values, kind or default)
-    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    plain = [plain_value(value) for value in values]
     if kind is not None:
         return _encode_kind(plain, kind)
     kinds = [_kind_of(value) for value in plain]

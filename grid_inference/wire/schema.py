@@ -85,6 +85,8 @@ NUMBER_DTYPES: Mapping[FieldKind, np.dtype[Any]] = MappingProxyType(
 _SCALARS = (FieldKind.BOOLEAN, *NUMBER_DTYPES)
 NULLABLE_OF: Mapping[FieldKind, FieldKind] = MappingProxyType({FieldKind[f"NULLABLE_{k.name}"]: k for k in _SCALARS})
 """NULLABLE_INT8 → INT8, and so on."""
+NULLABLE_KINDS: Mapping[FieldKind, FieldKind] = MappingProxyType({kind: each for each, kind in NULLABLE_OF.items()})
+"""INT8 → NULLABLE_INT8, and so on."""
 ARRAY_OF: Mapping[FieldKind, FieldKind] = MappingProxyType({FieldKind[f"ARRAY_OF_{k.name}"]: k for k in _SCALARS})
 """ARRAY_OF_INT8 → INT8, and so on: items can't be null, BOOLEAN items are bits."""
 _OBJECTS = (

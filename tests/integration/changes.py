@@ -25,8 +25,8 @@ METADATA = struct.pack("<10q", 1, 0, NEVER_MS, 0, 0, 0, 0, 0, NEVER_MS, NEVER_MS
 
 
 @contextmanager
-def stock_map(grid: gi.Grid, name: str) -> Iterator[Any]:
-    """A map as the ordinary client has it."""
+def stock_client(grid: gi.Grid) -> Iterator[Any]:
+    """The ordinary client; whole numbers are LONG, as ours are."""
     client = hazelcast.HazelcastClient(
         cluster_name=grid.cluster_name,
         cluster_members=[grid.address],
@@ -34,9 +34,16 @@ def stock_map(grid: gi.Grid, name: str) -> Iterator[Any]:
         statistics_enabled=False,
     )
     try:
-        yield client.get_map(name).blocking()
+        yield client
     finally:
         client.shutdown()
+
+
+@contextmanager
+def stock_map(grid: gi.Grid, name: str) -> Iterator[Any]:
+    """A map as the ordinary client has it."""
+    with stock_client(grid) as client:
+        yield client.get_map(name).blocking()
 
 
 def merge(grid: gi.Grid, name: str, sources: Mapping[Any, Any]) -> None:

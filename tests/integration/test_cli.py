@@ -411,7 +411,7 @@ def test_many_bad_rows_are_counted(cli, tmp_path):
     path.write_text("id,a\n" + "".join(f"{n},{n if n % 2 else 'x' if n < 100 else n}\n" for n in range(300)))
     code, out, err = cli("put", "cli-many-bad", path, "--key", "id")
     assert code == 1
-    assert out == "250 records put into cli-many-bad, 50 left out\n"
+    assert out == "250 rows, 250 keys put into cli-many-bad, 50 left out\n"
     assert err.endswith("and 30 more rows\n")
 
 
@@ -503,6 +503,16 @@ def test_keys_are_never_rounded(ok, cli, tmp_path):
     assert (code, json.loads(out)["rows"]) == (1, 2)
     assert ok("get", "cli-large-keys", 9007199254740993) == {"a": 1.0}
     assert ok("get", "cli-large-keys", 2**63 - 1) == {"a": 3.5}
+
+
+def test_put_counts_rows_and_keys(cli, ok, tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a\n1,1\n1,2\n2,3\n")
+    assert cli("put", "cli-counted", path, "--key", "id")[1] == "3 rows, 2 keys put into cli-counted\n"
+    path.write_text("account,a\n007,1\n7,2\n0007,3\n12,4\n")
+    found = ok("put", "cli-zeros", path, "--key", "account")
+    assert (found["rows"], found["keys"]) == (4, 4)
+    assert ok("get", "cli-zeros", "007", "--key-type", "string") == {"a": 1}
 
 
 def test_a_column_may_turn_to_fractions_after_many_rows(ok, tmp_path):

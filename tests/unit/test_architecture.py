@@ -31,7 +31,7 @@ LAYERS = (
     ("worker",),
     ("node", "nodes"),
     ("observe",),
-    ("entries",),
+    ("entries", "field_kinds"),
     ("tables",),
     ("subscriptions",),
     ("dead_letters",),

@@ -337,9 +337,11 @@ def test_a_double_too_large_for_a_float32_becomes_infinite_without_a_warning() -
 
 def test_as_column() -> None:
     assert as_column("c", np.array(["a", "b"])).values.tolist() == ["a", "b"]
-    column = as_column("c", np.ma.masked_array(np.ones((2, 2)), [[False, True], [False, False]]))
+    column = as_column("c", np.ma.masked_array(np.ones((2, 2)), [[True, True], [False, False]]))
     assert column.valid is not None
     assert column.valid.tolist() == [False, True]
+    with pytest.raises(EncodeError, match="row 0"):
+        as_column("c", np.ma.masked_array(np.ones((2, 2)), [[False, True], [False, False]]))
 
 
 # ---- schema ids
@@ -506,8 +508,14 @@ def test_schema_of_columns(column: Any, kind: FieldKind) -> None:
 
 @pytest.mark.parametrize(
     "column",
-    [np.zeros(1, "M8"), np.zeros(1, "m8[s]"), np.zeros(1, np.uint64), np.zeros(1, complex), np.array([1, "a"], object)],
+    [
+        np.zeros(1, "M8"),
+        np.zeros(1, "m8[s]"),
+        np.full(1, 2**63, np.uint64),
+        np.zeros(1, complex),
+        np.array([1, "a"], object),
+    ],
 )
 def test_columns_without_a_kind(column: Any) -> None:
     with pytest.raises(EncodeError, match="'it'"):
-        infer_schema("t", {"it": column})
+        encode_columns(infer_schema("t", {"it": column}), {"it": column})

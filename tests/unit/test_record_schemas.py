@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from grid_inference.errors import EncodeError
-from grid_inference.wire.columns import infer_schema
 from grid_inference.wire.compact import (
     NESTING_MAX,
     FieldKind,
@@ -17,6 +16,7 @@ from grid_inference.wire.compact import (
     encode_record,
     infer_record_schemas,
 )
+from grid_inference.wire.kinds import infer_schema
 
 
 def kinds(schema: Schema) -> dict[str, FieldKind]:

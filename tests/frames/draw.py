@@ -1,0 +1,187 @@
+"""Columns drawn at random: as some library has them, and the values that they stand for as Python has them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import string
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+MISSING: tuple[Any, ...] = (None, pd.NA, pd.NaT, np.ma.masked, pa.NULL)
+"""How libraries say that there is no value; NaN is said where it means that."""
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "+05:30", "-00:45")
+EDGES = (0, 1, -1, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63))
+ALPHABET = string.ascii_letters + " \"',;\n\t\\é漢😀0"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass
+class Drawn:
+    """A column."""
+
+    said: str
+    sort: str
+    given: Any
+    """As the library has it."""
+    values: list[Any]
+    """What its rows are; None for what is missing."""
+
+
+def column(random_: random.Random, rows: int, sorts: Collection[str] = ()) -> Drawn:
+    """A column of any sort (or of these), by any library."""
+    sort = random_.choice(sorted(sorts) or list(_SORTS))
+    make, arrow_type = _SORTS[sort]
+    gaps = random_.choice((0.0, 0.0, 0.3, 1.0))
+    kind = arrow_type(random_)
+    values = [None if random_.random() < gaps else make(random_, kind) for _ in range(rows)]
+    libraries = [name for name, takes in _LIBRARIES.items() if takes(sort, values)]
+    if getattr(kind, "tz", None) and kind.tz[0] in "+-":  # which polars has none of
+        libraries = [name for name in libraries if "polars" not in name]
+    library = random_.choice(libraries)
+    return Drawn(f"{sort} ({kind}) of {library}", sort, _given(random_, library, kind, values), values)
+
+
+# ---- sorts
+
+
+def _whole(random_: random.Random, kind: Any) -> int:
+    bits, signed = kind.bit_width, pa.types.is_signed_integer(kind)
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, min(2**bits - 1, 2**63 - 1))
+    drawn = random_.choice((*EDGES, random_.randint(least, most), least, most))
+    return drawn if least <= drawn <= most else random_.randint(least, most)
+
+
+def _fraction(random_: random.Random, kind: Any) -> float:
+    drawn = random_.choice((random_.gauss(0, 1), random_.uniform(-1e9, 1e9), -0.0, 0.1, 1e-300, float("inf")))
+    return float(np.dtype(kind.to_pandas_dtype()).type(drawn))
+
+
+def _text(random_: random.Random, kind: Any) -> str:
+    return "".join(random_.choices(ALPHABET, k=random_.randint(0, 6)))
+
+
+def _moment(random_: random.Random, kind: Any) -> dt.datetime:
+    micros = {"s": 10**6, "ms": 10**3}.get(kind.unit, 1)
+    near = kind.unit == "ns"
+    drawn = random_.randint(-9 * 10**15 if near else -6 * 10**16, 9 * 10**15 if near else 2 * 10**17)
+    moment = _EPOCH + dt.timedelta(microseconds=drawn // micros * micros)
+    return moment if kind.tz else moment.replace(tzinfo=None)
+
+
+def _day(random_: random.Random, kind: Any) -> dt.date:
+    return dt.date.fromordinal(random_.choice((1, random_.randint(1, 3_652_059), random_.randint(700_000, 740_000))))
+
+
+def _clock(random_: random.Random, kind: Any) -> dt.time:
+    return (_EPOCH + dt.timedelta(microseconds=random_.randrange(86_400 * 10**6))).time()
+
+
+def _decimal(random_: random.Random, kind: Any) -> Decimal:
+    return Decimal(random_.randint(-(10**15), 10**15)).scaleb(-kind.scale)
+
+
+def _list(random_: random.Random, kind: Any) -> list[Any]:
+    item = kind.value_type
+    make = _text if pa.types.is_large_string(item) else _whole if pa.types.is_integer(item) else _fraction
+    nulls = random_.random() < 0.2
+    return [
+        None if nulls and random_.random() < 0.3 else make(random_, item) for _ in range(random_.choice((0, 2, 2, 3)))
+    ]
+
+
+_WHOLE_TYPES = (
+    pa.int8(),
+    pa.int16(),
+    pa.int32(),
+    pa.int64(),
+    pa.int64(),
+    pa.uint8(),
+    pa.uint16(),
+    pa.uint32(),
+    pa.uint64(),
+)
+_Make = Callable[[random.Random, Any], Any]
+_SORTS: dict[str, tuple[_Make, Callable[[random.Random], Any]]] = {
+    "whole": (_whole, lambda r: r.choice(_WHOLE_TYPES)),
+    "fraction": (_fraction, lambda r: r.choice((pa.float32(), pa.float64(), pa.float64()))),
+    "boolean": (lambda r, _: r.random() < 0.5, lambda _: pa.bool_()),
+    "text": (_text, lambda _: pa.large_string()),
+    "category": (lambda r, _: r.choice(("blue", "red", "")), lambda _: pa.dictionary(pa.int32(), pa.large_string())),
+    "day": (_day, lambda _: pa.date32()),
+    "clock": (_clock, lambda _: pa.time64("us")),
+    "moment": (_moment, lambda r: pa.timestamp(r.choice(("s", "ms", "us", "ns")))),
+    "zoned": (_moment, lambda r: pa.timestamp(r.choice(("s", "ms", "us", "ns")), r.choice(ZONES))),
+    "decimal": (_decimal, lambda r: pa.decimal128(38, r.randint(0, 9))),
+    "list": (_list, lambda r: pa.list_(r.choice((pa.int64(), pa.int8(), pa.float64(), pa.large_string())))),
+}
+
+# ---- libraries
+
+
+def _plain_numbers(sort: str, values: list[Any]) -> bool:
+    return sort in {"whole", "fraction", "boolean"} and None not in values
+
+
+_LIBRARIES: dict[str, Callable[[str, list[Any]], bool]] = {
+    "Arrow": lambda _, __: True,
+    "Arrow in chunks": lambda _, __: True,
+    "pandas of Arrow": lambda sort, _: sort != "category",
+    "polars": lambda _, __: True,
+    "polars objects": lambda sort, _: sort not in {"list", "zoned"},
+    "pandas": lambda sort, _: sort in {"category", "zoned", "text", "moment"},
+    "pandas, nullable": lambda sort, _: sort in {"whole", "boolean", "text"},
+    "objects": lambda sort, _: sort != "zoned",
+    "list": lambda sort, _: sort != "zoned",
+    "numpy": _plain_numbers,
+    "masked": lambda sort, _: sort in {"whole", "fraction", "boolean"},
+}
+"""Each, and whether it can have a column of a sort."""
+
+
+def _given(random_: random.Random, library: str, kind: Any, values: list[Any]) -> Any:  # noqa: PLR0911
+    if library in {"list", "objects"}:
+        said = [random_.choice(MISSING) if value is None else value for value in values]
+        return said if library == "list" else pd.Series(said, dtype=object)
+    if library == "polars objects":
+        return pl.Series(values, dtype=pl.Object)
+    dtype = np.dtype(kind.to_pandas_dtype()) if library in {"numpy", "masked"} else None
+    if library == "numpy":
+        return np.array(values, dtype)
+    if library == "masked":
+        return np.ma.MaskedArray(
+            np.array([0 if value is None else value for value in values], dtype), [value is None for value in values]
+        )
+    array = (
+        pa.array(values, kind.value_type).dictionary_encode()
+        if pa.types.is_dictionary(kind)
+        else pa.array(values, kind)
+    )
+    if library == "Arrow":
+        return array
+    if library == "Arrow in chunks":
+        cut = random_.randint(0, len(values))
+        return pa.chunked_array([array[:cut], array[cut:]], array.type)
+    if library == "polars":
+        return (
+            pl.from_arrow(array)
+            if not isinstance(array, pa.DictionaryArray)
+            else pl.Series(values, dtype=pl.Categorical)
+        )
+    if library == "pandas of Arrow":
+        return pd.Series(pd.arrays.ArrowExtensionArray(array))
+    if library == "pandas, nullable":
+        name = (
+            "string"
+            if pa.types.is_large_string(kind)
+            else {"bool": "boolean"}.get(str(kind), str(kind).title().replace("Ui", "UI"))
+        )
+        return pd.Series(values, dtype=name)
+    return array.to_pandas()
