@@ -119,7 +119,7 @@ def _encoding(head: bytes) -> str | None:
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
     zeros = [index for index, byte in enumerate(head) if not byte]
-    return {(1, 3): "utf-16-le", (0, 2): "utf-16-be"}.get(tuple(zeros))
+    return "utf-16-le" if zeros == [1, 3] else "utf-16-be" if zeros == [0, 2] else None
 
 
 def _check_names(path: Path, key: str, kinds: dict[str, str], names: list[str]) -> None:

@@ -38,9 +38,10 @@ def frame_columns(frame: Any) -> dict[str, Any]:
     if isinstance(frame, np.ndarray) and frame.dtype.names:
         return {name: frame[name] for name in frame.dtype.names}
     if not isinstance(frame, pa.Table) and hasattr(frame, "__arrow_c_stream__"):
-        frame = pa.table(frame)
+        frame = pa.table(cast("Any", frame))
     if isinstance(frame, pa.Table | pa.RecordBatch):
-        fields = zip(frame.schema, frame.columns, strict=True)
+        table = cast("Any", frame)
+        fields = zip(table.schema, table.columns, strict=True)
         return _named((each.name, values if each.nullable else _never_null(values)) for each, values in fields)
     raise EncodeError(
         f"records can't be put from {type(frame).__name__}",
