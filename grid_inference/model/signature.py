@@ -8,7 +8,7 @@ record schema is `binding`'s work.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
@@ -122,7 +122,9 @@ class Signature:
 
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
-        return asdict(self) | {"inputs": [asdict(each) for each in self.inputs], "classes": list(self.classes)}
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        inputs = [{"name": one.name, "dtype": one.dtype, "nullable": one.nullable} for one in self.inputs]
+        return said | {"inputs": inputs, "classes": list(self.classes)}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
