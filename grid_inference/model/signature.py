@@ -21,6 +21,7 @@ __all__ = ["Input", "Signature"]
 
 VALUES_MAX = 1_000_000
 """Inputs, outputs or classes of a model."""
+CLASSES_SHOWN_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,20 @@ class Signature:
         if index < 0:
             raise ValueError("the label is none of the classes")
         return self.classes[index]
+
+    def class_index(self, name: str) -> int:
+        """The place of a class, or of one of several labels, in `scores`; SignatureError if there is none so called."""
+        if self.task not in {"classifier", "multilabel"}:
+            raise SignatureError(
+                f"score_of = {name!r}: a {self.task.replace('_', ' ')} has no classes", remedy="leave score_of out"
+            )
+        if name not in self.classes:
+            shown = ", ".join(self.classes[:CLASSES_SHOWN_MAX])
+            more = f" and {len(self.classes) - CLASSES_SHOWN_MAX} more" if len(self.classes) > CLASSES_SHOWN_MAX else ""
+            raise SignatureError(
+                f"score_of = {name!r} is none of the model's classes", remedy=f"they are {shown}{more}"
+            )
+        return self.classes.index(name)
 
     @property
     def needs_order(self) -> bool:
