@@ -260,6 +260,8 @@ class Grid:
         """Hold the signature against the records that are there already."""
         schema = await self.features(config.features).any_schema()
         signature = resolve(signature, schema)
+        if config.score_of is not None:
+            signature.class_index(config.score_of)
         Sources(signature, config.inputs)
         if schema is None:
             return signature
@@ -477,9 +479,9 @@ class Grid:
 
         `one` and `other` are `MODEL@VERSION` or `MODEL@ALIAS`, of the same task and classes. Both are loaded in this
         process, by the keys that this machine trusts, and score up to `rows` records, of all partitions alike, as a
-        worker would; nothing is written. `deployment` names one whose `inputs` and `nan` hold, and whose feature map
-        is meant where `features` is not given. `labels` is a map with what came true under the records' keys: strings,
-        numbers, booleans, or records with the one field, or with the field `label_field`.
+        worker would; nothing is written. `deployment` names one whose `inputs`, `nan` and `score_of` hold, and whose
+        feature map is meant where `features` is not given. `labels` is a map with what came true under the records'
+        keys: strings, numbers, booleans, or records with the one field, or with the field `label_field`.
 
         Raises ModelError for a version that is not there, ComparisonError for versions that can't be held against each
         other, a map without records, records that not both can score, and labels that no record has or the model can't
@@ -492,6 +494,7 @@ class Grid:
         basis = Basis(features, rows, labels, label_field)
         if deployed:
             basis = replace(basis, inputs=deployed.config.inputs, nan=deployed.config.nan)
+            basis = replace(basis, score_of=deployed.config.score_of)
         first, second = [await self._catalog.version(_published(name)) for name in (one, other)]
         return await compare(self.link, first, second, basis, self.config)
 

@@ -21,6 +21,7 @@ from grid_inference.errors import ConfigError
 __all__ = [
     "CHAMPION",
     "FUNCTION_NAME",
+    "INTERNAL_PREFIX",
     "PROMOTE_TIMEOUT_S",
     "DeploymentConfig",
     "DriftConfig",
@@ -163,6 +164,9 @@ class DeploymentConfig:
     classes: tuple[str, ...] | None = None
     """A classifier's classes in the order of its probabilities. Needed only if it does not know them: an XGBoost model
     with classes other than numbers, an ONNX network, an MLflow model, a Python function."""
+    score_of: str | None = None
+    """The class whose probability is a prediction's `score`, or of several labels a record the label. Without it the
+    second of two classes, of more the likeliest. A number or boolean stands for its text."""
     inputs: Mapping[str, InputConfig] = field(default_factory=dict[str, InputConfig])
     """For inputs that do not stand in the field of their name, each by its name: tables with `field`, `constant`,
     `cast`, `default`, `one_of`, `equals`."""
@@ -192,6 +196,8 @@ class DeploymentConfig:
     def __post_init__(self) -> None:
         if isinstance(cast("Any", self.inputs), Mapping):
             object.__setattr__(self, "inputs", {name: _input(name, said) for name, said in self.inputs.items()})
+        if isinstance(cast("Any", self.score_of), bool | int | float):
+            object.__setattr__(self, "score_of", str(self.score_of))  # as the names of classes are made
         _check(self)
         _check_name("name", self.name)
         if not self.features.strip() or self.features.startswith(INTERNAL_PREFIX):
@@ -298,6 +304,8 @@ class DeploymentConfig:
             mapping[name] = mapping[name] and list(mapping[name])
         if self.drift == DriftConfig():
             del mapping["drift"]  # older workers refuse what they don't know
+        if self.score_of is None:
+            del mapping["score_of"]
         return mapping
 
     def replace(self, **changes: Any) -> Self:

@@ -72,9 +72,10 @@ class Prediction:
     """The record's key."""
     deployment: str
     score: float
-    """P(classes_[1]) if binary, P(label) if multi-class, P of the likeliest of several labels; the value of a
-    regressor, the first of several; `decision_function` of an outlier detector, below 0 for an outlier; P of the
-    record's cluster, or the distance to its centre, or 0 from a model that says neither."""
+    """P(classes_[1]) if binary, P(label) if multi-class, P of the likeliest of several labels, or P of what the
+    deployment's `score_of` names; the value of a regressor, the first of several; `decision_function` of an outlier
+    detector, below 0 for an outlier; P of the record's cluster, or the distance to its centre, or 0 from a model that
+    says neither."""
     label: str | None
     """The class or cluster as text, several labels joined by ", ", `inlier` or `outlier`; None for a regressor."""
     scores: tuple[float, ...] | None

@@ -39,7 +39,11 @@ FIGURES = {
 @click.argument("one", metavar="MODEL@VERSION")
 @click.argument("other", metavar="MODEL@VERSION")
 @click.option("--features", metavar="MAP", help="The map that holds the records.")
-@click.option("--deployment", metavar="NAME", help="Whose inputs hold, and whose records if --features is left out.")
+@click.option(
+    "--deployment",
+    metavar="NAME",
+    help="Whose settings hold, and whose records if --features is left out.",
+)
 @click.option("--rows", type=int, default=ROWS, show_default=True, metavar="N", help="At most so many records.")
 @click.option("--labels", metavar="MAP", help="The map that holds what came true, under the records' keys.")
 @click.option("--label-field", metavar="FIELD", help="The labels' field, if their values have several.")

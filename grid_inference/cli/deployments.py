@@ -45,6 +45,7 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 @click.option("--model", metavar="PATH|MODEL@ALIAS", help="A model's file, module:function, or a published model.")
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
 @click.option("--classes", metavar="A,B", help="A classifier's classes in order, if it doesn't know them.")
+@click.option("--score-of", metavar="CLASS", help="The class whose probability is the score.")
 @sample_option
 @click.option(
     "--start", type=click.Choice(["existing", "new"]), help="Score what is there already, or only what comes."

@@ -56,6 +56,8 @@ class Basis:
     inputs: Mapping[str, InputConfig] = field(default_factory=dict[str, InputConfig])
     """Where the models' inputs come from, as a deployment declares it."""
     nan: NanPolicy = "dead-letter"
+    score_of: str | None = None
+    """The class whose probability is the score."""
 
     def __post_init__(self) -> None:
         if self.rows < 1:
@@ -66,7 +68,7 @@ async def compare(link: Link, one: ModelVersion, other: ModelVersion, basis: Bas
     """Compare two versions; `config` says by which address the grid is reached, and where the trusted keys are.
 
     Raises ComparisonError for versions that can't be held against each other, or not over these records; TrustError and
-    ArtifactError for a version that a worker here would not load; SignatureError for `inputs` that one has not.
+    ArtifactError for a version that a worker here would not load; SignatureError for inputs or a class that one lacks.
     """
     _check_alike(one, other, labelled=basis.labels is not None)
     keys, values = await GridMap(link, basis.features).sample(basis.rows)
@@ -79,7 +81,8 @@ async def compare(link: Link, one: ModelVersion, other: ModelVersion, basis: Bas
         model = await fetched(link, version.manifest, config.address, keys=config.keys)
         loaded = await asyncio.to_thread(Loaded.of, model, version.signature, version.expected, str(version))
         engines.append(loaded.engine)
-        found.append(await scored(link, version, loaded, records, inputs=basis.inputs, nan=basis.nan))
+        how = {"inputs": basis.inputs, "nan": basis.nan, "score_of": basis.score_of}
+        found.append(await scored(link, version, loaded, records, **how))
     rows = np.intersect1d(found[0].good, found[1].good)
     if not rows.size:
         raise _nothing_common((one, other), found, basis, len(records))
@@ -172,6 +175,7 @@ def _report(
         agreement=agreement(*both, signature),
         difference=difference(rows.one.score, rows.other.score),
         costs=_costs(engines, found, basis.nan),
+        score_of=basis.score_of,
         rows=rows,
     )
 

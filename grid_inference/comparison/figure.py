@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from grid_inference.comparison.quality import calibration
+from grid_inference.comparison.quality import calibration, claimed
 from grid_inference.comparison.report import ClassifierQuality, Comparison, RegressorQuality
 from grid_inference.model.engines.isolate import Scores
 from grid_inference.pictures import ONE, OTHER, legend, write_panels
@@ -51,8 +51,12 @@ def _panels(comparison: Comparison) -> list[Panel]:
 
 
 def _score_name(comparison: Comparison) -> str:
-    if comparison.task != "classifier":
-        return "score"
+    if comparison.score_of is not None:
+        return f"P({comparison.score_of})"
+    return _claimed_name(comparison) if comparison.task == "classifier" else "score"
+
+
+def _claimed_name(comparison: Comparison) -> str:
     return f"P({comparison.classes[1]})" if len(comparison.classes) == 2 else "P(label)"
 
 
@@ -84,7 +88,7 @@ def _against(axes: Any, comparison: Comparison) -> None:
 
 def _roc(axes: Any, comparison: Comparison) -> None:
     for name, color, scores, truth, quality in _labelled(comparison):
-        wrong, right, _ = roc_curve(truth, scores.score)
+        wrong, right, _ = roc_curve(truth, claimed(scores))
         axes.plot(wrong, right, color=color, label=f"{name}: AUC {quality.auc:.4f}")
     axes.plot([0, 1], [0, 1], color=IDEAL, linewidth=1, linestyle="--")
     second = comparison.classes[1]
@@ -101,7 +105,7 @@ def _calibration(axes: Any, comparison: Comparison) -> None:
         axes.plot(mean, share, color=color, marker="o", markersize=4, label=label)
     axes.plot([0, 1], [0, 1], color=IDEAL, linewidth=1, linestyle="--")
     axes.set_title("Calibration")
-    axes.set_xlabel(f"mean {_score_name(comparison)} of a bin", parse_math=False)
+    axes.set_xlabel(f"mean {_claimed_name(comparison)} of a bin", parse_math=False)
     axes.set_ylabel("share that came true")
     legend(axes, loc="upper left")
 

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from grid_inference.comparison.report import ClassifierQuality, RegressorQuality
 from grid_inference.model.engines.isolate import Scores
 
-__all__ = ["CALIBRATION_BINS", "calibration", "of_classifier", "of_regressor"]
+__all__ = ["CALIBRATION_BINS", "calibration", "claimed", "of_classifier", "of_regressor"]
 
 CALIBRATION_BINS = 10
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
@@ -36,6 +36,14 @@ def of_classifier(scores: Scores, truth: NDArray[np.int64]) -> ClassifierQuality
         brier=float(squares[:, 1].mean() if probabilities.shape[1] == 2 else squares.sum(axis=1).mean()),
         calibration_error=_calibration_error(scores, truth),
     )
+
+
+def claimed(scores: Scores) -> Floats:
+    """Of two classes the second's probability, else the label's; whatever class the score is of."""
+    probabilities = cast("Floats", scores.scores)
+    if probabilities.shape[1] == 2:
+        return probabilities[:, 1]
+    return probabilities[np.arange(scores.score.size), cast("NDArray[np.int32]", scores.label_index)]
 
 
 def of_regressor(scores: Scores, truth: Floats) -> RegressorQuality:
@@ -61,7 +69,7 @@ def calibration(scores: Scores, truth: NDArray[np.int64]) -> tuple[Floats, Float
 def _claims(scores: Scores, truth: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
     two = cast("Floats", scores.scores).shape[1] == 2
     true = truth == 1 if two else truth == scores.label_index
-    return np.clip(scores.score, 0, 1), true.astype(np.int64)
+    return np.clip(claimed(scores), 0, 1), true.astype(np.int64)
 
 
 def _calibration_error(scores: Scores, truth: NDArray[np.int64]) -> float:

@@ -152,6 +152,8 @@ class Comparison:
     """None for regressors."""
     difference: Difference
     costs: tuple[Cost, ...]
+    score_of: str | None
+    """The class whose probability the scores are, where the deployment says one."""
     rows: Rows = field(repr=False, compare=False)
     """The scores themselves."""
 

@@ -82,11 +82,15 @@ async def scored(
     *,
     inputs: Mapping[str, InputConfig],
     nan: NanPolicy,
+    score_of: str | None = None,
 ) -> Scored:
-    """Score records by a version whose signature is resolved; raises SignatureError for `inputs` that it has not."""
-    signature, calls = version.signature, _Here(loaded.engine)
-    encoder = PredictionEncoder(version.model, version.model, version.version, signature)
-    scorer = Scorer(link, calls, signature, encoder, inputs=inputs, nan=nan)
+    """Score records by a version whose signature is resolved.
+
+    Raises SignatureError for `inputs` that it has not, and for a class `score_of` that it has not.
+    """
+    calls = _Here(loaded.engine)
+    encoder = PredictionEncoder(version.model, version.model, version.version, version.signature)
+    scorer = Scorer(link, calls, encoder, inputs=inputs, nan=nan, score_of=score_of)
     good, scores, causes, problem = list[NDArray[np.int64]](), list[Scores](), Counter[str](), ""
     for start in range(0, len(records), BATCH_ROWS):
         batch = records.take(np.arange(start, min(start + BATCH_ROWS, len(records))))

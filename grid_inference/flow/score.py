@@ -26,7 +26,6 @@ from grid_inference.metrics import Observe, unobserved
 from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
 from grid_inference.model.json_binding import JsonBinding
-from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Misfits, Mismatch, Sources
 from grid_inference.records import DeadLetterBatch, PredictionBatch
 from grid_inference.wire import layout
@@ -91,19 +90,21 @@ class Scorer:
         self,
         link: Link,
         calls: Asks,
-        signature: Signature,
         encoder: PredictionEncoder,
         *,
         inputs: Mapping[str, InputConfig],
         nan: NanPolicy,
+        score_of: str | None = None,
         observe: Observe = unobserved,
     ) -> None:
+        """`score_of` is the class whose probability is the score; SignatureError if the model has none so called."""
         self._link = link
         self._calls = calls
-        self._signature = signature
+        self._signature = signature = encoder.signature
         self._encoder = encoder
         self._declared = inputs
         self._nan: NanPolicy = nan
+        self._score_of = None if score_of is None else signature.class_index(score_of)
         self._observe = observe
         self._bindings: dict[_Format, Binding | JsonBinding | Mismatch] = {}
         self._nested: dict[int, Schema] = {}
@@ -189,6 +190,8 @@ class Scorer:
             fitting = np.delete(np.arange(where.size), list(misfits))
             inputs, where = inputs[fitting], where[fitting]
         scores, good, failed = score(inputs, self._nan)
+        if self._score_of is not None:
+            scores = scores.of_class(self._score_of)
         failures += [Failure(int(where[one.row]), one.cause, one.message) for one in failed]
         return _Part(where[good], scores, failures)
 

@@ -86,10 +86,10 @@ class Serving:
         self.scorer = Scorer(
             link,
             watch.asks(self.calls, deployed) if watch else self.calls,
-            signature,
             PredictionEncoder(settings.name, deployed.model, deployed.version, signature),
             inputs=settings.inputs,
             nan=settings.nan,
+            score_of=settings.score_of,
             observe=observe,
         )
 

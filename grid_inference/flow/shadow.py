@@ -72,10 +72,10 @@ class Shadow:
         self._scorer = Scorer(
             link,
             self._calls,
-            signature,
             PredictionEncoder(settings.name, wanted.model, wanted.version, signature),
             inputs=settings.inputs,
             nan=settings.nan,
+            score_of=settings.score_of,
         )
         self._keep_on_remove = settings.on_remove == "keep"
         self._rows_max, self._bytes_max = config.batch_rows_max, config.batch_bytes_max

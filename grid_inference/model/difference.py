@@ -62,12 +62,9 @@ def differences(
                 kind = field_kind(schema, field) if field else None
                 takes = each.dtype + (", may be missing" if each.nullable else "")
                 found.append(Difference(schema.type_name, each.name, takes, field, kind.name if kind else "", said))
-    unused = [each for each in schema.fields if not any(_is_in(each.name, name) for name in taken)]
+    used = taken | {name[:at] for name in taken for at, sign in enumerate(name) if sign in ".["}
+    unused = [each for each in schema.fields if each.name not in used]
     return found + [Difference(schema.type_name, "", "", each.name, each.kind.name, "not used") for each in unused]
-
-
-def _is_in(field: str, name: str) -> bool:
-    return name == field or name.startswith((f"{field}.", f"{field}["))
 
 
 def _said(sources: Sources, schema: Schema, wanted: Input, field: str) -> str:

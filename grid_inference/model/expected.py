@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import numpy as np
@@ -82,7 +82,7 @@ class Expected:
 
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
-        return asdict(self)
+        return {"columns": self.columns, "score": self.score, "label": self.label}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:

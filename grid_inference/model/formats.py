@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import threading
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
+from types import FunctionType
 from typing import Any, cast
 
 import joblib
@@ -21,16 +24,39 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from grid_inference.errors import ArtifactError
 
-__all__ = ["FORMATS", "JOBLIB", "SKOPS", "dump", "format_of", "read", "said", "types_to_trust"]
+__all__ = [
+    "FORMATS",
+    "JOBLIB",
+    "OWN_MODULE",
+    "OWN_REMEDY",
+    "SKOPS",
+    "dump",
+    "format_of",
+    "read",
+    "said",
+    "types_to_trust",
+]
 
 SKOPS, JOBLIB = "skops", "joblib"
 FORMATS = (SKOPS, JOBLIB)
 ZIP_MAGIC = b"PK"
+PICKLE_MAGICS = (
+    b"\x80",
+    *(b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZh"),
+    *(b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18"),
+)
+"""How a pickle begins, and how what joblib compresses does: by zlib at its levels, gzip, bz2, xz, lzma, lz4."""
 SKOPS_LIBRARIES = ("sklearn.", "numpy.", "scipy.")
 REMEDIES = {
     SKOPS: "write the model with skops.io.dump(model, path)",
     JOBLIB: "write the model with joblib.dump(model, path)",
 }
+OWN_MODULE = "__main__"
+"""The notebook or script itself: what it defines is pickled by its name, under which no worker finds it."""
+OWN_REMEDY = (
+    "lambdas, functions and classes of a notebook or script can't travel: put them into a module that the workers can "
+    "import, and fit the model with those"
+)
 UNPACKED_SHARE_MAX = 1.1
 """An archive's members are stored as they are: nothing in it grows when it is read,"""
 UNPACKED_BYTES_MAX = 64 << 20
@@ -51,15 +77,49 @@ def dump(model: Any) -> tuple[str, bytes]:
     content = _skops_dump(model)
     if content is not None:
         return SKOPS, content
+    if own := _own(model):
+        what = f"{type(model).__name__} holds {own} of {OWN_MODULE}, which no worker has"
+        raise ArtifactError(what, remedy=OWN_REMEDY)
     buffer = io.BytesIO()
     try:
         joblib.dump(model, buffer)
     except Exception as error:
+        by_name = isinstance(error, pickle.PicklingError | AttributeError)
         raise ArtifactError(
             f"{type(model).__name__} can't be pickled: {said(error)}",
-            remedy="lambdas and functions of the notebook can't travel: put them into an importable module",
+            remedy=OWN_REMEDY if by_name else "drop what can't be written down, such as a file, a lock or a connection",
         ) from error
     return JOBLIB, buffer.getvalue()
+
+
+def _own(model: Any) -> str:
+    """A function or class of the notebook or script in a model, by its name; empty if there is none."""
+    looking = _Looking()
+    with suppress(Exception):  # what can't be pickled at all joblib says
+        looking.dump(model)
+    return looking.own
+
+
+class _Looking(pickle.Pickler):
+    """Writes a model nowhere, and notes what is of the notebook or script."""
+
+    def __init__(self) -> None:
+        super().__init__(_Nowhere(), pickle.HIGHEST_PROTOCOL, buffer_callback=lambda _: None)
+        self.own = ""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Each function and class comes by."""
+        if isinstance(obj, type | FunctionType) and obj.__module__ == OWN_MODULE:
+            self.own = obj.__qualname__
+        return NotImplemented
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        """Take some bytes."""
+        return len(data)
 
 
 def _skops_dump(model: Any) -> bytes | None:
@@ -94,9 +154,16 @@ def types_to_trust(content: bytes, name: str) -> list[str]:
 def read(form: str, content: bytes, name: str) -> Any:
     """The model in bytes that were vouched for, or that hold no type to be trusted first."""
     if form == JOBLIB:
+        _check_pickle(content, name)
         return _guarded(lambda: joblib.load(io.BytesIO(content)), form, name)
     trusted = types_to_trust(content, name)
     return _guarded(lambda: _skops_io().loads(content, trusted=trusted), form, name)
+
+
+def _check_pickle(content: bytes, name: str) -> None:
+    """Refuse what is no pickle before it is read as one: what texts mean as pickles is anything at all."""
+    if not content.startswith(PICKLE_MAGICS):
+        raise ArtifactError(f"{name}: is no model: neither skops nor joblib has written it", remedy=REMEDIES[JOBLIB])
 
 
 def _skops_io() -> Any:
@@ -182,9 +249,8 @@ def _guarded(load: Any, form: str, name: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise ArtifactError(
-            f"{name}: is no model that {form} can load: {said(error)}", remedy=REMEDIES[form]
-        ) from error
+        remedy = OWN_REMEDY if OWN_MODULE in str(error) else REMEDIES[form]
+        raise ArtifactError(f"{name}: is no model that {form} can load: {said(error)}", remedy=remedy) from error
     for each in caught:
         if isinstance(each.message, InconsistentVersionWarning):
             _check_origin(name, each.message)

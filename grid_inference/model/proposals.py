@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from grid_inference.errors import DecodeError, DeploymentError
 from grid_inference.grid.link import Link
@@ -44,6 +45,8 @@ class Proposals:
     def __init__(self, link: Link) -> None:
         self._proposals = GridMap(link, PROPOSALS_MAP)
         self._answers = GridMap(link, ANSWERS_MAP)
+        self._read: dict[bytes, Proposal] = {}
+        """Entries as they stood at the last look: a worker looks each turn, and a wide model's takes long."""
 
     async def make(self, proposal: Proposal) -> None:
         """Have every worker load it."""
@@ -56,15 +59,14 @@ class Proposals:
 
     async def standing(self) -> list[Proposal]:
         """All that stand now; entries that are none are left out, and told of once."""
-        found = list[Proposal]()
+        found = dict[bytes, Proposal]()
         for value in await self._proposals.values():
             try:
-                said = decode_json(value)
-                deployed = Deployed.from_mapping(said["deployed"])
-                found.append(Proposal(deployed, float(said["time_s"]), str(said["token"])))
+                found[value] = self._read.get(value) or _proposal(decode_json(value))
             except (DecodeError, DeploymentError, LookupError, TypeError, ValueError) as error:
                 error_once(_log, "entry left out, it is no proposal", error=f"{type(error).__name__}: {error}")
-        return found
+        self._read = found
+        return list(found.values())
 
     async def answer(self, proposal: Proposal, worker: str, failure: str) -> None:
         """Say that a worker has loaded it, or why it could not."""
@@ -81,6 +83,10 @@ class Proposals:
                 one = decode_json(value)
                 said[str(one["worker"])] = str(one["failure"])
         return said
+
+
+def _proposal(said: Any) -> Proposal:
+    return Proposal(Deployed.from_mapping(said["deployed"]), float(said["time_s"]), str(said["token"]))
 
 
 def _key(text: str) -> bytes:

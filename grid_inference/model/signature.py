@@ -8,7 +8,7 @@ record schema is `binding`'s work.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = ["Input", "Signature"]
 
 VALUES_MAX = 1_000_000
 """Inputs, outputs or classes of a model."""
+CLASSES_SHOWN_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,20 @@ class Signature:
             raise ValueError("the label is none of the classes")
         return self.classes[index]
 
+    def class_index(self, name: str) -> int:
+        """The place of a class, or of one of several labels, in `scores`; SignatureError if there is none so called."""
+        if self.task not in {"classifier", "multilabel"}:
+            raise SignatureError(
+                f"score_of = {name!r}: a {self.task.replace('_', ' ')} has no classes", remedy="leave score_of out"
+            )
+        if name not in self.classes:
+            shown = ", ".join(self.classes[:CLASSES_SHOWN_MAX])
+            more = f" and {len(self.classes) - CLASSES_SHOWN_MAX} more" if len(self.classes) > CLASSES_SHOWN_MAX else ""
+            raise SignatureError(
+                f"score_of = {name!r} is none of the model's classes", remedy=f"they are {shown}{more}"
+            )
+        return self.classes.index(name)
+
     @property
     def needs_order(self) -> bool:
         """Whether nobody has said yet which field feeds which column."""
@@ -122,7 +137,9 @@ class Signature:
 
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
-        return asdict(self) | {"inputs": [asdict(each) for each in self.inputs], "classes": list(self.classes)}
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        inputs = [{"name": one.name, "dtype": one.dtype, "nullable": one.nullable} for one in self.inputs]
+        return said | {"inputs": inputs, "classes": list(self.classes)}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:

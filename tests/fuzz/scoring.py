@@ -76,7 +76,6 @@ class Subject:
         return Scorer(
             Answers((self.schema, *self.others)),
             _Here(self.engine),
-            self.signature,
             PredictionEncoder("d", "m", 1, self.signature),
             inputs={},
             nan=nan,

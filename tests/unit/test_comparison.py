@@ -51,6 +51,13 @@ def test_labels_of_one_class_have_no_auc_and_equal_values_no_r2() -> None:
     assert of_regressor(Scores(np.array([1.0, 2.0]), None, None), np.array([3.0, 3.0])).r2 is None
 
 
+def test_the_quality_is_that_of_all_classes_whatever_the_score_is_of() -> None:
+    scores, truth = binary([0.2, 0.9, 0.4]), np.array([0, 1, 1])
+    assert of_classifier(scores.of_class(0), truth) == of_classifier(scores, truth)
+    mine, theirs = calibration(scores.of_class(0), truth), calibration(scores, truth)
+    assert all(map(np.array_equal, mine, theirs))
+
+
 def test_a_class_that_never_came_true_is_left_out_of_the_auc() -> None:
     scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1]])
     found = of_classifier(

@@ -48,6 +48,14 @@ def test_inputs_of_a_deployment_file(tmp_path):
     assert config.replace(inputs={"amount": {"field": "x[3]"}}).inputs == {"amount": InputConfig("x[3]")}
 
 
+def test_the_class_of_the_score():
+    config = DeploymentConfig.from_mapping(MINIMAL | {"score_of": "fraud"})
+    assert config.score_of == DeploymentConfig.from_mapping(config.to_mapping()).score_of == "fraud"
+    assert DeploymentConfig.from_mapping(MINIMAL | {"score_of": 1}).score_of == "1"
+    assert DeploymentConfig.from_mapping(MINIMAL | {"score_of": True}).score_of == "True"
+    assert "score_of" not in DeploymentConfig.from_mapping(MINIMAL).to_mapping()
+
+
 def test_a_deployment_file(tmp_path):
     path = tmp_path / "fraud.toml"
     path.write_text(
@@ -107,6 +115,7 @@ def test_a_deployment_file(tmp_path):
         ({"features": " "}, "is not the name of a feature map"),
         ({"features": "grid_inference.leases"}, "is not the name of a feature map"),
         ({"predictions": "payments"}, "must be three maps"),
+        ({"score_of": ["fraud"]}, "score_of = ['fraud'] is not a text"),
         ({"model": ["a"]}, "model = ['a'] is not a text"),
     ],
 )

@@ -73,6 +73,13 @@ def test_models_that_take_frames() -> None:
     }
 
 
+def test_a_field_is_used_if_anything_of_it_is() -> None:
+    fields = {"place": K.COMPACT, "places": K.INT64, "row": K.ARRAY_OF_FLOAT64, "a.b": K.INT64, "c": K.INT64}
+    declared = {"amount": InputConfig("place.height.m"), "hour": InputConfig(("row[3]", "a.b"))}
+    unused = [field for (name, field), word in said(SIGNATURE, fields, **declared).items() if word == "not used"]
+    assert unused == ["c", "places"]
+
+
 def test_inputs_in_one_array_are_no_fields() -> None:
     signature = Signature.of(LogisticRegression().fit(np.eye(2), [0, 1]), ["x"])
     assert differences(signature, Schema.of("payment", {"x": K.ARRAY_OF_FLOAT64})) == []

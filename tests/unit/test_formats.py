@@ -3,13 +3,18 @@
 import io
 import json
 import os
+import pickle
+import sys
 import threading
 import warnings
 import zipfile
+from functools import partial
 
+import joblib
 import numpy as np
 import pytest
 import skops.io
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +26,7 @@ from sklearn.svm import SVC
 
 from grid_inference.errors import ArtifactError
 from grid_inference.model import formats
+from grid_inference.model.native.function import PythonFunction
 
 MATRIX = np.random.default_rng(3).random((80, 3))
 LABELS = (MATRIX[:, 0] > 0.5).astype(int)
@@ -52,6 +58,79 @@ def test_scikit_learn_goes_by_skops_and_comes_back_equal(model, types):
     again = formats.read(form, content, "it")
     assert type(again) is type(model)
     assert (again.predict(MATRIX) == model.predict(MATRIX)).all()
+
+
+def of_main(monkeypatch, **what):
+    """As if a notebook had defined them."""
+    for name, one in what.items():
+        one.__module__, one.__qualname__ = "__main__", name
+        monkeypatch.setattr(sys.modules["__main__"], name, one, raising=False)
+
+
+def test_what_a_notebook_has_defined_can_not_travel(monkeypatch):
+    def double(values):
+        return 2 * values
+
+    class Doubling(TransformerMixin, BaseEstimator):
+        def fit(self, inputs, labels=None):
+            return self
+
+        def transform(self, inputs):
+            return 2 * inputs
+
+    of_main(monkeypatch, double=double, Doubling=Doubling)
+    steps = [
+        (FunctionTransformer(double), "double"),
+        (FunctionTransformer(partial(double)), "double"),
+        (Doubling(), "Doubling"),
+        (FunctionTransformer(lambda values: values), ""),
+    ]
+    for step, said in steps:
+        with pytest.raises(ArtifactError, match=f"{said} of __main__|can't be pickled") as caught:
+            formats.dump(make_pipeline(step, LogisticRegression()).fit(MATRIX, LABELS))
+        assert "put them into a module that the workers can import" in caught.value.remedy
+    with pytest.raises(ArtifactError, match="no worker has") as caught:
+        PythonFunction.named("__main__:double")
+    assert caught.value.remedy == formats.OWN_REMEDY
+
+
+def test_a_file_of_another_script_says_what_its_model_lacks(monkeypatch):
+    def double(values):
+        return 2 * values
+
+    with monkeypatch.context() as there:
+        of_main(there, double=double)
+        content = pickle.dumps(FunctionTransformer(double).fit(MATRIX))
+    with pytest.raises(ArtifactError, match="double") as caught:
+        formats.read(formats.JOBLIB, content, "a.joblib")
+    assert caught.value.remedy == formats.OWN_REMEDY
+
+
+@pytest.mark.parametrize("compress", [0, 1, 9, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)], ids=str)
+def test_files_of_joblib_however_compressed(compress):
+    file = io.BytesIO()
+    joblib.dump(PLAIN, file, compress=compress)
+    assert formats.format_of(file.getvalue()) == formats.JOBLIB
+    again = formats.read(formats.JOBLIB, file.getvalue(), "a.joblib")
+    assert (again.predict(MATRIX) == PLAIN.predict(MATRIX)).all()
+
+
+@pytest.mark.parametrize(
+    "content", [b"id,a,b\n1,0.5,0.5\n", b"cos\nsystem\n(S'true'\ntR.", b'{"a": 1}', b"PAR1", b"x,y\n"]
+)
+def test_a_file_that_is_no_model_is_not_read_as_one(content):
+    with pytest.raises(ArtifactError, match="is no model: neither skops nor joblib") as caught:
+        formats.read(formats.JOBLIB, content, "a.csv")
+    assert caught.value.remedy == "write the model with joblib.dump(model, path)"
+
+
+def test_what_can_not_be_written_down_is_not_called_a_lambda():
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(MATRIX, LABELS)
+    model.lock_ = threading.Lock()
+    with pytest.raises(ArtifactError, match="can't be pickled: TypeError") as caught:
+        formats.dump(model)
+    assert "lock" in caught.value.remedy
+    assert "lambda" not in caught.value.remedy
 
 
 class OwnWay:
@@ -126,7 +205,7 @@ def test_an_archive_runs_nothing_that_it_names(tmp_path):
 
 
 def test_foreign_libraries_are_named():
-    content = b"cno_such_library\nThing\n."
+    content = b"\x80\x04cno_such_library\nThing\n."
     with pytest.raises(ArtifactError, match="'no_such_library'") as caught:
         formats.read(formats.JOBLIB, content, "it")
     assert "install no_such_library" in caught.value.remedy

@@ -52,6 +52,20 @@ def test_names_come_from_the_model():
         assert not signature.needs_order
 
 
+def test_a_class_is_found_by_its_name():
+    signature = Signature.of(LogisticRegression().fit(FRAME, np.where(BINARY, "fraud", "authentic")))
+    assert [signature.class_index(name) for name in signature.classes] == [0, 1]
+    with pytest.raises(SignatureError, match="score_of = 'froud' is none") as caught:
+        signature.class_index("froud")
+    assert caught.value.remedy == "they are authentic, fraud"
+    with pytest.raises(SignatureError, match="score_of = '1': a regressor has no classes"):
+        Signature.of(LinearRegression().fit(FRAME, BINARY)).class_index("1")
+    many = Signature(inputs=(), task="classifier", classes=tuple(map(str, range(30))))
+    with pytest.raises(SignatureError) as caught:
+        many.class_index("x")
+    assert caught.value.remedy.endswith("18, 19 and 10 more")
+
+
 def test_names_come_from_columns_or_the_sample():
     model = LinearRegression().fit(MATRIX, MATRIX[:, 0])
     assert Signature.of(model, columns=["c", "a", "b"]).names == ("c", "a", "b")

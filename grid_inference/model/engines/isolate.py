@@ -9,7 +9,7 @@ millisecond, a hang its whole deadline, and halving would meet it nine times in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -50,6 +50,10 @@ class Scores:
     regressor."""
     scores: NDArray[np.float64] | None
     """Per class, label, output or cluster in the signature's order, shape (n, k); None where there are none."""
+
+    def of_class(self, index: int) -> Scores:
+        """The same with how likely one class or label is as the score."""
+        return self if self.scores is None else replace(self, score=np.ascontiguousarray(self.scores[:, index]))
 
     def take(self, rows: NDArray[Any]) -> Scores:
         """The scores at an index array or boolean mask."""

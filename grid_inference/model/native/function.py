@@ -19,6 +19,7 @@ from grid_inference.errors import ArtifactError
 from grid_inference.model.described import Described
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.formats import OWN_MODULE, OWN_REMEDY
 from grid_inference.model.frame import Frame
 from grid_inference.model.native.library import ArrayEngine, Library
 from grid_inference.model.signature import Signature
@@ -40,6 +41,8 @@ class PythonFunction:
         found = FUNCTION_NAME.fullmatch(name)
         if found is None:
             raise ArtifactError(f"{name!r} names no function", remedy="name it as module:function")
+        if found["module"] == OWN_MODULE:
+            raise ArtifactError(f"{name!r} is a function that no worker has", remedy=OWN_REMEDY)
         try:
             module = import_module(found["module"])
         except ImportError as error:
