@@ -283,7 +283,7 @@ def test_templates_of_many_combinations_are_bounded() -> None:
 
 
 def test_an_isolation_forest_in_onnx_detects_outliers() -> None:
-    forest = IsolationForest(20, random_state=0, contamination=0.1).fit(MATRIX)
+    forest = IsolationForest(n_estimators=20, random_state=0, contamination=0.1).fit(MATRIX)
     graph = to_onnx(forest, MATRIX[:1].astype(np.float32), target_opset={"": 18, "ai.onnx.ml": 3})
     engine = asked(graph, columns=FIELDS, sample=MATRIX[:30])
     assert engine.signature.task == "outlier_detector"
