@@ -20,7 +20,7 @@ PROMOTIONS ?=
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz frames simulate chaos bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
+.PHONY: help setup demo demo-chaos test test-real fuzz frames simulate chaos battery bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ simulate: $(STAMP) ## ownership by SCHEDULES=10000 seeds from SEED=n on, in virt
 chaos: $(STAMP) ## torment a grid under load from SEED=n, judge what stands in the end; the last line is JSON
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RUNS),--runs $(RUNS)) \
 		$(if $(PROMOTIONS),--promotions $(PROMOTIONS))
+
+battery: $(STAMP) ## every estimator of scikit-learn by every input form against the bare model
+	$(BIN)/python -m tests.battery
 
 bench: $(STAMP) ## measure against the peers; writes bench/latest.json
 	$(BIN)/python -m bench

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from grid_inference.config import InputConfig
 from grid_inference.errors import SignatureError
 from grid_inference.model.casts import CASTS, unheard
+from grid_inference.model.dtypes import takes, zone_of
 from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Misfits, Mismatch, Sources
+from grid_inference.model.sources import Misfits, Mismatch, Sources, matrix_of
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
     NO_SCHEMAS,
@@ -42,9 +43,12 @@ _NUMBERS = ("INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64")
 SCALARS = frozenset(FieldKind[f"{start}{name}"] for start in ("", "NULLABLE_") for name in ("BOOLEAN", *_NUMBERS))
 """What can feed one column: integers are widened, booleans become 0 and 1, nulls NaN."""
 ARRAYS = frozenset(FieldKind[f"ARRAY_OF_{name}"] for name in ("BOOLEAN", *_NUMBERS))
+NULLABLE_ARRAYS = frozenset(FieldKind[f"ARRAY_OF_NULLABLE_{name}"] for name in ("BOOLEAN", *_NUMBERS))
+"""As Java writes a `Double[]` or a list of them."""
 FLOAT32S = frozenset({FieldKind.FLOAT32, FieldKind.NULLABLE_FLOAT32, FieldKind.ARRAY_OF_FLOAT32})
 NAMES_SHOWN_MAX = 20
 DATES = (FieldKind.DATE, FieldKind.TIME, FieldKind.TIMESTAMP, FieldKind.TIMESTAMP_WITH_TIMEZONE)
+MOMENTS = (FieldKind.DATE, FieldKind.TIMESTAMP, FieldKind.TIMESTAMP_WITH_TIMEZONE)
 FRAME_KINDS = SCALARS | {FieldKind.STRING, FieldKind.DECIMAL, *DATES}
 """What can feed a column of a model that picks its columns by name."""
 
@@ -88,10 +92,14 @@ class Binding:
         columns = decode_columns(values, self.schema, self.fields, schemas=schemas)
         misfits: Misfits = {}
         plain = {name: _plain(column, field_kind(self.schema, name)) for name, column in columns.items()}
-        return self.sources.inputs(plain, len(values), misfits), misfits
+        return self.sources.inputs(plain, len(values), misfits, free=self.nested_fields), misfits
 
     def _from_array(self, values: Blobs, field: str) -> tuple[NDArray[Any], Misfits]:
         count = self.signature.inputs_count
+        if self.schema.slots[field].kind in NULLABLE_ARRAYS:
+            misfits: Misfits = {}
+            lists = decode_columns(values, self.schema, [field])[field]
+            return matrix_of(lists, field, count, misfits), misfits
         column = decode_columns(values, self.schema, [field], {field: count})[field]
         bad = [] if column.valid is None else np.flatnonzero(~column.valid).tolist()
         reason = Mismatch("WRONG_TYPE", f"{field} is null or has not {count} values")
@@ -105,7 +113,7 @@ def resolve(signature: Signature, schema: Schema | None) -> Signature:
     """
     if not signature.needs_order:
         return signature
-    arrays = [each.name for each in schema.fields if each.kind in ARRAYS] if schema else []
+    arrays = [each.name for each in schema.fields if each.kind in ARRAYS | NULLABLE_ARRAYS] if schema else []
     if len(arrays) == 1:
         return signature.with_array_field(arrays[0])
     count = signature.inputs_count
@@ -139,6 +147,8 @@ def bind(
         for field in fields:
             if not _feeds(sources, name, field_kind(schema, field)):
                 return _wrong_type(sources, schema, field)
+            if zones := _wrong_zone(sources, name, field, field_kind(schema, field)):
+                return Mismatch("WRONG_TYPE", zones)
     direct = _direct(sources, schema)
     all_float32 = bool(direct) and all(schema.slots[field].kind in FLOAT32S for field in direct)
     dtype = np.dtype(signature.float_dtype if all_float32 else np.float64)
@@ -150,7 +160,7 @@ def _bind_array(sources: Sources, schema: Schema, field: str) -> Binding | Misma
     if field not in schema.slots:
         return Mismatch("MISSING_FEATURE", f"{field}: no such field in {_described(schema)}")
     kind = schema.slots[field].kind
-    if kind not in ARRAYS:
+    if kind not in ARRAYS | NULLABLE_ARRAYS:
         return _wrong_type(sources, schema, field)
     dtype = np.dtype(sources.signature.float_dtype if kind in FLOAT32S else np.float64)
     return Binding(sources, schema, (), (field,), dtype)
@@ -180,6 +190,22 @@ def _feeds(sources: Sources, name: str, kind: FieldKind | None) -> bool:
     return kind is None or kind in (FRAME_KINDS if any_scalar else SCALARS)
 
 
+def _wrong_zone(sources: Sources, name: str, field: str, kind: FieldKind | None) -> str:
+    """What to say of moments whose zone, or lack of one, is not the model's; empty if there is nothing to say."""
+    if kind not in MOMENTS or sources.takes_any(name) or not sources.signature.frame:
+        return ""
+    wanted = next(each for each in sources.signature.inputs if each.name == name)
+    aware = kind is FieldKind.TIMESTAMP_WITH_TIMEZONE
+    if not wanted.dtype and aware:
+        return (
+            f"{field} is TIMESTAMP_WITH_TIMEZONE, and nothing tells in which zone the model takes it: publish the "
+            f'model with a sample, or write inputs.{name}.cast = "datetime" for UTC'
+        )
+    if not wanted.dtype.startswith("datetime64") or aware == bool(zone_of(wanted.dtype)):
+        return ""
+    return f'{field} is {kind.name}, the model needs a {takes(wanted)}; inputs.{name}.cast = "datetime" takes it as UTC'
+
+
 def _wrong_type(sources: Sources, schema: Schema, field: str) -> Mismatch:
     kind, signature = field_kind(schema, field), sources.signature
     wanted = "a number, a string, a date or a time" if signature.frame else "a number"
@@ -193,8 +219,10 @@ def _plain(column: Column, kind: FieldKind | None) -> Column:
     """A column without Python objects but for texts: decimals are doubles, as a model has no other fractions."""
     if column.values.dtype != np.object_ or kind is FieldKind.STRING:
         return column
-    if kind in DATES:
+    if kind in MOMENTS:
         return CASTS["datetime"](column, unheard)
+    if kind is FieldKind.TIME:
+        return column
     # What nested records hold is known from those that are here alone: nothing but nulls are NaN, as in JSON values.
     numbers = all(value is None or isinstance(value, Decimal) for value in column.values.tolist())
     return CASTS["float"](column, unheard) if numbers or kind is not None else column

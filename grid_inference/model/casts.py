@@ -7,7 +7,7 @@ in those rows. A cast's dtype never depends on the values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from grid_inference.wire.compact import Column
 
-__all__ = ["CASTS", "Refuse", "as_numbers", "kind_of", "unheard", "value_of"]
+__all__ = ["CASTS", "Refuse", "as_numbers", "kind_of", "moment_of", "unheard", "value_of"]
 
 Refuse = Callable[[int, object], None]
 """Is told the row and the value."""
@@ -61,7 +61,7 @@ def _to_string(column: Column, refuse: Refuse) -> Column:
 def _to_datetime(column: Column, refuse: Refuse) -> Column:
     if column.values.dtype.kind == "M":
         return Column(column.values.astype("M8[us]"), column.valid)
-    return _each(column, "M8[us]", _moment, refuse)
+    return _each(column, "M8[us]", moment_of, refuse)
 
 
 def _from_epoch(unit: int) -> Callable[[Column, Refuse], Column]:
@@ -148,7 +148,7 @@ def _text(value: Any) -> str:
     raise TypeError
 
 
-def _moment(value: Any) -> Any:
+def moment_of(value: Any) -> Any:
     """A date, or ISO 8601 text of one: in UTC if it names its zone, else as it stands."""
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
@@ -175,6 +175,8 @@ _KINDS: Mapping[type, str] = MappingProxyType(
         dict: "an object",
         datetime: "a time",
         date: "a date",
+        time: "a time of day",
+        type(None): "null",
     }
 )
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LABELS_MAX", "Described", "FloatType", "Input", "Task"]
+__all__ = ["LABELS_MAX", "Described", "FloatType", "Input", "Null", "Task"]
 
 Task = Literal["classifier", "multilabel", "regressor", "outlier_detector", "clusterer"]
 """`multilabel`: a classifier that may give a record several labels, or none."""
 LABELS_MAX = 20
 """Which of several labels apply is kept as bits."""
 FloatType = Literal["float32", "float64"]
+Null = Literal["NaN", "None", "NA"]
+"""What stands for a missing value in a DataFrame: a NaN (of moments NaT), Python's None, or `pandas.NA`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,15 @@ class Input:
     name: str
     """The record's field, or `field[3]` for a value of the array field."""
     dtype: str = "float64"
-    """The type of the sample, or the one that the model names: numpy's name, or `string`; float64 where nobody says. It
-    informs, and binds nobody."""
+    """The type of the sample, or the one that the model names: numpy's name, `datetime64[us, Europe/Berlin]`, `string`,
+    `date` or `time`. float64 where nobody says and any number will do; empty where nobody says and it counts."""
     nullable: bool = False
     """Whether the sample had missing values here: then NaN and null are scored, whatever the policy for them."""
+    null: Null = "NaN"
+    """What the model gets for a missing value: what its own steps were fitted with, else what the sample has."""
+    exact: bool = False
+    """Whether the column must be of just this type, as a function or a class of another library takes it; to all else
+    one number is as good as another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +44,10 @@ class Described:
     task: Task
     classes: tuple[str, ...] = ()
     inputs: tuple[Input, ...] | None = None
-    """In its own order; None where it does not know their names."""
+    """In its own order, without names where it does not know them; None where it knows nothing of them."""
     count: int | None = None
     """How many there are, if it says so."""
     outputs: int = 0
     frame: bool = False
     float_dtype: FloatType = "float64"
+    call_rows: int = 0

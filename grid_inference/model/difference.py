@@ -6,11 +6,12 @@ differs, in the model's order, then the fields that nothing takes. It tells and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from grid_inference.config import InputConfig
 from grid_inference.model.binding import NOT_DECLARED, field_kind
+from grid_inference.model.dtypes import zone_of
 from grid_inference.model.signature import Input, Signature
 from grid_inference.model.sources import Sources
 from grid_inference.wire.compact import Schema, has_field
@@ -23,6 +24,8 @@ SAME = {
     "float32": {"FLOAT32", "FLOAT64"},
     "bool": {"BOOLEAN"},
     "string": {"STRING"},
+    "date": {"DATE"},
+    "time": {"TIME"},
     **{f"int{bits}": {f"INT{each}" for each in (8, 16, 32, 64) if each <= bits} for bits in (8, 16, 32, 64)},
 }
 """The kinds of fields whose values are what a model that takes a DataFrame was fitted on, by the types of that."""
@@ -88,4 +91,13 @@ def _type_said(sources: Sources, kind: str, wanted: Input) -> str:
         if kind in NUMBERS:
             return ""
         return "1 or 0" if kind == "BOOLEAN" else "no number: such records become dead letters"
-    return "" if kind in SAME.get(wanted.dtype, ()) else "of another type than the model was fitted on"
+    return "" if kind in _same(wanted.dtype, kind) else "of another type than the model was fitted on"
+
+
+def _same(dtype: str, kind: str) -> Collection[str]:
+    """The kinds of fields that are of a type; any, where nobody knows the type."""
+    if not dtype:
+        return {kind}
+    if dtype.startswith("datetime64"):
+        return {"TIMESTAMP_WITH_TIMEZONE"} if zone_of(dtype) else {"DATE", "TIMESTAMP"}
+    return SAME.get(dtype.removeprefix("u"), ())

@@ -7,7 +7,9 @@ picks columns by name. Nothing here calls `predict`, and nothing changes the obj
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Literal, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_outlier_detector, is_regressor
@@ -20,7 +22,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from grid_inference.errors import SignatureError
-from grid_inference.model.described import Described, Input, Task
+from grid_inference.model.described import Described, Task
+from grid_inference.model.training import inputs_of_steps, is_opaque, parts, steps_of, takes_texts_alone
 
 __all__ = [
     "batch_independent_float32",
@@ -28,17 +31,23 @@ __all__ = [
     "classes_of",
     "describe",
     "feature_names",
+    "fitted_dtype",
     "inputs_count",
     "last_step",
     "may_overwrite",
     "measures_of",
     "outer_chain",
+    "outputs_of",
     "picks_by_name",
     "task_of",
+    "transform_output",
     "unsearched",
 ]
 
 DETECTED = ("inlier", "outlier")
+BRUTE_ROWS = 64
+"""Neighbours by brute force are looked up for so many records at a time: which of several equally near ones count
+hangs on the size of the call."""
 
 SCALERS = frozenset({"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "SimpleImputer", "Binarizer"})
 """Steps that turn each value on its own, so that the size of a batch can't change a result."""
@@ -53,16 +62,22 @@ TREES = frozenset(
 def describe(model: Any) -> Described:
     """What a fitted model says of itself; raise SignatureError for what is none."""
     check_fitted(model)
-    task = task_of(model)
+    task, alone = task_of(model), takes_texts_alone(model)
     classes, names = classes_of(model, task), feature_names(model)
+    count = 1 if alone else inputs_count(model)
+    inputs = inputs_of_steps(model, names or [str(index) for index in range(count or 0)])
+    if names is None:
+        inputs = tuple(replace(each, name="") for each in inputs)
+    needs_texts = any(each.dtype not in {"", "float64"} for each in inputs)
     return Described(
         task=task,
         classes=classes,
-        inputs=None if names is None else tuple(map(Input, names)),
-        count=inputs_count(model),
-        outputs=measures_of(model, classes) if task == "clusterer" else 0,
-        frame=picks_by_name(model),
+        inputs=inputs or None,
+        count=count,
+        outputs=measures_of(model, classes) if task == "clusterer" else outputs_of(model) if task == "regressor" else 0,
+        frame=picks_by_name(model) or alone or needs_texts,
         float_dtype="float32" if batch_independent_float32(model) else "float64",
+        call_rows=BRUTE_ROWS if any(getattr(each, "_fit_method", "") == "brute" for each in parts(model)) else 0,
     )
 
 
@@ -220,7 +235,7 @@ def picks_by_name(model: Any) -> bool:
     # A search asks its best estimator only, whatever else it remembers.
     model = unsearched(model)
     outer = {id(each) for each in outer_chain(model)}
-    for each in _parts(model, set()):
+    for each in parts(model):
         if not type(each).__module__.startswith("sklearn.") or isinstance(
             each, ColumnTransformer | FunctionTransformer
         ):
@@ -234,27 +249,36 @@ def picks_by_name(model: Any) -> bool:
 
 def may_overwrite(model: Any) -> bool:
     """Whether some step was told to work in place (`copy=False`) and so may change the matrix it is given."""
-    return any(False in (vars(each).get("copy", True), vars(each).get("copy_X", True)) for each in _parts(model, set()))
+    return any(False in (vars(each).get("copy", True), vars(each).get("copy_X", True)) for each in parts(model))
 
 
-def _parts(value: Any, seen: set[int]) -> Iterator[BaseEstimator]:
-    """Every estimator reachable from a value's attributes, lists and dicts, each once."""
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, BaseEstimator):
-        yield value
-        children = list(vars(value).values())
-    elif isinstance(value, dict):
-        children = list(value.values())
-    elif isinstance(value, list | tuple):
-        children = list(value)
-    elif isinstance(value, np.ndarray) and value.dtype.kind == "O":
-        children = list(value.flat)
-    else:
-        return
-    for child in children:
-        yield from _parts(child, seen)
+def outputs_of(model: Any) -> int:
+    """How many values a regressor gives for a record, where it gives several; 0 if one, or if it does not say."""
+    last = last_step(model)
+    several = getattr(last, "n_outputs_", None) or getattr(last, "_training_dim", None)
+    if hasattr(last, "estimators_") and type(last).__name__ in {"MultiOutputRegressor", "RegressorChain"}:
+        several = len(last.estimators_)
+    weights: Any = getattr(last, "coef_", None)
+    if several is None and getattr(weights, "ndim", 0) == 2:
+        several = weights.shape[0]
+    return int(several) if isinstance(several, int) and several > 1 else 0
+
+
+def fitted_dtype(model: Any) -> np.dtype[np.float32] | None:
+    """The one type in which a model that compares with what it has stored takes its inputs; None if it takes any."""
+    centers = getattr(model, "cluster_centers_", None)
+    return np.dtype(np.float32) if getattr(centers, "dtype", None) == np.float32 else None
+
+
+def transform_output(model: Any) -> Literal["default", "pandas"]:
+    """Whether steps gave DataFrames to those behind them when they were fitted, by a setting of the fitting thread."""
+    for each in parts(model):
+        steps = steps_of(each) if isinstance(each, Pipeline) else []
+        for before, behind in pairwise(steps):
+            told = getattr(before, "_sklearn_output_config", None)
+            if not told and not is_opaque(before) and hasattr(behind, "feature_names_in_"):
+                return "pandas"
+    return "default"
 
 
 def batch_independent_float32(model: Any) -> bool:

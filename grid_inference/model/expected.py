@@ -9,18 +9,26 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from datetime import time as time_of_day
 from typing import Any, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid_inference.errors import ArtifactError, SignatureError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, Scores
 from grid_inference.model.frame import Frame
+from grid_inference.model.sources import Sources
+from grid_inference.wire.columns import column_of
+from grid_inference.wire.compact import Column
 
 __all__ = ["Expected"]
 
 ROWS_MAX = 20
+GAPS_MAX = 5
+"""So many of them may have gaps."""
 TOLERANCE = 1e-6
 """Scores may differ by so much, and no label: other processors add up in another order."""
 WARM_ROWS = 256
@@ -29,7 +37,7 @@ WARM_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """n rows, at most 20, of k inputs without missing values, and n results."""
+    """n rows, at most 20, of k inputs, some with missing values where the sample has such, and n results."""
 
     columns: dict[str, list[Any]]
     """Each input's values by its name, in the model's order."""
@@ -38,21 +46,27 @@ class Expected:
     """None for a regressor."""
 
     @classmethod
-    def of(cls, engine: Engine, sample: Any) -> Self | None:
-        """Ask a model for a sample's first whole rows; None if there are none, or if JSON can't hold their values.
+    def of(cls, engine: Engine, inputs: Inputs | None) -> Self | None:
+        """Ask a model for some of a sample's rows, as it is handed them; None if there are none.
 
-        Raises SignatureError if the model can't score one of them.
+        Raises SignatureError if the model can't score a row in which nothing is missing.
         """
-        columns = _columns(sample, engine)
-        if columns is None:
+        signature = engine.signature
+        if inputs is None or not inputs.shape[0] or not signature.names or signature.array_field is not None:
             return None
-        scores, _, failures = engine.score(_inputs(columns, engine), "score")
-        if failures:
+        whole = ~_absent(inputs).any(axis=1)
+        gaps = np.flatnonzero(~whole)[:GAPS_MAX]
+        some = np.concatenate([np.flatnonzero(whole)[: ROWS_MAX - gaps.size], gaps])
+        scores, good, failures = engine.score(inputs[some], "score")
+        told = [failure for failure in failures if whole[some[failure.row]]]
+        if told:
             raise SignatureError(
-                f"the model can't score row {failures[0].row} of its own sample: {failures[0].message}",
+                f"the model can't score row {some[told[0].row]} of its own sample: {told[0].message}",
                 remedy="give rows of its inputs as the sample, and as classes those that it gives",
             )
-        return cls(columns, scores.score.tolist(), _labels(scores, engine))
+        if not good.size:
+            return None
+        return cls(_columns(inputs[some[good]], engine), scores.score.tolist(), _labels(scores, engine))
 
     def check(self, engine: Engine, name: str) -> tuple[float, int]:
         """Ask a loaded model the same; raise ArtifactError that names the first row of another result.
@@ -114,46 +128,41 @@ def _wrong(expected: Expected) -> str:
     return ""
 
 
-def _columns(sample: Any, engine: Engine) -> dict[str, list[Any]] | None:
-    signature = engine.signature
-    names = signature.names
-    if sample is None or not names or signature.array_field is not None:
-        return None
-    if isinstance(sample, np.ndarray):
-        matrix = np.atleast_2d(sample)
-        found = {name: matrix[:, index] for index, name in enumerate(names)} if matrix.shape[1] == len(names) else {}
-    else:
-        there = set(sample)
-        found = {name: np.asarray(sample[name]) for name in names if name in there}
-    if found.keys() != set(names):
-        return None
-    columns = {name: found[name].tolist() for name in names}
-    whole = [row for row in range(len(columns[names[0]])) if all(_plain(columns[name][row]) for name in names)][
-        :ROWS_MAX
-    ]
-    return {name: [values[row] for row in whole] for name, values in columns.items()} if whole else None
+def _absent(inputs: Inputs) -> NDArray[np.bool_]:
+    return inputs.absent if isinstance(inputs, Frame) else ~np.isfinite(inputs)
 
 
-def _plain(value: Any) -> bool:
-    if isinstance(value, float):
-        return bool(np.isfinite(value))
-    return isinstance(value, bool | int | str)
+def _columns(inputs: Inputs, engine: Engine) -> dict[str, list[Any]]:
+    """Rows as JSON can hold them: None for a gap, moments as a number of their unit."""
+    names = engine.signature.names
+    if not isinstance(inputs, Frame):
+        return {name: _plain(inputs[:, index]) for index, name in enumerate(names)}
+    gaps = inputs.absent
+    return {
+        name: [None if gap else value for value, gap in zip(_plain(inputs.columns[name]), gaps[:, index], strict=True)]
+        for index, name in enumerate(names)
+    }
+
+
+def _plain(values: NDArray[Any]) -> list[Any]:
+    if values.dtype.kind == "M":
+        return values.astype(np.int64).tolist()
+    if values.dtype.kind == "f":
+        return [value if np.isfinite(value) else None for value in values.tolist()]
+    return [value.isoformat() if isinstance(value, date | time_of_day) else value for value in values.tolist()]
 
 
 def _inputs(columns: Mapping[str, list[Any]], engine: Engine) -> Inputs:
     signature = engine.signature
-    if not signature.frame:
-        return np.array([columns[name] for name in signature.names], np.float64).T.copy()
-    values: dict[str, Any] = {}
+    found: dict[str, Column] = {}
     for each in signature.inputs:
-        some = columns[each.name]
-        if any(isinstance(value, str) for value in some):
-            values[each.name] = np.array(some, object)
-        elif each.dtype == "bool":
-            values[each.name] = np.array(some, np.bool_)
-        else:
-            values[each.name] = np.array(some, np.int64 if all(type(one) is int for one in some) else np.float64)
-    return Frame(values)
+        column = column_of(columns[each.name])
+        if each.dtype.startswith("datetime64"):
+            unit = each.dtype.partition(",")[0].removesuffix("]") + "]"
+            column = Column(np.where(column.present(), column.values, 0).astype(np.int64).view(unit), column.present())
+        found[each.name] = column
+    rows = len(columns[signature.names[0]])
+    return Sources(signature, {}).inputs(found, rows, {}, free=() if signature.frame else found.keys())
 
 
 def _labels(scores: Scores, engine: Engine) -> list[str] | None:

@@ -1,23 +1,32 @@
 """`Frame`: named columns of several types, the input of a model that picks its columns by name.
 
-A column's type follows from the record's field alone, never from what else is in the batch: int64, float64, bool,
-datetime64, or Python strings. A null is NaN or NaT, as pandas reads it from a file; a column of integers or booleans
-that may be null is float64.
+A column's type follows from the model's input and the record's field, never from what else is in the batch: int64,
+float64, bool, datetime64, or Python strings, dates and times. A null is what the model was fitted with: NaN or NaT, as
+pandas reads it from a file, None or `pandas.NA`. Where nothing tells, a column of integers or booleans that may be null
+is float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.model.described import Input
+from grid_inference.model.dtypes import zone_of
 from grid_inference.wire.compact import Column
 from grid_inference.wire.texts import Texts
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "odd_inputs"]
+
+
+NULLS: Mapping[str, Any] = MappingProxyType({"NaN": np.nan, "None": None, "NA": None})
+"""What stands in a column of objects for a missing value; `pandas.NA` when pandas makes its frame of it."""
+NO_INPUTS: Mapping[str, Input] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,21 +36,35 @@ class Frame:
     columns: Mapping[str, NDArray[Any]]
     """Name → values, shape (n,)."""
     missing: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
-    """Name → where there is no value, shape (n,); of those columns of texts and moments that have such rows."""
+    """Name → where there is no value, shape (n,); of those columns of other values than floats that have such rows."""
     shared: Mapping[str, Texts] = field(default_factory=dict[str, Texts])
     """The same values of those columns of texts that are known to repeat."""
+    inputs: Mapping[str, Input] = field(default_factory=dict[str, Input])
+    """What the model takes in those columns whose type or gaps are others than those of the values here."""
 
     @classmethod
-    def of(cls, columns: Mapping[str, Column]) -> Frame:
-        """Decoded columns as a model sees them; one whose `valid` is None can't be null at all."""
-        missing = {name: ~column.present() for name, column in columns.items() if column.values.dtype.kind in "OmM"}
-        shared = {name: column.texts.with_null(np.nan) for name, column in columns.items() if column.texts}
+    def of(cls, columns: Mapping[str, Column], odd: Mapping[str, Input] = NO_INPUTS) -> Frame:
+        """Columns as a model sees them, which are of its types; one whose `valid` is None can't be null.
+
+        `odd` are its `odd_inputs`.
+        """
+        missing = {
+            name: ~column.present()
+            for name, column in columns.items()
+            if column.values.dtype.kind in "OmM" or (name in odd and column.values.dtype.kind != "f")
+        }
+        shared = {
+            name: column.texts.with_null(NULLS[odd[name].null] if name in odd else np.nan)
+            for name, column in columns.items()
+            if column.texts
+        }
         values = {
-            name: _values(column) if name not in shared else column.values if shared[name] is column.texts
+            name: _values(column, odd.get(name)) if name not in shared
+            else column.values if shared[name] is column.texts
             else shared[name].values()
             for name, column in columns.items()
         }  # fmt: skip
-        return cls(values, {name: rows for name, rows in missing.items() if rows.any()}, shared)
+        return cls(values, {name: rows for name, rows in missing.items() if rows.any()}, shared, odd)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,40 +86,93 @@ class Frame:
         """The rows of a slice, an index array or a boolean mask."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         missing = {name: where[rows] for name, where in self.missing.items() if where[rows].any()}
-        return Frame(columns, missing, {name: texts[rows] for name, texts in self.shared.items()})
+        return Frame(columns, missing, {name: texts[rows] for name, texts in self.shared.items()}, self.inputs)
 
     def texts(self, name: str) -> Texts | None:
-        """A column's texts, with NaN for a null, each distinct one once; None if it has other values than texts."""
+        """A column's texts and what stands for a null, each distinct one once; None if it has other values."""
+        if name in self.shared:
+            return self.shared[name]
+        wanted = self.inputs.get(name)
+        if wanted is not None and (wanted.null == "NA" or wanted.dtype != "string"):
+            return None
         values = self.columns[name]
-        return self.shared.get(name) or (Texts.of(values) if values.dtype.kind == "O" else None)
+        return Texts.of(values, NULLS[wanted.null] if wanted else np.nan) if values.dtype.kind == "O" else None
 
     def to_pandas(self, *, copy: bool = False) -> Any:
         """The same as a DataFrame; `copy` for a model that may write into it."""
         import pandas as pd  # noqa: PLC0415  # only models that pick columns by name need it
 
-        return pd.DataFrame(dict(self.columns), copy=copy)
+        columns = {name: self._series(name) if name in self.inputs else values for name, values in self.columns.items()}
+        return pd.DataFrame(columns, copy=copy)
+
+    def _series(self, name: str) -> Any:
+        """A column that pandas would else make another one of."""
+        import pandas as pd  # noqa: PLC0415
+
+        wanted, values = self.inputs[name], self.columns[name]
+        if zone := zone_of(wanted.dtype):
+            return pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(zone)
+        kind, gaps = values.dtype.kind, self.missing.get(name, np.zeros(values.size, np.bool_))
+        objects = wanted.null == "None" or (wanted.dtype == "bool" and wanted.nullable and wanted.null == "NaN")
+        if kind == "O":
+            is_text = wanted.null == "NA" and wanted.dtype == "string"
+            return pd.Series(pd.array(values, dtype="string") if is_text else values, dtype=None if is_text else object)
+        if kind == "M" or not (objects or wanted.null == "NA"):
+            return pd.Series(values)
+        gaps = np.isnan(values) if kind == "f" else gaps
+        if objects:
+            found = values.astype(object)
+            found[gaps] = NULLS[wanted.null]
+            return pd.Series(found, dtype=object)
+        masked = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}.get(kind, pd.arrays.IntegerArray)
+        return pd.Series(masked(values.copy(), gaps.copy()))
 
     def to_polars(self) -> Any:
         """The same as a polars DataFrame, where NaN, NaT and missing strings are null."""
         import polars as pl  # noqa: PLC0415  # only models that were fitted on its frames need it
 
-        columns = {
-            name: [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  # NaN alone differs
-            if values.dtype.kind == "O"
-            else values
-            for name, values in self.columns.items()
-        }
-        return pl.DataFrame(columns, nan_to_null=True)
+        columns: dict[str, Any] = {}
+        for name, values in self.columns.items():
+            wanted, missing = self.inputs.get(name), self.missing.get(name)
+            dtype = wanted.dtype if wanted else ""
+            if values.dtype.kind == "O":
+                some = [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  # NaN alone
+                known = {"date": pl.Date, "time": pl.Time, "string": pl.String}.get(dtype)
+                columns[name] = pl.Series(some, dtype=known)
+            elif missing is not None and values.dtype.kind in "biu":
+                columns[name] = pl.select(pl.when(pl.Series(~missing)).then(pl.Series(values))).to_series()
+            else:
+                columns[name] = pl.Series(values, nan_to_null=values.dtype.kind == "f")
+            if zone := zone_of(dtype):
+                columns[name] = columns[name].dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+        return pl.DataFrame(columns)
 
 
-def _values(column: Column) -> NDArray[Any]:
+def odd_inputs(inputs: Iterable[Input]) -> Mapping[str, Input]:
+    """Those of a model's inputs whose column is another one to it than numpy's values of it are to pandas."""
+    return {each.name: each for each in inputs if _is_odd(each)}
+
+
+def _is_odd(wanted: Input) -> bool:
+    if wanted.dtype in {"date", "time"} or zone_of(wanted.dtype):
+        return True
+    if wanted.dtype == "string":
+        return wanted.null != "NaN"
+    return bool(wanted.dtype) and (wanted.exact or (wanted.null == "None" and not wanted.dtype.startswith("datetime")))
+
+
+def _values(column: Column, wanted: Input | None) -> NDArray[Any]:
     values, kind, valid = column.values, column.values.dtype.kind, column.valid
+    whole = valid is None or bool(valid.all())
+    if wanted is not None and wanted.exact and kind in "biuf":
+        return values if whole or kind != "f" else np.where(valid, values, np.array(np.nan, values.dtype))
     if valid is None:
         return values.astype({"f": np.float64, "i": np.int64, "u": np.int64}.get(kind, values.dtype), copy=False)
     if kind in "fiub":
         return np.where(valid, values.astype(np.float64), np.nan)
-    if bool(valid.all()):
+    null = NULLS[wanted.null if wanted else "NaN"]
+    if whole and not (kind == "O" and null is None):
         return values
     filled = values.copy()
-    filled[~valid] = np.nan if kind == "O" else values.dtype.type("NaT")
+    filled[~valid] = null if kind == "O" else values.dtype.type("NaT")
     return filled

@@ -7,15 +7,10 @@ each row that has no meaning in them the reason. A field that is missing is null
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.sources import Misfits, Mismatch, Sources
+from grid_inference.model.sources import Misfits, Mismatch, Sources, matrix_of
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import Column
 from grid_inference.wire.json_columns import decode_json_columns
 
 __all__ = ["JsonBinding"]
@@ -36,31 +31,5 @@ class JsonBinding:
         columns, damaged = decode_json_columns(values, list(dict.fromkeys(names)))
         misfits = {row: Mismatch("UNDECODABLE", reason) for row, reason in damaged.items()}
         if field is not None:
-            return _array(columns[field], field, signature.inputs_count, misfits), misfits
-        plain = {name: _plain(column) for name, column in columns.items()}
-        return self.sources.inputs(plain, len(values), misfits), misfits
-
-
-def _plain(column: Column) -> Column:
-    """Numbers as doubles, whether all of a batch are whole or not; booleans as such if none is null."""
-    whole = column.valid is None or bool(column.valid.all())
-    if column.values.dtype.kind == "i" or (column.values.dtype.kind == "b" and not whole):
-        return Column(column.values.astype(np.float64), column.valid)
-    return Column(column.values) if whole else column
-
-
-def _array(column: Column, field: str, count: int, misfits: Misfits) -> NDArray[np.float64]:
-    matrix = np.full((len(column), count), np.nan)
-    reason = Mismatch("WRONG_TYPE", f"{field} is no array of {count} numbers")
-    for row, value in enumerate(column.values.tolist()):
-        if _is_array(value, count):
-            matrix[row] = [np.nan if each is None else each for each in value]
-        else:
-            misfits.setdefault(row, reason)
-    return matrix
-
-
-def _is_array(value: Any, count: int) -> bool:
-    if not isinstance(value, list) or len(cast("list[Any]", value)) != count:
-        return False
-    return all(each is None or isinstance(each, int | float) for each in cast("list[Any]", value))
+            return matrix_of(columns[field], field, signature.inputs_count, misfits), misfits
+        return self.sources.inputs(columns, len(values), misfits, free=columns.keys()), misfits

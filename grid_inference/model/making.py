@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.expected import Expected
-from grid_inference.model.frame import Frame
 from grid_inference.model.native import engine_of, library_of
 from grid_inference.model.native.function import PythonFunction
 from grid_inference.model.native.library import ArrayEngine
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
+from grid_inference.model.sources import Misfits, Sources
 from grid_inference.model.statistics import Statistics
-from grid_inference.wire.compact import Column
+from grid_inference.model.steadiness import steady
 
 __all__ = ["Made", "inputs_of", "make", "settled"]
 
@@ -63,6 +65,7 @@ def make(
             f"classes = {classes!r} are no two different ones",
             remedy="list each class once, in the order of the model's probabilities",
         )
+    sample = Sample.of(sample)
     if _is_function(model):
         model = PythonFunction.named(model)
     elif isinstance(model, str | Path):
@@ -87,13 +90,14 @@ def make(
     engine, inputs, report = engine_of(loaded, signature), inputs_of(sample, signature), None
     if (found := settled(engine, inputs)) != signature:
         signature, engine = found, engine_of(loaded, found)
+    engine = steady(engine, inputs, partial(engine_of, loaded))
+    signature = engine.signature
     if compile:
         report, both = compiled(loaded, signature, engine, inputs)
         if both is not None:
             artifact, engine = Artifact.from_model(both), engine_of(both, signature)
-    expected = Expected.of(engine, sample)
-    rows = inputs if inputs is not None else _unnamed(sample, signature)
-    return Made(artifact, signature, expected, report, Statistics.of(engine, rows))
+    expected = Expected.of(engine, inputs)
+    return Made(artifact, signature, expected, report, Statistics.of(engine, inputs))
 
 
 def settled(engine: Engine, inputs: Inputs | None) -> Signature:
@@ -116,43 +120,41 @@ def settled(engine: Engine, inputs: Inputs | None) -> Signature:
 
 
 def inputs_of(sample: Any, signature: Signature) -> Inputs | None:
-    """A sample's rows as the model gets them; None without a sample, or where records hold them in one array."""
-    if sample is None or not signature.names:
+    """A sample's rows as the model gets them; None without a sample, or where nothing says which column is which.
+
+    Raises SignatureError where it is no sample of these inputs.
+    """
+    sample = Sample.of(sample)
+    if sample is None:
         return None
-    try:
-        if isinstance(sample, np.ndarray | list | tuple):
-            matrix = np.atleast_2d(np.asarray(sample, np.float64))
-            if not signature.frame:
-                return matrix
-            found = {name: matrix[:, index] for index, name in enumerate(signature.names)}
-        else:
-            found = {name: np.asarray(sample[name]) for name in signature.names}
-    except LookupError as error:
+    if not signature.names or signature.array_field is not None:
+        return _unnamed(sample, signature)
+    sample = sample.named(signature.names)
+    lacking = [name for name in signature.names if name not in sample.names]
+    if lacking:
         raise SignatureError(
-            f"the sample lacks a column: {error}", remedy=f"give the model's inputs: {', '.join(signature.names)}"
-        ) from error
-    if not signature.frame:
-        return np.stack([np.asarray(values, np.float64) for values in found.values()], axis=1)
-    return Frame.of({name: _column(values) for name, values in found.items()})
+            f"the sample lacks a column: {lacking[0]!r}",
+            remedy=f"give the model's inputs: {', '.join(signature.names)}",
+        )
+    misfits: Misfits = {}
+    columns = {name: sample.column(name) for name in signature.names}
+    inputs = Sources(signature, {}).inputs(columns, len(sample), misfits)
+    if misfits:
+        row, reason = next(iter(misfits.items()))
+        raise SignatureError(
+            f"the model can't be asked for row {row} of its sample: {reason.message}",
+            remedy="give rows of its inputs, of the types that it was fitted on, as the sample",
+        )
+    return inputs
 
 
-def _unnamed(sample: Any, signature: Signature) -> Inputs | None:
-    """A matrix whose columns nobody has named yet."""
-    if signature.names or not isinstance(sample, np.ndarray | list | tuple):
-        return None
+def _unnamed(sample: Sample, signature: Signature) -> Inputs | None:
+    """A matrix whose columns have no names, or whose values are in one array."""
     try:
-        matrix = np.atleast_2d(np.asarray(sample, np.float64))
+        matrix = None if sample.matrix is None else sample.matrix.astype(np.float64)
     except (TypeError, ValueError):
         return None
-    return matrix if matrix.ndim == 2 and matrix.shape[1] == signature.inputs_count else None
-
-
-def _column(values: Any) -> Column:
-    if values.dtype.kind not in "OUS":
-        return Column(values)
-    texts = values.astype(object)
-    valid = np.array([value is not None and value == value for value in texts.tolist()], np.bool_)  # noqa: PLR0124  # NaN
-    return Column(texts, None if bool(valid.all()) else valid)
+    return matrix if matrix is not None and matrix.shape[1] == signature.inputs_count else None
 
 
 def _is_function(model: Any) -> bool:

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
 
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
-from grid_inference.model.described import LABELS_MAX, Described, FloatType, Input, Task
+from grid_inference.model.described import LABELS_MAX, Described, FloatType, Input, Null, Task
+from grid_inference.model.dtypes import zone_of
+from grid_inference.model.sample import Sample
 
 __all__ = ["Input", "Signature"]
 
+NEW_FIELDS: Mapping[str, Any] = MappingProxyType({"null": "NaN", "exact": False})
+"""Of an input."""
 VALUES_MAX = 1_000_000
 """Inputs, outputs or classes of a model."""
 CLASSES_SHOWN_MAX = 20
@@ -48,6 +53,9 @@ class Signature:
     """What records of nothing but FLOAT32 are handed over as; all others are float64. It is `float32` only where a
     batch's size can't change a result (trees behind value-by-value steps): float32 matrix products differ by 1e-7 from
     batch to batch, and a prediction must not depend on its batch mates."""
+    call_rows: int = 0
+    """The model is asked for just so many records at a time, the last ones of a batch filled up, as what it says of one
+    hangs on how many there are; 0: for any number."""
 
     @classmethod
     def of(cls, model: Any, columns: Sequence[str] | None = None, sample: Any = None) -> Self:
@@ -65,17 +73,20 @@ class Signature:
                 f"the model gives {len(model.classes)} labels at once, more than {LABELS_MAX}",
                 remedy="deploy several models, of some labels each",
             )
-        sampled = _sample_inputs(sample)
-        known = None if model.inputs is None else tuple(each.name for each in model.inputs)
-        names, array_field = _order(known, columns, tuple(sampled) or None, model.count)
+        sample = Sample.of(sample)
+        own = model.inputs or ()
+        known = tuple(each.name for each in own) if own and own[0].name else None
+        names, array_field = _order(known, columns, (sample and sample.names) or None, model.count)
         count = model.count or len(names or ())
         if array_field is not None:
-            names = tuple(f"{array_field}[{index}]" for index in range(count))
-        own = model.inputs or (Input(""),) * len(names or ())
-        if array_field is not None:
-            own = (Input(""),) * count
+            names, own = tuple(f"{array_field}[{index}]" for index in range(count)), ()
+        elif names is None and model.frame:
+            raise _nameless(own)
+        # Nobody knows what a function or another library's model does with a column.
+        unknown = Input("", "", exact=True) if model.frame and array_field is None else Input("")
         inputs = tuple(
-            sampled.get(name) or replace(each, name=name) for name, each in zip(names or (), own, strict=bool(names))
+            _input(replace(each, name=name), sample)
+            for name, each in zip(names or (), (names and own) or (unknown,) * len(names or ()), strict=True)
         )
         if not model.frame:
             _check_numbers(inputs)
@@ -86,9 +97,10 @@ class Signature:
             array_field=array_field,
             inputs_count=count,
             outputs=model.outputs,
-            frame=model.frame,
-            frame_type="polars" if model.frame and _is_polars(sample) else "pandas",
+            frame=model.frame and array_field is None,
+            frame_type=sample.library if model.frame and sample else "pandas",
             float_dtype=model.float_dtype,
+            call_rows=model.call_rows,
         )
 
     @property
@@ -138,8 +150,10 @@ class Signature:
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
         said = {each.name: getattr(self, each.name) for each in fields(self)}
-        inputs = [{"name": one.name, "dtype": one.dtype, "nullable": one.nullable} for one in self.inputs]
-        return said | {"inputs": inputs, "classes": list(self.classes)}
+        said |= {"inputs": [_said(each) for each in self.inputs], "classes": list(self.classes)}
+        if not self.call_rows:
+            del said["call_rows"]  # workers of the version before know no such thing
+        return said
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
@@ -155,6 +169,12 @@ class Signature:
         return signature
 
 
+def _said(wanted: Input) -> dict[str, Any]:
+    """An input as plain values; what is as ever is left out, for workers of the version before."""
+    said = {each.name: getattr(wanted, each.name) for each in fields(wanted)}
+    return {name: value for name, value in said.items() if name not in NEW_FIELDS or value != NEW_FIELDS[name]}
+
+
 def _wrong(signature: Signature) -> str:
     """What in a signature can't be; its field annotations say what may."""
     several = signature.task == "multilabel" and len(signature.classes) > LABELS_MAX
@@ -163,13 +183,26 @@ def _wrong(signature: Signature) -> str:
     texts = [*signature.classes, *(text for each in signature.inputs for text in (each.name, each.dtype))]
     if not all(isinstance(text, str) for text in cast("list[Any]", texts)):
         return "a name is no text"
-    for name in ("inputs_count", "outputs"):
+    for name in ("inputs_count", "outputs", "call_rows"):
         value = getattr(signature, name)
         if type(value) is not int or not 0 <= value <= VALUES_MAX:
             return f"{name} {value!r} is not between 0 and {VALUES_MAX}"
     if signature.task == "clusterer" and signature.outputs not in {0, len(signature.classes)}:
         return f"{signature.outputs} outputs for {len(signature.classes)} clusters"
+    for each in signature.inputs:
+        if each.null not in get_args(Null) or not _is_type(each.dtype):
+            return f"the input {each.name!r} is {each.dtype!r}, null {each.null!r}"
     return ""
+
+
+def _is_type(dtype: str) -> bool:
+    """Whether a type of a column may stand in a signature."""
+    if dtype in {"", "string", "date", "time"}:
+        return True
+    try:
+        return np.dtype(dtype.partition(",")[0] + "]" if zone_of(dtype) else dtype).kind in "biufmM"
+    except TypeError:
+        return False
 
 
 def _order(
@@ -211,45 +244,31 @@ def _check_count(names: tuple[str, ...], count: int | None, source: str) -> None
 def _check_numbers(inputs: tuple[Input, ...]) -> None:
     """Refuse a sample of strings or dates for a model that takes a matrix of numbers."""
     for each in inputs:
-        if each.dtype == "string" or np.dtype(each.dtype).kind not in "buif":
+        if each.dtype in {"string", "date", "time"} or each.dtype.startswith("datetime"):
             raise SignatureError(
                 f"the sample's column {each.name!r} is {each.dtype}, and the model takes numbers",
                 remedy="put the encoder into the model: a Pipeline of a ColumnTransformer and the estimator",
             )
 
 
-def _is_polars(sample: Any) -> bool:
-    return type(sample).__module__.partition(".")[0] == "polars"
+def _nameless(inputs: Sequence[Input]) -> SignatureError:
+    """What to say of a model that takes texts and was fitted without names."""
+    if len(inputs) == 1:
+        return SignatureError(
+            "the model takes one column of texts, and nothing says which",
+            remedy='name the field that holds them: columns = ["text"]',
+        )
+    return SignatureError(
+        f"the model takes {len(inputs)} columns, texts among them, and was fitted without their names",
+        remedy='name them in the order of the fit: columns = ["first", "second", …]; or fit it on a DataFrame',
+    )
 
 
-def _sample_inputs(sample: Any) -> dict[str, Input]:
-    """The columns of a DataFrame, Arrow table or dict of arrays as inputs; a bare matrix has no names."""
-    if sample is None or isinstance(sample, np.ndarray | list | tuple):
-        return {}
-    if _is_polars(sample):
-        return {name: _sample_input(name, sample[name].to_numpy()) for name in sample.columns}
-    if hasattr(sample, "to_pandas"):
-        sample = sample.to_pandas()
-    names = list(cast("Mapping[str, Any]", sample).keys())
-    return {str(name): _sample_input(str(name), np.asarray(sample[name])) for name in names}
-
-
-def _sample_input(name: str, values: np.ndarray[Any, Any]) -> Input:
-    if values.dtype.kind == "O":
-        present = [value for value in values.tolist() if value is not None and value == value]  # noqa: PLR0124  # NaN
-        nullable = len(present) < values.size
-        if present and all(isinstance(value, str) for value in present):
-            return Input(name, "string", nullable)
-        try:
-            return Input(name, str(np.array(present, np.float64).dtype), nullable)
-        except (TypeError, ValueError):
-            raise SignatureError(
-                f"the sample's column {name!r} holds {type(present[0]).__name__}, no numbers and no strings",
-                remedy="models take numbers, booleans, strings, dates and times",
-            ) from None
-    if values.dtype.kind in "USmM":
-        dtype = "string" if values.dtype.kind in "US" else str(values.dtype)
-        return Input(name, dtype, values.dtype.kind in "mM" and bool(np.isnat(values).any()))
-    if values.dtype.kind not in "buif":
-        raise SignatureError(f"the sample's column {name!r} is {values.dtype}, which no record holds")
-    return Input(name, str(values.dtype), values.dtype.kind == "f" and bool(np.isnan(values).any()))
+def _input(own: Input, sample: Sample | None) -> Input:
+    """What the model's steps remember of a column, and what the sample tells of it."""
+    if sample is None or own.name not in sample.names:
+        return replace(own, nullable=False)
+    seen = sample.input(own.name)
+    told = own.nullable or own.null != "NaN"
+    dtype = own.dtype if own.dtype in {"string", "bool"} and own.dtype != seen.dtype else seen.dtype
+    return replace(seen, dtype=dtype, null=own.null if told else seen.null, exact=own.exact)

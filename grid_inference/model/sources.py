@@ -6,9 +6,10 @@ has no meaning in it the reason. How a record's bytes become columns is not here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,19 @@ from grid_inference.config import InputConfig, Scalar
 from grid_inference.errors import SignatureError
 from grid_inference.model.casts import CASTS, Refuse, as_numbers, kind_of, unheard, value_of
 from grid_inference.model.described import Input
+from grid_inference.model.dtypes import of_the_model, takes
 from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.frame import Frame
+from grid_inference.model.frame import Frame, odd_inputs
 from grid_inference.model.signature import Signature
 from grid_inference.wire.compact import Column, join_columns
 
-__all__ = ["Misfits", "Mismatch", "Sources"]
+__all__ = ["Misfits", "Mismatch", "Sources", "matrix_of"]
 
 _PLAIN = InputConfig()
+UNTYPED = (
+    "nothing tells which type the model takes it in: publish the model with a sample of its inputs, or write a cast "
+    "for this one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Sources:
         """Raises SignatureError if `declared` names what is no input of the model."""
         self.signature = signature
         self._declared = declared
+        self._odd = odd_inputs(signature.inputs)
         if declared and signature.array_field is not None:
             raise SignatureError(
                 f"inputs can't be declared where all are values of the array field {signature.array_field!r}",
@@ -84,15 +91,20 @@ class Sources:
         said = self._declared.get(name, _PLAIN)
         return said.cast is not None or said.equals is not None
 
-    def inputs(self, columns: Mapping[str, Column], count: int, misfits: Misfits) -> Inputs:
+    def inputs(
+        self, columns: Mapping[str, Column], count: int, misfits: Misfits, *, free: Collection[str] = ()
+    ) -> Inputs:
         """The inputs of `count` records whose fields are `columns`; reasons are added to `misfits`.
 
-        A field that is not among the columns is one that no record has. A row that is in `misfits` already keeps its
-        reason. The matrix or frame has shape (count, inputs), float64, with NaN or NaT where a value is null.
+        A field that is not among the columns is one that no record has; those in `free` have no type but that of each
+        of their values. A row that is in `misfits` already keeps its reason. A matrix has shape (count, inputs),
+        float64, with NaN where a value is null; a frame has the columns that the model was fitted on.
         """
         found = {each.name: self._column(each, columns, count, misfits) for each in self.signature.inputs}
         if self.signature.frame:
-            return Frame.of(found)
+            inputs = self.signature.inputs
+            typed = {each.name: self._typed(each, found[each.name], misfits, free) for each in inputs}
+            return Frame.of(typed, self._odd)
         matrix = np.empty((count, len(found)))
         for index, (name, column) in enumerate(found.items()):
             matrix[:, index] = as_numbers(column, _refusal(misfits, name, "{kind}, the model needs a number"))
@@ -103,15 +115,23 @@ class Sources:
         if said.constant is not None:
             return _constant(said.constant, count)
         column = _first([columns[name] for name in self.fields(wanted.name) if name in columns], count)
-        if said.cast is None:
-            column = _typed(column, wanted)
-        else:
+        if said.cast is not None:
             column = CASTS[said.cast](column, _refusal(misfits, wanted.name, f"{{value}}, which is no {said.cast}"))
         if said.one_of:
             column = _one_of(column, said, wanted.name, misfits)
         if said.default is not None:
             column = _filled(column, said.default)
         return column if said.equals is None else _equal(column, said.equals)
+
+    def _typed(self, wanted: Input, column: Column, misfits: Misfits, free: Collection[str]) -> Column:
+        """The column as the model was fitted on it."""
+        name, fields = wanted.name, self.fields(wanted.name)
+        untyped = bool(free) and not self.takes_any(name) and any(field in free for field in fields)
+        if untyped and wanted.exact and not wanted.dtype:
+            for row in range(len(column)):
+                misfits.setdefault(row, Mismatch("WRONG_TYPE", f"{name}: {UNTYPED}"))
+        refuse, beyond = partial(_misfit, misfits, wanted), partial(_too_much, misfits, wanted)
+        return of_the_model(column, wanted, refuse, beyond, free=untyped)
 
 
 def _check_default(name: str, said: InputConfig) -> None:
@@ -125,12 +145,40 @@ def _check_default(name: str, said: InputConfig) -> None:
             )
 
 
+def _misfit(misfits: Misfits, wanted: Input, row: int, value: object) -> None:
+    reason = f"{wanted.name} is {kind_of(value)}, the model needs a {takes(wanted)}"
+    misfits.setdefault(row, Mismatch("WRONG_TYPE", reason))
+
+
+def _too_much(misfits: Misfits, wanted: Input, row: int, value: object) -> None:
+    reason = f"{wanted.name} is {value_of(value)}, which {wanted.dtype} can't hold"
+    misfits.setdefault(row, Mismatch("WRONG_VALUE", reason))
+
+
 def _refusal(misfits: Misfits, name: str, said: str) -> Refuse:
     def refuse(row: int, value: object) -> None:
         reason = said.format(kind=kind_of(value), value=value_of(value))
         misfits.setdefault(row, Mismatch("WRONG_TYPE", f"{name} is {reason}"))
 
     return refuse
+
+
+def matrix_of(column: Column, field: str, count: int, misfits: Misfits) -> NDArray[np.float64]:
+    """Lists of `count` numbers or nulls as a matrix, NaN at a null; what is none of these is a misfit."""
+    matrix = np.full((len(column), count), np.nan)
+    reason = Mismatch("WRONG_TYPE", f"{field} is no array of {count} numbers")
+    for row, value in enumerate(column.values.tolist()):
+        if _is_array(value, count):
+            matrix[row] = [np.nan if each is None else each for each in value]
+        else:
+            misfits.setdefault(row, reason)
+    return matrix
+
+
+def _is_array(value: Any, count: int) -> bool:
+    if not isinstance(value, list) or len(cast("list[Any]", value)) != count:
+        return False
+    return all(each is None or isinstance(each, int | float) for each in cast("list[Any]", value))
 
 
 # ---- steps, in the order of `InputConfig`
@@ -151,13 +199,6 @@ def _first(columns: list[Column], count: int) -> Column:
         waiting[mine] = False
         parts.append((mine, Column(column.values[mine])))
     return join_columns(count, parts)
-
-
-def _typed(column: Column, wanted: Input) -> Column:
-    """A text input is a column of objects, even where all rows are null and nothing tells that it is one of texts."""
-    if wanted.dtype == "string" and column.values.dtype.kind in "biuf":
-        return Column(column.values.astype(object), column.valid)
-    return column
 
 
 def _one_of(column: Column, said: InputConfig, name: str, misfits: Misfits) -> Column:

@@ -7,7 +7,7 @@ something else need look at each only once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,14 +36,14 @@ class Texts:
     """Python strings, shape (k,), each used; a null is the last, if there is any."""
 
     @classmethod
-    def of(cls, values: NDArray[np.object_]) -> Texts | None:
-        """Texts from Python strings and the one float `np.nan`.
+    def of(cls, values: NDArray[np.object_], null: object = np.nan) -> Texts | None:
+        """Texts from Python strings and the one object that is a null.
 
         None if anything else is among them, or if they are hardly ever equal.
         """
-        found, nan = values.tolist(), cast("object", np.nan)
+        found = values.tolist()
         sample = found[:SAMPLE_ROWS] if len(found) > SAMPLE_ROWS else []
-        if not all(type(value) is str or value is nan for value in found):
+        if not all(type(value) is str or value is null for value in found):
             return None
         if len(set(sample)) > SAMPLE_DISTINCT_MAX:
             return None

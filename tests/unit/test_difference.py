@@ -83,3 +83,13 @@ def test_a_field_is_used_if_anything_of_it_is() -> None:
 def test_inputs_in_one_array_are_no_fields() -> None:
     signature = Signature.of(LogisticRegression().fit(np.eye(2), [0, 1]), ["x"])
     assert differences(signature, Schema.of("payment", {"x": K.ARRAY_OF_FLOAT64})) == []
+
+
+def test_dates_are_no_difference() -> None:
+    inputs = (Input("day", "datetime64[s]"), Input("at", "datetime64[us, Europe/Berlin]"), Input("on", "date"))
+    signature = Signature.described(Described("regressor", inputs=(*inputs, Input("any", "", exact=True)), frame=True))
+    same = {"day": K.DATE, "at": K.TIMESTAMP_WITH_TIMEZONE, "on": K.DATE, "any": K.TIME}
+    assert said(signature, same) == {}
+    assert said(signature, same | {"day": K.TIMESTAMP}) == {}
+    other = "of another type than the model was fitted on"
+    assert said(signature, same | {"at": K.TIMESTAMP}) == {("at", "at"): other}

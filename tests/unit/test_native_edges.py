@@ -18,7 +18,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import Int64TensorType
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import BaggingClassifier, RandomForestClassifier, StackingClassifier
+from sklearn.ensemble import BaggingClassifier, IsolationForest, RandomForestClassifier, StackingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -277,3 +277,30 @@ def test_templates_of_many_combinations_are_bounded() -> None:
     )
     assert len(encoder.predictions(batch)) == count
     assert len(encoder._templates) <= 4096
+
+
+# ---- ONNX models that are no classifiers
+
+
+def test_an_isolation_forest_in_onnx_detects_outliers() -> None:
+    forest = IsolationForest(n_estimators=20, random_state=0, contamination=0.1).fit(MATRIX)
+    graph = to_onnx(forest, MATRIX[:1].astype(np.float32), target_opset={"": 18, "ai.onnx.ml": 3})
+    engine = asked(graph, columns=FIELDS, sample=MATRIX[:30])
+    assert engine.signature.task == "outlier_detector"
+    rows = np.concatenate([MATRIX, 5 * MATRIX])
+    found, good, _ = engine.score(rows)
+    assert good.size == len(rows)
+    labels = [engine.signature.label(index) for index in found.label_index]
+    assert labels == ["outlier" if one < 0 else "inlier" for one in forest.predict(rows.astype(np.float32))]
+    np.testing.assert_allclose(found.score, forest.decision_function(rows.astype(np.float32)), atol=1e-5)
+    with pytest.raises(SignatureError, match="detects outliers"):
+        make(graph, FIELDS, classes=["outlier", "inlier"])
+
+
+def test_probabilities_of_onnx_lie_between_0_and_1() -> None:
+    forest = RandomForestClassifier(100, random_state=0).fit(MATRIX, BINARY)
+    engine = asked(to_onnx(forest, MATRIX[:1].astype(np.float32), options={"zipmap": False}), columns=FIELDS)
+    for size in (1, 64, 400):
+        scores = engine.predict(MATRIX[:size]).scores
+        assert scores.min() >= 0
+        assert scores.max() <= 1

@@ -141,7 +141,7 @@ class _Known:
     """What the encoder made of one field's texts."""
 
     rows: dict[object, int]
-    """Text, or `np.nan`, → its row."""
+    """Text, or what stands for a null, → its row."""
     table: NDArray[np.float64]
     """Shape (texts, output columns of the field)."""
 
@@ -180,18 +180,18 @@ class _Encoded:
         if len(texts) < len(found):
             return False
         distinct: list[list[object]] = [each.distinct.tolist() for each in texts]
-        known = self._learnt(self._known, distinct)
+        known = self._learnt(self._known, distinct, frame)
         for one, each, some, columns in zip(known, texts, distinct, self._slices, strict=True):
             matrix[:, columns] = one.table[[one.rows[text] for text in some]][each.codes]
         return True
 
-    def _learnt(self, known: list[_Known], distinct: list[list[object]]) -> list[_Known]:
+    def _learnt(self, known: list[_Known], distinct: list[list[object]], frame: Frame) -> list[_Known]:
         """What is known of all these texts; those that are new go through the encoder."""
         fresh = [one.fresh(some) for one, some in zip(known, distinct, strict=True)]
         if not any(fresh):
             return known
         # A column without a new text needs some value, of which nothing is taken.
-        made = self._encode([new or some[:1] for new, some in zip(fresh, distinct, strict=True)])
+        made = self._encode([new or some[:1] for new, some in zip(fresh, distinct, strict=True)], frame)
         more = [
             one.with_more(new, made[: len(new), columns])
             for one, new, columns in zip(known, fresh, self._slices, strict=True)
@@ -199,11 +199,11 @@ class _Encoded:
         self._known = [one if one.small else _Known.nothing(one.table.shape[1]) for one in more]
         return more
 
-    def _encode(self, texts: list[list[object]]) -> NDArray[np.float64]:
-        """The encoder's output for columns of texts, the shorter ones filled up with their first."""
+    def _encode(self, texts: list[list[object]], frame: Frame) -> NDArray[np.float64]:
+        """The encoder's output for columns of texts as those of the frame, the shorter ones filled up."""
         count = max(map(len, texts))
         columns = {name: _padded(some, count) for name, some in zip(self._names, texts, strict=True)}
-        made = self._encoder.transform(Frame(columns).to_pandas())
+        made = self._encoder.transform(Frame(columns, inputs=frame.inputs).to_pandas())
         return made.toarray() if issparse(made) else np.asarray(made)
 
 

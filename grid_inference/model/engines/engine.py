@@ -40,7 +40,22 @@ class Engine(ABC):
 
     def predict(self, inputs: Inputs, *, finite: bool | None = None) -> Scores:
         """Score all rows, or raise what the model raises. `finite` says that all values are known to be finite."""
-        return self._predict(inputs, finite=finite) if inputs.shape[0] else outputs.empty(self.signature)
+        if not inputs.shape[0]:
+            return outputs.empty(self.signature)
+        rows = self.signature.call_rows
+        return self._by_calls_of(rows, inputs, finite=finite) if rows else self._predict(inputs, finite=finite)
+
+    def _by_calls_of(self, rows: int, inputs: Inputs, *, finite: bool | None) -> Scores:
+        """Ask for just so many rows at a time, the last of them as often as needed to fill up the last call."""
+        parts: list[Scores] = []
+        for start in range(0, inputs.shape[0], rows):
+            count = min(rows, inputs.shape[0] - start)
+            part = inputs[start : start + count]
+            if count < rows:
+                part = part[np.minimum(np.arange(rows), count - 1)]
+            scores = self._predict(part, finite=finite)
+            parts.append(scores if count == rows else scores.take(np.arange(count)))
+        return parts[0] if len(parts) == 1 else Scores.concat(parts)
 
     @abstractmethod
     def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:

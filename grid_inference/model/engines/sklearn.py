@@ -27,6 +27,7 @@ from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores,
 from grid_inference.model.engines.threads import OpenMPThreads
 from grid_inference.model.frame import Frame
 from grid_inference.model.signature import Signature
+from grid_inference.model.training import takes_texts_alone
 
 __all__ = ["SklearnEngine"]
 
@@ -75,11 +76,11 @@ class SklearnEngine(Engine):
             self._classes = np.array(signature.classes, np.int64)
         self._sorter = np.argsort(self._classes, kind="stable")
         self._threads = OpenMPThreads()
-        self._columns = (
-            ColumnPath.of(self._transforms[0])
-            if self._transforms and signature.frame and signature.frame_type == "pandas"
-            else None
-        )
+        self._texts_alone = takes_texts_alone(model)
+        self._dtype = estimators.fitted_dtype(self._last)
+        self._output = estimators.transform_output(model)
+        plain = signature.frame and signature.frame_type == "pandas" and self._output == "default"
+        self._columns = ColumnPath.of(self._transforms[0]) if self._transforms and plain else None
         behind = self._transforms[1:] if self._columns else self._transforms
         self._direct = DirectPath.of(behind, self._last) if self._columns or not signature.frame else None
 
@@ -89,7 +90,8 @@ class SklearnEngine(Engine):
             return scores
         with (
             self._threads.fit_for(inputs.shape[0]),
-            sklearn.config_context(assume_finite=finite, skip_parameter_validation=True),
+            # The settings are a thread's own: here is another one than that in which the model was fitted.
+            sklearn.config_context(assume_finite=finite, skip_parameter_validation=True, transform_output=self._output),
             np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"),
         ):
             if isinstance(inputs, Frame) and self._columns:
@@ -113,16 +115,20 @@ class SklearnEngine(Engine):
     def raw(self, inputs: Inputs) -> Any:
         """What the model's own `predict` gives."""
         handed = self._handed(inputs)
-        for transform in self._transforms:
-            handed = transform.transform(handed)
-        return self._last.predict(handed)
+        with sklearn.config_context(transform_output=self._output):
+            for transform in self._transforms:
+                handed = transform.transform(handed)
+            return self._last.predict(handed)
 
     def _handed(self, inputs: Inputs) -> Any:
         """The inputs as the model's first step wants them."""
         if isinstance(inputs, Frame):
+            if self._texts_alone:
+                return next(iter(inputs.columns.values()))
             polars = self.signature.frame_type == "polars"
-            return inputs.to_polars() if polars else inputs.to_pandas(copy=self._overwrites)
-        matrix = inputs
+            frame = inputs.to_polars() if polars else inputs.to_pandas(copy=self._overwrites)
+            return frame if self._frame_names is not None else frame.to_numpy(object)
+        matrix = inputs if self._dtype is None else inputs.astype(self._dtype, copy=False)
         if self._frame_names is not None:
             import pandas as pd  # noqa: PLC0415  # only models that pick columns by name need it
 
@@ -132,6 +138,8 @@ class SklearnEngine(Engine):
     def _ask(self, inputs: Any, transforms: Sequence[Any]) -> Scores:
         for transform in transforms:
             inputs = transform.transform(inputs)
+        if self._dtype is not None and getattr(inputs, "dtype", self._dtype) != self._dtype:
+            inputs = inputs.astype(self._dtype)
         return self._by_task(inputs)
 
     def _value(self, inputs: Any) -> Scores:

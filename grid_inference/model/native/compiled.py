@@ -31,6 +31,7 @@ from grid_inference.model.native.library import Library
 from grid_inference.model.native.lightgbm import Lightgbm
 from grid_inference.model.native.onnx import Onnx, OnnxModel
 from grid_inference.model.native.xgboost import Xgboost
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = ["TOLERANCE", "Compiled", "CompiledEngine", "CompiledModel", "own_library"]
@@ -105,7 +106,7 @@ class Compiled(Library):
             model, Onnx().read(files[ONNX]), {int(size): bool(chosen) for size, chosen in plan["sizes"].items()}
         )
 
-    def describe(self, model: CompiledModel, classes: Sequence[str] | None, sample: Any) -> Described:
+    def describe(self, model: CompiledModel, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """A translation is made for a signature that is known."""
         raise NotImplementedError
 

@@ -12,8 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from grid_inference.config import FUNCTION_NAME
 from grid_inference.errors import ArtifactError
 from grid_inference.model.described import Described
@@ -22,6 +20,7 @@ from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.formats import OWN_MODULE, OWN_REMEDY
 from grid_inference.model.frame import Frame
 from grid_inference.model.native.library import ArrayEngine, Library
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = ["Function", "PythonFunction"]
@@ -90,11 +89,11 @@ class Function(Library):
         """The function, imported."""
         return PythonFunction.named(str(json.loads(content)["function"]))
 
-    def describe(self, model: PythonFunction, classes: Sequence[str] | None, sample: Any) -> Described:
+    def describe(self, model: PythonFunction, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """A classifier if classes are named, else a regressor; it gets what the sample is, else a matrix."""
         del model
-        framed = sample is not None and not isinstance(sample, np.ndarray | list | tuple)
-        width = None if framed or sample is None else np.atleast_2d(np.asarray(sample)).shape[1]
+        framed = sample is not None and sample.matrix is None
+        width = None if framed or sample is None else sample.matrix.shape[1]
         task = "classifier" if classes else "regressor"
         return Described(task, tuple(map(str, classes or ())), count=width, frame=framed)
 

@@ -23,6 +23,7 @@ from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
 from grid_inference.model.engines.threads import OpenMPThreads
 from grid_inference.model.formats import said
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = [
@@ -79,7 +80,7 @@ class Library(ABC):
         """The model in bytes, as `engine` wants it; raise whatever it raises if they are none."""
 
     @abstractmethod
-    def describe(self, model: Any, classes: Sequence[str] | None, sample: Any) -> Described:
+    def describe(self, model: Any, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """What a model object says of itself. `classes` are those that its user names, for a model that doesn't."""
 
     @abstractmethod

@@ -15,6 +15,7 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = ["Lightgbm"]
@@ -55,7 +56,7 @@ class Lightgbm(Library):
             raise ValueError(f"it does not begin with {MAGIC.decode().splitlines()[0]!r} and a version")
         return lightgbm.Booster(model_str=content.decode())
 
-    def describe(self, model: Any, classes: Sequence[str] | None, sample: Any) -> Described:
+    def describe(self, model: Any, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """By the booster's objective, and an estimator's classes."""
         del sample
         booster = _booster(model)

@@ -26,6 +26,7 @@ from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.frame import Frame
 from grid_inference.model.native.library import ArrayEngine, Library, cast
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = ["Mlflow", "MlflowModel"]
@@ -102,13 +103,13 @@ class Mlflow(Library):
         _ = model.loaded
         return model
 
-    def describe(self, model: MlflowModel, classes: Sequence[str] | None, sample: Any) -> Described:
+    def describe(self, model: MlflowModel, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """By its signature; a classifier if classes are named, as a `pyfunc` does not say its own."""
         schema = model.loaded.metadata.get_input_schema()
         task = "classifier" if classes else "regressor"
         gives: dict[str, Any] = {"task": task, "classes": tuple(map(str, classes or ())), "frame": True}
         if schema is None:
-            if sample is None or isinstance(sample, np.ndarray | list | tuple):
+            if sample is None or sample.matrix is not None:
                 raise SignatureError(
                     "the MLflow model has no signature",
                     remedy="give a DataFrame as sample, or save it with mlflow.models.infer_signature(X, y)",

@@ -22,9 +22,10 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines import outputs
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, Scores
+from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
 from grid_inference.model.frame import Frame
 from grid_inference.model.native.library import ArrayEngine, Library, cast, class_index
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = ["Onnx", "OnnxModel"]
@@ -42,6 +43,11 @@ CLASS_ATTRIBUTES = ("classlabels_strings", "classlabels_int64s", "classlabels_in
 NAMES_KEY = "feature_names"
 """Among a model's metadata: the names of a matrix's columns, joined by commas."""
 ERRORS_ONLY = 3
+DETECTED = ("inlier", "outlier")
+OUTLIER = -1
+ROUNDING = 1e-5
+TRIED_ROWS, FAR = 64, 1e3
+"""What a graph is asked to find out what it gives: so many rows near zero, and as many so much farther away."""
 SHAPES = "its inputs must be one matrix of any number of rows, or a column each"
 
 
@@ -94,7 +100,7 @@ class Onnx(Library):
         _ = model.session
         return model
 
-    def describe(self, model: Any, classes: Sequence[str] | None, sample: Any) -> Described:
+    def describe(self, model: Any, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """By the graph: its inputs, and the classes that its nodes name."""
         del sample
         model = OnnxModel(self.write(model))
@@ -117,9 +123,16 @@ class Onnx(Library):
         known = _classes(model.content)
         if known and classes and tuple(classes) != known:
             raise SignatureError(f"the graph names its classes itself: {', '.join(known)}", remedy="leave classes out")
+        if classes and not known and _detects(model):
+            raise SignatureError(
+                "the graph detects outliers: its labels are 1 and -1, and its scores are no probabilities",
+                remedy="leave classes out: its labels are inlier and outlier",
+            )
         if known or classes:
             return Described("classifier", known or tuple(map(str, classes or ())), **takes)
         values, labels = _outputs(model)
+        if labels is not None and _detects(model):
+            return Described("outlier_detector", DETECTED, **takes)
         if labels is not None:
             raise SignatureError(
                 f"the output {labels!r} holds labels, and the graph does not name its classes",
@@ -133,7 +146,7 @@ class Onnx(Library):
         """It runs the session."""
         return (
             OnnxEngine(model, signature)
-            if signature.task == "classifier"
+            if signature.task in {"classifier", "outlier_detector"}
             else ArrayEngine(_values(model, signature.names), signature)
         )
 
@@ -146,20 +159,57 @@ class OnnxEngine(Engine):
         self._values, self._labels = _outputs(model)
         self._feed, self._session = _feeds(model, signature.names), model.session
         self._plain = ArrayEngine(_values(model, signature.names), signature)
+        tried = _tried(model) if self._labels is not None and self._values is not None else None
+        self._probable = tried is None or _are_probabilities(tried[1])
 
     def _predict(self, inputs: Inputs, *, finite: bool | None) -> Scores:
         if self._labels is None:
             return self._plain.predict(inputs, finite=finite)
         wanted = [self._labels] if self._values is None else [self._labels, self._values]
         labels, *rest = self._session.run(wanted, self._feed(inputs))
+        if self.signature.task == "outlier_detector":
+            return outputs.detected(rest[0], np.asarray(labels).reshape(-1) == OUTLIER)
         classes = self.signature.classes
         index = class_index(np.asarray(labels).reshape(-1), classes)
-        if not rest:
+        if not rest or not self._probable:
             return outputs.certain(index, len(classes))
         [proba] = rest
         if proba.ndim == 2 and proba.shape[1] == 1 and len(classes) == 2:
             proba = np.concatenate([1 - proba, proba], axis=1)
-        return outputs.of_classes(outputs.matrix(proba, len(classes), "the model"), index)
+        proba = outputs.matrix(proba, len(classes), "the model")
+        if not _are_probabilities(proba):
+            raise BadOutputError("the model gave values below 0 or above 1, which are no probabilities")
+        return outputs.of_classes(np.clip(proba, 0, 1), index)
+
+
+def _are_probabilities(values: NDArray[Any]) -> bool:
+    """Whether values are probabilities but for float32's rounding; NaN is looked for elsewhere."""
+    return not bool(((values < -ROUNDING) | (values > 1 + ROUNDING)).any())
+
+
+def _tried(model: OnnxModel) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """The labels and values of rows near and far; None if the model can't be asked for rows that nobody has put."""
+    values, labels = _outputs(model)
+    [first, *more] = model.session.get_inputs()
+    if values is None or labels is None or more or len(first.shape) != 2 or first.type not in FLOATS:
+        return None
+    width = first.shape[1] if isinstance(first.shape[1], int) else 0
+    near = np.random.default_rng(0).normal(size=(TRIED_ROWS, width))
+    rows = np.concatenate([near, near * FAR]).astype(DTYPES[first.type])
+    try:
+        found: list[Any] = model.session.run([labels, values], {first.name: rows})
+    except Exception:  # noqa: BLE001  # a graph may refuse any rows, and nothing is known then
+        return None
+    return np.asarray(found[0]).reshape(-1), np.asarray(found[1])
+
+
+def _detects(model: OnnxModel) -> bool:
+    """Whether a graph's labels are 1 and -1 by the sign of its one score, as those of scikit-learn's detectors are."""
+    tried = _tried(model)
+    if tried is None or tried[0].size != tried[1].size or tried[0].dtype.kind != "i":
+        return False
+    labels, values = tried[0], tried[1].reshape(-1)
+    return {*labels.tolist()} <= {-OUTLIER, OUTLIER} and bool(((values < 0) == (labels == OUTLIER)).all())
 
 
 def without_zipmap(content: bytes) -> bytes:

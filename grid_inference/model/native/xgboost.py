@@ -16,6 +16,7 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
+from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = ["Xgboost"]
@@ -59,7 +60,7 @@ class Xgboost(Library):
         booster.load_model(bytearray(content))
         return booster
 
-    def describe(self, model: Any, classes: Sequence[str] | None, sample: Any) -> Described:
+    def describe(self, model: Any, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """By the booster's objective; it knows no class by its name, and no estimator of XGBoost does."""
         del sample
         booster = _booster(model)

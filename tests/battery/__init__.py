@@ -1,0 +1,1 @@
+"""Estimators times input forms against the bare model: `python -m tests.battery`."""
