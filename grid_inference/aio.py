@@ -20,6 +20,7 @@ from grid_inference.comparison.compare import ROWS, Basis, compare
 from grid_inference.comparison.report import Comparison
 from grid_inference.config import (
     CHAMPION,
+    INTERNAL_PREFIX,
     PROMOTE_TIMEOUT_S,
     DeploymentConfig,
     GridConfig,
@@ -118,8 +119,12 @@ class Grid:
     def _repr_html_(self) -> str:
         return grid_html(self.config.address, self.config.cluster_name, self.link.members().values())
 
+    async def maps(self) -> list[str]:
+        """The names of all maps that there are, without the system's own."""
+        return sorted(name for name in await self.link.map_names() if not name.startswith(INTERNAL_PREFIX))
+
     def features(self, name: str) -> Features:
-        """A feature map by its name."""
+        """A feature map by its name; it need not be there yet."""
         return Features(self.link, name)
 
     def predictions(self, name: str, *, shadow: bool = False) -> Predictions:

@@ -154,8 +154,12 @@ class Grid:
     def _repr_html_(self) -> str:
         return grid_html(self.address, self.cluster_name, self._grid.link.members().values() if self._open else ())
 
+    def maps(self) -> list[str]:
+        """The names of all maps that there are, without the system's own."""
+        return self._loop.run(self._grid.maps())
+
     def features(self, name: str) -> Features:
-        """A feature map by its name."""
+        """A feature map by its name; it need not be there yet."""
         return Features(self._loop, self._grid.features(name))
 
     def predictions(self, name: str, *, shadow: bool = False) -> Predictions:

@@ -5,6 +5,7 @@ Here are the list of commands and the end of every run: an error becomes one lin
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ __all__ = ["main"]
 def main() -> NoReturn:
     """Run one command and end the process with its exit code."""
     end_at_once()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale that lacks a sign fails no command
     try:
         # Loaded here and not above: from the first line on, Ctrl-C must end us without a traceback.
         from grid_inference.cli.app import run  # noqa: PLC0415

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Final
@@ -124,12 +125,28 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last place that can make a readable end of it
         if _interrupted(error):
             return 130
-        ending = ending_of(error)
+        ending = ending_of(error) if _are_texts(arguments) else _misread()
         if debug:
             traceback.print_exc()
         ending.say()
         return ending.code
     return code if isinstance(code, int) else 0
+
+
+def _are_texts(arguments: Sequence[str]) -> bool:
+    """Whether the locale's encoding has made texts of all that stood on the command line."""
+    return sys.getfilesystemencoding() == "utf-8" or not any(
+        "\udc80" <= sign <= "\udcff" for text in arguments for sign in text
+    )
+
+
+def _misread() -> Ending:
+    encoding = sys.getfilesystemencoding()
+    return Ending(
+        2,
+        f"what stands on the command line can't be read in this locale's encoding, {encoding}",
+        "set LC_ALL=C.UTF-8, or PYTHONUTF8=1",
+    )
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -36,6 +36,7 @@ __all__ = [
     "json_option",
     "key_of",
     "key_type_option",
+    "meant",
     "plain",
     "say_differences",
     "say_failures",
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 EXPIRY_ACCEPTED = f"expiry is accepted, if its map lets records go by themselves: {LOSS}"
+NEAR = 0.8
+"""So alike are names of which one may be meant by the other."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 KEY_TYPES = tuple(kind for kind in KEY_KINDS if kind not in {"bytes", "data"})
@@ -143,9 +146,18 @@ def say_failures(name: str, failures: Sequence[str]) -> None:
         out.print(failure, markup=False)
 
 
+def meant(name: str, there: Sequence[str]) -> str:
+    """Which of those that are there may have been meant by a name that is not, as the end of a sentence."""
+    import difflib  # noqa: PLC0415 - only for a mistyped name
+
+    near = difflib.get_close_matches(name, there, 1, NEAR)
+    return f"; is {near[0]!r} meant?" if near else ""
+
+
 def write_json(value: Any) -> None:
-    """One JSON document on one line of stdout, at once."""
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, default=str) + "\n")
+    """One JSON document on one line of stdout, at once; in ASCII where that is not UTF-8."""
+    utf8 = (sys.stdout.encoding or "utf-8").lower() in {"utf-8", "utf8"}
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=not utf8, default=str) + "\n")
     sys.stdout.flush()
 
 

@@ -17,6 +17,7 @@ from grid_inference.cli.common import (
     examples,
     grid_options,
     json_option,
+    meant,
     say_differences,
     say_failures,
     saying_warnings,
@@ -74,18 +75,23 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model with a file of a fitted estimator, or MODEL@ALIAS")
     with connected(address, cluster_name) as grid, saying_warnings():
+        maps = grid.maps()
         try:
             deployed = grid.deploy(config, sample=sample and rows_of(sample), **how)
             found = grid.differences(config.name)
         except DeploymentError as error:
             raise Ending(REFUSED, str(error), error.remedy) from None
     if as_json:
-        write_json(deployed.to_mapping() | {"differences": found})
+        new = config.features not in maps
+        write_json(deployed.to_mapping() | {"differences": found, "features_are_new": new})
         return
     sys.stdout.write(
         f"{config.name} version {deployed.version}: {deployed.manifest.class_name} on {config.features}, "
         f"predictions in {config.predictions}\n"
     )
+    if config.features not in maps:
+        near = meant(config.features, maps)
+        sys.stdout.write(f"there is no map {config.features!r} yet: its first record is waited for{near}\n")
     say_differences(found)
 
 
@@ -164,14 +170,13 @@ def deployments(as_json: bool, address: str | None, cluster_name: str | None) ->
     if not found:
         sys.stdout.write("there are no deployments; `grid-inference deploy --help` shows how to make one\n")
         return
-    rows = table(
-        "deployment", "state", "version", "model", "features", "predictions", "topic", "since", right=("version",)
-    )
+    rows = table("deployment", "state", "model", "class", "features", "predictions", "topic", "since")
     for name, one in found.items():
         topic = "none" if one.config.topic.kind == "none" else str(one.config.topic.name)
         since = datetime.fromtimestamp(one.deployed_at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        model = f"{one.model}@{one.version} {one.alias}".strip()
         maps = one.config.features, one.config.predictions
-        rows.add_row(name, one.state, str(one.version), one.manifest.class_name.rpartition(".")[2], *maps, topic, since)
+        rows.add_row(name, one.state, model, one.manifest.class_name.rpartition(".")[2], *maps, topic, since)
     out = console()
     out.print(rows)
     for name, one in found.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
@@ -44,6 +45,7 @@ def status(name: str | None, as_json: bool, address: str | None, cluster_name: s
     if one and as_json:
         write_json({**asdict(one), "partitions": proof})
     elif one:
+        _say_deployments([one])
         _say_proof(one, proof)
     elif as_json:
         write_json(found.to_mapping())
@@ -63,9 +65,15 @@ def _say_status(found: Status) -> None:
     if not found.deployments:
         out.print("no deployments yet: `grid-inference deploy --help`")
         return
+    out.print()
+    _say_deployments(found.deployments)
+
+
+def _say_deployments(deployments: Sequence[DeploymentStatus]) -> None:
+    out = console()
     numbers = ("lag", "owned", "predictions", "dead letters", "declared", "unexplained", "proven")
     rows = table("deployment", "state", "model", "trigger", *numbers, right=numbers)
-    for one in found.deployments:
+    for one in deployments:
         declared = sum(one.repairs.values()) - one.unexplained
         proven = "-" if one.proven_age_s is None else f"{one.proven_age_s:,.0f} s ago"
         lag = "?" if one.lag is None else f"{one.lag:,}"
@@ -80,9 +88,8 @@ def _say_status(found: Status) -> None:
             *(f"{count:,}" for count in counts),
             proven,
         )
-    out.print()
     out.print(rows)
-    for one in found.deployments:
+    for one in deployments:
         if one.trigger == "listener":
             out.print(f"{one.name}: {one.promise}", markup=False)
         if one.accepts_expiry:
@@ -111,6 +118,7 @@ def _say_proof(one: DeploymentStatus, proof: list[PartitionProof]) -> None:
     gaps = table("cause", "gaps", "repaired", right=("gaps", "repaired"))
     for cause in sorted(one.gaps.keys() | one.repairs.keys()):
         gaps.add_row(cause, f"{one.gaps.get(cause, 0):,}", f"{one.repairs.get(cause, 0):,}")
+    out.print()
     out.print(gaps if gaps.rows else f"{one.name}: no gaps, no repairs")
     numbers = ("partition", "epoch", "scored through", "lag", "proven")
     rows = table("partition", "member", "worker", *numbers[1:], right=numbers)
@@ -159,7 +167,10 @@ def verify(name: str, wait_s: float, as_json: bool, address: str | None, cluster
 
 def _say_verdict(verdict: Verdict) -> None:
     word = "[green]complete[/]" if verdict.complete else "[red]not complete[/]"
-    console().print(f"{verdict.deployment}: {word}, {verdict.records:,} records compared in {verdict.seconds:.1f} s")
+    compared = f"{word}, {verdict.records:,} records compared in {verdict.seconds:.1f} s"
+    if verdict.complete and not verdict.records:
+        compared = "[yellow]nothing was compared[/], as its feature map has no record"
+    console().print(f"{verdict.deployment}: {compared}")
     explained = {
         "predictions": "",
         "dead_letters": "refused records",

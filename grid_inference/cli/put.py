@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.files import FORMATS, BadRow, Chunk, read
 from grid_inference.cli.values import NUMBER, TEXT, WHOLE
 from grid_inference.client import Features
+from grid_inference.errors import GridError
 from grid_inference.records import Put
 from grid_inference.wire.intake import key_values
 
@@ -61,7 +64,7 @@ def put(
     chunks = read(path, file_format, key, dict.fromkeys(texts, TEXT) | _kind_of_keys(key, key_type))
     first = next(chunks, Chunk({}))  # what can't be read is said before the grid is asked for
     total = _Total(path)
-    with connected(address, cluster_name) as grid, _progress(path) as progress:
+    with connected(address, cluster_name) as grid, total.told(name), _progress(path) as progress:
         task = progress.add_task(path.name, total=1.0, rows=0)
         features = grid.features(name)
         for chunk in _and_then(first, chunks):
@@ -137,6 +140,18 @@ class _Total:
     @staticmethod
     def _say(text: str, progress: Progress) -> None:
         progress.console.print(text, markup=False) if progress.live.is_started else sys.stderr.write(f"{text}\n")
+
+    @contextmanager
+    def told(self, name: str) -> Generator[None]:
+        """Say how many rows are in where it ends before its time."""
+        try:
+            yield
+        except BaseException as error:
+            unsure = isinstance(error, KeyboardInterrupt | GridError)
+            if self.rows or unsure:
+                perhaps = ", and perhaps some of those that were on their way" if unsure else ""
+                sys.stderr.write(f"{self.rows:,} rows of {self._path.name} are in {name}{perhaps}\n")
+            raise
 
     def finish(self, name: str, *, as_json: bool) -> int:
         """Say what has been done, and give the exit code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,14 +16,20 @@ from grid_inference.cli.common import (
     json_option,
     key_of,
     key_type_option,
+    meant,
     plain,
     write_json,
 )
 from grid_inference.cli.ending import INCOMPLETE, Ending
 from grid_inference.client import Grid
+from grid_inference.config import DeploymentConfig
+from grid_inference.errors import DecodeError
 from grid_inference.records import Prediction
 
 __all__ = ["get", "watch"]
+
+OTHER_KEY = "another --key-type, perhaps?"
+MAPS_SHOWN_MAX = 20
 
 
 @click.command(epilog=examples("grid-inference get payments 4711", "grid-inference get fraud 4711"))
@@ -38,8 +45,8 @@ def get(
     wanted = key_of(key, key_type)
     with connected(address, cluster_name) as grid:
         found = _found(grid, name, wanted)
-    if found is None:
-        raise Ending(INCOMPLETE, f"{name} has nothing under the key {key}", "another --key-type, perhaps?")
+        if found is None:
+            raise Ending(INCOMPLETE, *_nothing(grid, name, wanted, key))
     if as_json:
         write_json(found)
         return
@@ -47,6 +54,35 @@ def get(
     width = max((len(field) for field in values), default=0)
     for field, value in values.items():
         sys.stdout.write(f"{field:<{width}}  {'-' if value is None else value}\n")
+
+
+def _nothing(grid: Grid, name: str, key: Any, text: str) -> tuple[str, str]:
+    """Why there is nothing to be shown, and what to do."""
+    if deployed := grid.deployments().get(name):
+        return _unscored(grid, deployed.config, deployed.state, key, text)
+    maps = grid.maps()
+    if name in maps:
+        return f"{name} has nothing under the key {text}", OTHER_KEY
+    shown = ", ".join(maps[:MAPS_SHOWN_MAX]) + (", …" if len(maps) > MAPS_SHOWN_MAX else "")
+    return f"there is no map and no deployment {name!r}{meant(name, maps)}", f"there are: {shown or 'none'}"
+
+
+def _unscored(grid: Grid, config: DeploymentConfig, state: str, key: Any, text: str) -> tuple[str, str]:
+    """Why a deployment has no prediction of a key, and what to do."""
+    letter = grid.predictions(config.name).dead_letters.get(key)
+    if letter is not None:
+        said = f"{config.name} has refused the record {text}: {letter.cause}: {letter.message}"
+        return said, f"`grid-inference dead-letters show {config.name} {text}` says what to do"
+    with suppress(DecodeError):  # then there is one
+        if grid.features(config.features).get(key) is None:
+            return f"{config.features} has no record under the key {text}", OTHER_KEY
+    said = f"the record {text} of {config.features} is not scored yet"
+    if state != "running":
+        return f"{said}: {config.name} is {state}", f"`grid-inference resume {config.name}`"
+    if not grid.status().workers:
+        return f"{said}: no worker runs", "start `grid-inference worker` or `grid-inference node`"
+    older = ', and with start = "new" what was put before the deploy never is' if config.start == "new" else ""
+    return f"{said}{older}", f"`grid-inference status {config.name}` shows the lag"
 
 
 def _found(grid: Grid, name: str, key: Any) -> Any:

@@ -81,9 +81,7 @@ async def compare(link: Link, one: ModelVersion, other: ModelVersion, basis: Bas
         model = await fetched(link, version.manifest, config.address, keys=config.keys)
         loaded = await asyncio.to_thread(Loaded.of, model, version.signature, version.expected, str(version))
         engines.append(loaded.engine)
-        found.append(
-            await scored(link, version, loaded, records, inputs=basis.inputs, nan=basis.nan, score_of=basis.score_of)
-        )
+        found.append(await scored(link, version, loaded, records, basis.inputs, nan=basis.nan, score_of=basis.score_of))
     rows = np.intersect1d(found[0].good, found[1].good)
     if not rows.size:
         raise _nothing_common((one, other), found, basis, len(records))

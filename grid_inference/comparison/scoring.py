@@ -79,8 +79,8 @@ async def scored(
     version: ModelVersion,
     loaded: Loaded,
     records: Events,
-    *,
     inputs: Mapping[str, InputConfig],
+    *,
     nan: NanPolicy,
     score_of: str | None = None,
 ) -> Scored:

@@ -110,6 +110,11 @@ class Link:
             async with asyncio.timeout(config.connect_timeout_s + 2 * config.heartbeat_timeout_s):
                 await self.undisturbed(self.client._start())
         except Exception as error:
+            if self._connections.refused:
+                raise ConnectError(
+                    f"the member at {config.address} does not let us into a cluster {config.cluster_name!r}",
+                    remedy="give the cluster name of its configuration: `--cluster-name`, GRID_INFERENCE_CLUSTER",
+                ) from error
             why = "the member is silent" if isinstance(error, TimeoutError) else reason(error)
             raise ConnectError(
                 f"no cluster {config.cluster_name!r} at {config.address}: {why}",

@@ -13,7 +13,12 @@ from typing import Any, Final
 import hazelcast
 import numpy as np
 from hazelcast.config import Config, ReconnectMode
-from hazelcast.errors import HazelcastClientNotActiveError, TargetDisconnectedError
+from hazelcast.errors import (
+    AuthenticationError,
+    ClientNotAllowedInClusterError,
+    HazelcastClientNotActiveError,
+    TargetDisconnectedError,
+)
 from hazelcast.internal.asyncio_invocation import Invocation
 from hazelcast.protocol.client_message import ClientMessageBuilder, Frame, InboundMessage, OutboundMessage
 from numpy.typing import NDArray
@@ -66,6 +71,8 @@ class Connections:
     ) -> None:
         self._made: list[Any] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self.refused = False
+        """Whether a member has answered that it does not let us in: by the cluster's name, as a rule."""
         reactor = client._reactor
         stock_factory = reactor.connection_factory
 
@@ -73,6 +80,7 @@ class Connections:
             connection = stock_factory(*args)
             connection._reader = RawReader(connection._builder, take, listener_of)
             connection._inner_close = partial(_close, connection._inner_close, on_closed, connection)
+            connection._log_close = partial(self._note_close, connection._log_close)
             self._made = [one for one in self._made if one.live] + [connection]
             asyncio.get_running_loop().call_later(silent_s_max, self._give_up_if_silent, connection)
             return connection
@@ -86,6 +94,11 @@ class Connections:
                 if task:
                     task.cancel()
             await connection.close_connection("the connection was closed", None)
+
+    def _note_close(self, log: Callable[[Any, Any], None], why: Any, cause: Any) -> None:
+        """Know why a connection is closed: the stock client tries again, and says in the end that it could not."""
+        self.refused |= isinstance(cause, AuthenticationError | ClientNotAllowedInClusterError)
+        log(why, cause)
 
     def _give_up_if_silent(self, connection: Any) -> None:
         """Close a connection on which a member has not even greeted us: the stock client would wait for it for ever."""

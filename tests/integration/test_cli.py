@@ -366,6 +366,53 @@ def test_dead_letters_are_dropped_once_that_is_confirmed(ok, cli, refused, monke
     assert ok("verify", refused)["dead_letters"] == 3
 
 
+def test_a_map_that_does_not_exist_is_said(cli, ok, model):
+    deploy = ("deploy", "cli-new", "--model", model, "--columns", "a,b")
+    code, out, err = cli(*deploy, "--features", "cli-new-records")
+    assert code == 0, err
+    assert "there is no map 'cli-new-records' yet: its first record is waited for\n" in out
+    assert cli("verify", "cli-new")[1].splitlines()[0] == (
+        "cli-new: nothing was compared, as its feature map has no record"
+    )
+    with gi.connect() as grid:
+        grid.features("cli-new-records").put(1, {"a": 0.5, "b": 0.5})
+    assert "there is no map" not in cli(*deploy, "--features", "cli-new-records")[1]
+    _, out, _ = cli("deploy", "cli-newer", "--model", "cli-new@champion", "--features", "cli-new-record")
+    assert "there is no map 'cli-new-record' yet: its first record is waited for; is 'cli-new-records' meant?" in out
+    assert ok("deploy", *deploy[1:], "--features", "cli-new-records")["features_are_new"] is False
+    assert cli("get", "cli-new-rekords", 1)[2].startswith(
+        "grid-inference: there is no map and no deployment 'cli-new-rekords'; is 'cli-new-records' meant?"
+    )
+    for name in ("cli-new", "cli-newer"):
+        ok("undeploy", name)
+
+
+def test_get_says_why_there_is_nothing(cli, ok, refused):
+    def said(key):
+        code, out, err = cli("get", refused, key)
+        assert (code, out) == (1, "")
+        return err
+
+    assert f"{refused} has refused the record 2: NAN_FEATURE" in said(2)
+    assert f"`grid-inference dead-letters show {refused} 2`" in said(2)
+    assert "has no record under the key 99" in said(99)
+    ok("pause", refused)
+    with gi.connect() as grid:
+        grid.features(f"{refused}-records").put(7, {"a": 0.5, "b": 0.5})
+    assert f"is not scored yet: {refused} is paused" in said(7)
+    assert f"`grid-inference resume {refused}`" in said(7)
+    ok("resume", refused)
+
+
+def test_deployments_name_the_model_and_status_the_state(cli, ok, deployed):
+    rows = [line.split() for line in cli("deployments")[1].splitlines()]
+    assert rows[0][:4] == ["deployment", "state", "model", "class"]
+    assert [deployed, "running", f"{deployed}@1", "champion", "LogisticRegression"] in [row[:5] for row in rows]
+    assert cli("status", deployed)[1].splitlines()[1].split()[:3] == [deployed, "running", f"{deployed}@1"]
+    ok("pause", deployed)
+    assert cli("status", deployed)[1].splitlines()[1].split()[:2] == [deployed, "paused"]
+
+
 def test_verify_is_not_complete_while_paused(ok, cli, deployed, tmp_path):
     ok("pause", deployed)
     ok("put", f"{deployed}-records", csv(tmp_path / "r.csv", 3), "--key", "id")
@@ -445,7 +492,7 @@ def test_models_that_are_refused(cli, model, tmp_path):
     no_model.write_bytes(b"no model")
     code, _, err = cli("deploy", "cli-no-model", "--features", "x", "--model", no_model)
     assert code == 4
-    assert str(no_model) in err
+    assert f"{no_model}: is no model: neither skops nor joblib has written it" in err
     assert cli("deploy", "cli-no-model", "--features", "x", "--model", tmp_path / "missing.joblib")[0] == 4
     assert cli("deploy", "cli-no-model", "--features", "x")[0] == 2
     assert cli("deploy", "cli-no-model", "--model", model)[0] == 2
@@ -462,10 +509,13 @@ def test_a_wrong_address(cli, command):
     assert len(err.splitlines()) == 2
 
 
-def test_a_wrong_cluster_name(cli):
+def test_a_wrong_cluster_name(cli, monkeypatch):
+    monkeypatch.setenv("GRID_INFERENCE_CONNECT_TIMEOUT_S", "5")
     code, _, err = cli("status", "--cluster-name", "someone-elses")
     assert code == 3
-    assert "someone-elses" in err
+    assert "does not let us into a cluster 'someone-elses'" in err
+    assert "--cluster-name" in err
+    assert "start a node" not in err
 
 
 @pytest.mark.parametrize("command", ["verify", "watch", "dead-letters list", "pause", "resume", "undeploy"])
@@ -551,6 +601,38 @@ def test_a_filter_that_can_bring_nothing_is_refused_by_watch_and_deploy(cli, dep
         assert code in {1, 2}
         assert repr(where) in err
     assert "there is no deployment" in cli("verify", f"{deployed}-b")[2]
+
+
+@pytest.mark.parametrize(
+    ("broken", "code", "said"),
+    [
+        (
+            KeyboardInterrupt(),
+            130,
+            "{} rows of r.csv are in cli-partly, and perhaps some of those that were on their way",
+        ),
+        (gi.ConnectionLostError("the member is gone"), 3, "{} rows of r.csv are in cli-partly, and perhaps some"),
+        (gi.EncodeError("a does not fit"), 4, "{} rows of r.csv are in cli-partly\n"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_put_that_ends_before_its_time_says_what_is_in(cli, tmp_path, monkeypatch, broken, code, said):
+    path = tmp_path / "r.csv"
+    path.write_text("id,a\n" + "".join(f"{n},{n}.5\n" for n in range(10_000)))
+    monkeypatch.setattr("grid_inference.cli.files.CSV_BLOCK_BYTES", 50_000)
+    put_batch, done = gi.Features.put_batch, []
+
+    def breaks(features, columns, **how):
+        if done:
+            raise broken
+        done.append(len(how["key"]))
+        return put_batch(features, columns, **how)
+
+    monkeypatch.setattr(gi.Features, "put_batch", breaks)
+    found, _, err = cli("put", "cli-partly", path, "--key", "id")
+    assert found == code
+    assert 0 < done[0] < 10_000
+    assert said.format(f"{done[0]:,}") in err
 
 
 def test_put_ends_by_ctrl_c(tmp_path):
