@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -131,9 +132,11 @@ def test_the_clock_of_a_zone_is_kept_across_its_changes() -> None:
     values = pa.array([None if s is None else s * 10**9 for s in seconds], pa.int64()).cast(zone)
     kind, found = put(values)
     assert kind == "TIMESTAMP_WITH_TIMEZONE"
-    for moment, expected in zip(found, values.cast(pa.timestamp("us", "Europe/Berlin")).to_pylist(), strict=True):
-        assert moment is None or moment.timestamp() == expected.timestamp()
-        assert moment is None or moment.utcoffset() == expected.utcoffset()
+    for moment, second in zip(found, seconds, strict=True):
+        expected = None if second is None else dt.datetime.fromtimestamp(second, ZoneInfo("Europe/Berlin"))
+        assert (moment is None) == (expected is None)
+        if moment is not None and expected is not None:
+            assert (moment.timestamp(), moment.utcoffset()) == (expected.timestamp(), expected.utcoffset())
 
 
 def test_a_field_that_can_not_be_null_says_so() -> None:
