@@ -192,7 +192,7 @@ def _feeds(sources: Sources, name: str, kind: FieldKind | None) -> bool:
 
 def _wrong_zone(sources: Sources, name: str, field: str, kind: FieldKind | None) -> str:
     """What to say of moments whose zone, or lack of one, is not the model's; empty if there is nothing to say."""
-    if kind not in MOMENTS or sources.takes_any(name) or not sources.signature.frame:
+    if kind is None or kind not in MOMENTS or sources.takes_any(name) or not sources.signature.frame:
         return ""
     wanted = next(each for each in sources.signature.inputs if each.name == name)
     aware = kind is FieldKind.TIMESTAMP_WITH_TIMEZONE

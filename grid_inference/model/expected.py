@@ -54,7 +54,7 @@ class Expected:
         signature = engine.signature
         if inputs is None or not inputs.shape[0] or not signature.names or signature.array_field is not None:
             return None
-        whole = ~_absent(inputs).any(axis=1)
+        whole = np.asarray(~_absent(inputs).any(axis=1))
         gaps = np.flatnonzero(~whole)[:GAPS_MAX]
         some = np.concatenate([np.flatnonzero(whole)[: ROWS_MAX - gaps.size], gaps])
         scores, good, failures = engine.score(inputs[some], "score")

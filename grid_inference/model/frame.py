@@ -165,7 +165,9 @@ def _values(column: Column, wanted: Input | None) -> NDArray[Any]:
     values, kind, valid = column.values, column.values.dtype.kind, column.valid
     whole = valid is None or bool(valid.all())
     if wanted is not None and wanted.exact and kind in "biuf":
-        return values if whole or kind != "f" else np.where(valid, values, np.array(np.nan, values.dtype))
+        return (
+            values if valid is None or whole or kind != "f" else np.where(valid, values, np.array(np.nan, values.dtype))
+        )
     if valid is None:
         return values.astype({"f": np.float64, "i": np.int64, "u": np.int64}.get(kind, values.dtype), copy=False)
     if kind in "fiub":

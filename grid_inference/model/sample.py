@@ -58,14 +58,14 @@ class Sample:
         if isinstance(given, list | tuple) and given and isinstance(given[0], Mapping):
             given = _joined(cast("list[Mapping[str, Any]]", given))
         if library == "pandas" and hasattr(given, "to_frame") and not hasattr(given, "columns"):
-            given = given.to_frame()
+            given = cast("Any", given).to_frame()
         if hasattr(given, "columns"):
             return cls(_by_name(given), None, given, library)
         if isinstance(given, Mapping):
             columns = cast("Mapping[Any, Any]", given)
             return cls({str(name): _array(columns[name]) for name in columns}, None, None, library)
         if hasattr(given, "toarray"):
-            given = given.toarray()
+            given = cast("Any", given).toarray()
         return cls({}, _matrix(given), None, library)
 
     def __len__(self) -> int:
@@ -218,7 +218,7 @@ def _of_objects(name: str, values: Sequence[Any]) -> tuple[Input, Column]:
     nulls = [null_of([value]) or ("NaN" if type(value).__name__ == "NaTType" else None) for value in values]
     valid = np.array([null is None for null in nulls], np.bool_)
     present = [value for value, null in zip(values, nulls, strict=True) if null is None]
-    sorts = sorted({null for null in nulls if null})
+    sorts = sorted({null for null in nulls if null is not None})
     dtype, column = _kind(name, present, _none(values, valid), valid)
     if len(sorts) > 1 and dtype in {"string", "bool", "date", "time"}:
         raise SignatureError(
@@ -226,7 +226,7 @@ def _of_objects(name: str, values: Sequence[Any]) -> tuple[Input, Column]:
             "a record has one null",
             remedy=f"write one for the other, as X[{name!r}] = X[{name!r}].where(X[{name!r}].notna(), None) does",
         )
-    null: Null = sorts[0] if sorts else "NaN"
+    null = cast("Null", sorts[0] if sorts else "NaN")
     return Input(name, dtype, bool(sorts), null), column
 
 

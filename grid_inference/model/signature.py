@@ -86,7 +86,7 @@ class Signature:
         unknown = Input("", "", exact=True) if model.frame and array_field is None else Input("")
         inputs = tuple(
             _input(replace(each, name=name), sample)
-            for name, each in zip(names or (), (names and own) or (unknown,) * len(names or ()), strict=True)
+            for name, each in zip(names or (), own if names and own else (unknown,) * len(names or ()), strict=True)
         )
         if not model.frame:
             _check_numbers(inputs)

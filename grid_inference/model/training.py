@@ -190,7 +190,8 @@ def _remembered(step: Any, names: list[str]) -> Iterator[Input]:
             yield _of_values(name, np.asarray(known))
     elif isinstance(step, SimpleImputer):
         missing = null_of([step.missing_values]) or "NaN"
-        for name, value in zip(names, getattr(step, "statistics_", ()), strict=False):
+        statistics: Any = getattr(step, "statistics_", ())
+        for name, value in zip(names, statistics, strict=False):
             yield Input(name, "string" if isinstance(value, str) else "float64", null=missing)
     elif takes_texts_alone(step):
         yield from (Input(name, "string") for name in names)

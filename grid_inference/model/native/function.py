@@ -92,8 +92,9 @@ class Function(Library):
     def describe(self, model: PythonFunction, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """A classifier if classes are named, else a regressor; it gets what the sample is, else a matrix."""
         del model
-        framed = sample is not None and sample.matrix is None
-        width = None if framed or sample is None else sample.matrix.shape[1]
+        matrix = None if sample is None else sample.matrix
+        framed = sample is not None and matrix is None
+        width = None if matrix is None else matrix.shape[1]
         task = "classifier" if classes else "regressor"
         return Described(task, tuple(map(str, classes or ())), count=width, frame=framed)
 
