@@ -215,9 +215,9 @@ def _with_nulls(column: Column) -> NDArray[Any]:
         return np.where(column.valid, column.values, np.array(None, object))
     if column.values.dtype.kind in "mM":
         return np.where(column.valid, column.values, np.array("NaT", column.values.dtype))
-    if holds_exactly(column):
-        return np.where(column.valid, column.values.astype(np.float64), np.nan)
-    return np.where(column.valid, column.values.astype(np.object_), np.array(None, object))
+    values: Any = column.values.astype(np.float64 if holds_exactly(column) else np.object_)
+    values[~column.valid] = np.nan if values.dtype.kind == "f" else None
+    return values
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
 from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
@@ -22,8 +21,6 @@ from grid_inference.model.sample import Sample
 
 __all__ = ["Input", "Signature"]
 
-NEW_FIELDS: Mapping[str, Any] = MappingProxyType({"null": "NaN", "exact": False})
-"""Of an input."""
 VALUES_MAX = 1_000_000
 """Inputs, outputs or classes of a model."""
 CLASSES_SHOWN_MAX = 20
@@ -171,8 +168,12 @@ class Signature:
 
 def _said(wanted: Input) -> dict[str, Any]:
     """An input as plain values; what is as ever is left out, for workers of the version before."""
-    said = {each.name: getattr(wanted, each.name) for each in fields(wanted)}
-    return {name: value for name, value in said.items() if name not in NEW_FIELDS or value != NEW_FIELDS[name]}
+    said: dict[str, Any] = {"name": wanted.name, "dtype": wanted.dtype, "nullable": wanted.nullable}
+    if wanted.null != "NaN":
+        said["null"] = wanted.null
+    if wanted.exact:
+        said["exact"] = True
+    return said
 
 
 def _wrong(signature: Signature) -> str:
