@@ -377,9 +377,9 @@ def test_a_map_that_does_not_exist_is_said(cli, ok, model):
     with gi.connect() as grid:
         grid.features("cli-new-records").put(1, {"a": 0.5, "b": 0.5})
     assert "there is no map" not in cli(*deploy, "--features", "cli-new-records")[1]
+    assert ok("deploy", *deploy[1:], "--features", "cli-new-records")["features_are_new"] is False
     _, out, _ = cli("deploy", "cli-newer", "--model", "cli-new@champion", "--features", "cli-new-record")
     assert "there is no map 'cli-new-record' yet: its first record is waited for; is 'cli-new-records' meant?" in out
-    assert ok("deploy", *deploy[1:], "--features", "cli-new-records")["features_are_new"] is False
     assert cli("get", "cli-new-rekords", 1)[2].startswith(
         "grid-inference: there is no map and no deployment 'cli-new-rekords'; is 'cli-new-records' meant?"
     )
