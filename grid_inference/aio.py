@@ -220,9 +220,10 @@ class Grid:
         before = (await self._registry.ever_deployed()).get(config.name)
         if before is None or (before.model, before.version) != (version.model, version.version):
             return
-        if (before.config.inputs, before.config.nan) != (config.inputs, config.nan):
+        ways = [(one.inputs, one.nan, one.score_of) for one in (before.config, config)]
+        if ways[0] != ways[1]:
             raise DeploymentError(
-                f"results of {version} stand already that were made with other `inputs` or `nan`",
+                f"results of {version} stand already that were made with other `inputs`, `nan` or `score_of`",
                 remedy="publish the model again, so that results of both can be told apart",
             )
 

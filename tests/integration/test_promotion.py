@@ -210,5 +210,5 @@ def test_a_new_deploy_scores_all_anew(
     local_grid.deploy(names.deployment, f"{name}@2", features=names.features)
     predictions = local_grid.predictions(names.deployment)
     until(lambda: {one.version for one in map(predictions.get, range(50)) if one} == {2}, "the second version")
-    with pytest.raises(gi.DeploymentError, match="made with other `inputs` or `nan`"):
+    with pytest.raises(gi.DeploymentError, match="made with other `inputs`, `nan` or `score_of`"):
         local_grid.deploy(names.deployment, f"{name}@2", features=names.features, nan="score")

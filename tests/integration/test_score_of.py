@@ -83,17 +83,17 @@ def test_the_topic_passes_on_what_is_surely_of_it(local_grid: gi.Grid, names: Na
     local_grid.undeploy(names.deployment)
 
 
-def test_another_class_scores_all_anew_and_other_versions_keep_it(local_grid: gi.Grid, names: Names, name: str) -> None:
+def test_other_versions_keep_the_class_and_one_version_has_one(local_grid: gi.Grid, names: Names, name: str) -> None:
     models = [LogisticRegression(C=slope).fit(INPUTS, TWO) for slope in (0.1, 10.0)]
     for one in models:
         local_grid.publish(one, name=name, columns=FEATURES, sample=INPUTS[:30])
     local_grid.promote(name, 1)
     inputs = put(local_grid, names)
     reference, how = f"{name}@champion", {"features": names.features}
-    local_grid.deploy(names.deployment, reference, **how, score_of="ok")
-    np.testing.assert_allclose(scores(local_grid, names), models[0].predict_proba(inputs)[:, 1], atol=1e-12)
     local_grid.deploy(names.deployment, reference, **how, score_of="fraud")
     np.testing.assert_allclose(scores(local_grid, names), models[0].predict_proba(inputs)[:, 0], atol=1e-12)
+    with pytest.raises(gi.DeploymentError, match="`score_of`"):
+        local_grid.deploy(names.deployment, reference, **how, score_of="ok")
     local_grid.shadow(names.deployment, f"{name}@2", budget=1.0)
     inputs = put(local_grid, names, 1)
     np.testing.assert_allclose(scores(local_grid, names), models[0].predict_proba(inputs)[:, 0], atol=1e-12)
@@ -137,7 +137,9 @@ def test_the_command_and_the_file(
     inputs = put(local_grid, names)
     assert run(["deploy", str(file), *where]) == 0
     np.testing.assert_allclose(scores(local_grid, names), model.predict_proba(inputs)[:, 0], rtol=0, atol=1e-12)
-    assert run(["deploy", str(file), "--score-of", "ok", *where]) == 0
+    local_grid.publish(model, name=names.deployment, columns=FEATURES)
+    other = ["--model", f"{names.deployment}@2", "--score-of", "ok"]
+    assert run(["deploy", str(file), *other, *where]) == 0
     np.testing.assert_allclose(scores(local_grid, names), model.predict_proba(inputs)[:, 1], rtol=0, atol=1e-12)
     assert run(["deploy", str(file), "--score-of", "froud", *where]) == 4
     assert "they are fraud, ok" in capsys.readouterr().err
