@@ -128,8 +128,9 @@ class Sources:
         name, fields = wanted.name, self.fields(wanted.name)
         untyped = bool(free) and not self.takes_any(name) and any(field in free for field in fields)
         if untyped and wanted.exact and not wanted.dtype:
-            for row in range(len(column)):
-                misfits.setdefault(row, Mismatch("WRONG_TYPE", f"{name}: {UNTYPED}"))
+            for row, value in enumerate(column.values.tolist()):
+                if not isinstance(value, str):  # which is one whatever stands beside it
+                    misfits.setdefault(row, Mismatch("WRONG_TYPE", f"{name}: {UNTYPED}"))
         refuse, beyond = partial(_misfit, misfits, wanted), partial(_too_much, misfits, wanted)
         return of_the_model(column, wanted, refuse, beyond, free=untyped)
 

@@ -227,6 +227,16 @@ def test_json_for_a_function_needs_a_sample() -> None:
     same(Published(model).answers(table), said_by(model, table))
 
 
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_a_text_in_json_is_one_without_a_sample(batch: int) -> None:
+    table = pd.DataFrame({"flag": ["red", "blue"] * 60})
+    model = make_pipeline(FunctionTransformer(sees), LinearRegression()).fit(table, range(ROWS))
+    mixed = pd.DataFrame({"flag": np.array(["red", 3, None, "blue"], object)})
+    told = Published(model).answers(mixed, "json", batch=batch)
+    assert [bool(each.refused) for each in told] == [False, True, True, False]
+    same([told[0], told[3]], said_by(model, table[:2]))
+
+
 # ---- dates, times and zones
 
 START = pd.Timestamp("2026-03-28 20:00")
