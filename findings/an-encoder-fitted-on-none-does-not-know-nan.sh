@@ -5,25 +5,17 @@
 # unknown: all zeros; OrdinalEncoder says -1 or raises. SimpleImputer by default fills NaN and leaves None.
 # Why it matters: a model fitted under pandas 2 and asked under pandas 3 answers otherwise for every record with a gap,
 # without an error.
-set -euo pipefail
-INSTALL_S_MAX=900
-FINDING_S_MAX=180
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-trap 'exit 1' INT TERM
-export PYTHONPATH=$folder
-timeout --foreground "$INSTALL_S_MAX" python3 -m pip install --quiet --disable-pip-version-check \
-  --root-user-action ignore --no-compile --target "$folder" scikit-learn==1.9.1 pandas==3.1.1 numpy==2.4.6
-timeout --foreground "$FINDING_S_MAX" python3 - <<'PYTHON'
-import sys
+. "$(dirname "$0")/lib-packages.sh"
+packages scikit-learn==1.9.1 pandas==3.1.1 numpy==2.4.6
 
+finding <<'PYTHON'
 import numpy as np
 import pandas as pd
-import sklearn
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-print(f"Python {sys.version.split()[0]}, scikit-learn {sklearn.__version__}, pandas {pd.__version__}")
+from seen import compare, end
+
 fitted = pd.DataFrame({"city": pd.Series(["red", None], dtype=object)})
 asked = pd.DataFrame({"city": ["red", None]})
 seen = {
@@ -48,6 +40,6 @@ expected = {
     "imputed: None, NaN": [[["red"], [None]], [["red"], ["x"]]],
 }
 for name, value in seen.items():
-    print(f"{name}: {value}" + ("" if value == expected[name] else f", where {expected[name]} was seen before"))
-sys.exit(seen != expected)
+    compare(name, value, expected[name])
+end()
 PYTHON

@@ -499,8 +499,8 @@ class Grid:
             raise ConfigError("no feature map is given", remedy='say which map holds the records: features="payments"')
         basis = Basis(features, rows, labels, label_field)
         if deployed:
-            basis = replace(basis, inputs=deployed.config.inputs, nan=deployed.config.nan)
-            basis = replace(basis, score_of=deployed.config.score_of)
+            config = deployed.config
+            basis = replace(basis, inputs=config.inputs, nan=config.nan, score_of=config.score_of)
         first, second = [await self._catalog.version(_published(name)) for name in (one, other)]
         return await compare(self.link, first, second, basis, self.config)
 

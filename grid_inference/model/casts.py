@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from grid_inference.wire.compact import Column
 
-__all__ = ["CASTS", "Refuse", "as_numbers", "kind_of", "moment_of", "unheard", "value_of"]
+__all__ = ["CASTS", "Refuse", "as_numbers", "each_value", "kind_of", "moment_of", "unheard", "value_of"]
 
 Refuse = Callable[[int, object], None]
 """Is told the row and the value."""
@@ -35,40 +35,42 @@ def as_numbers(column: Column, refuse: Refuse) -> NDArray[np.float64]:
     if column.values.dtype.kind in "biuf":
         found = column.values.astype(np.float64)
         return found if column.valid is None else np.where(column.valid, found, np.nan)
-    return _each(column, np.float64, _number, refuse).values
+    return each_value(column, np.float64, _number, refuse).values
 
 
 def _to_float(column: Column, refuse: Refuse) -> Column:
     if column.values.dtype.kind in "biuf":
         return Column(column.values.astype(np.float64), column.valid)
-    return _each(column, np.float64, lambda value: float(value) if isinstance(value, str) else _number(value), refuse)
+    return each_value(
+        column, np.float64, lambda value: float(value) if isinstance(value, str) else _number(value), refuse
+    )
 
 
 def _to_int(column: Column, refuse: Refuse) -> Column:
     if column.values.dtype.kind in "biu":
         return Column(column.values.astype(np.int64), column.valid)
-    return _each(column, np.int64, _whole, refuse)
+    return each_value(column, np.int64, _whole, refuse)
 
 
 def _to_bool(column: Column, refuse: Refuse) -> Column:
-    return column if column.values.dtype.kind == "b" else _each(column, np.bool_, _truth, refuse)
+    return column if column.values.dtype.kind == "b" else each_value(column, np.bool_, _truth, refuse)
 
 
 def _to_string(column: Column, refuse: Refuse) -> Column:
-    return _each(column, np.object_, _text, refuse)
+    return each_value(column, np.object_, _text, refuse)
 
 
 def _to_datetime(column: Column, refuse: Refuse) -> Column:
     if column.values.dtype.kind == "M":
         return Column(column.values.astype("M8[us]"), column.valid)
-    return _each(column, "M8[us]", moment_of, refuse)
+    return each_value(column, "M8[us]", moment_of, refuse)
 
 
 def _from_epoch(unit: int) -> Callable[[Column, Refuse], Column]:
     """Numbers of units of so many microseconds since 1970, in UTC."""
 
     def cast(column: Column, refuse: Refuse) -> Column:
-        return _each(column, "M8[us]", lambda value: _since_epoch(value, unit), refuse)
+        return each_value(column, "M8[us]", lambda value: _since_epoch(value, unit), refuse)
 
     return cast
 
@@ -87,7 +89,7 @@ CASTS: Mapping[str, Callable[[Column, Refuse], Column]] = MappingProxyType(
 """The casts of a deployment's `inputs`, by name."""
 
 
-def _each(column: Column, dtype: DTypeLike, cast: Callable[[Any], Any], refuse: Refuse) -> Column:
+def each_value(column: Column, dtype: DTypeLike, cast: Callable[[Any], Any], refuse: Refuse) -> Column:
     """Cast value by value; what raises TypeError, ValueError or OverflowError is refused."""
     values = _nulls(len(column), np.dtype(dtype))
     valid = np.zeros(len(column), np.bool_)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.model.casts import Refuse, moment_of
+from grid_inference.model.casts import Refuse, each_value, moment_of
 from grid_inference.model.described import Input
 from grid_inference.wire.compact import Column
 
@@ -114,24 +114,13 @@ def _floats(column: Column, refuse: Refuse) -> Column:
         return Column(np.full(len(column), np.nan))
     if column.values.dtype.kind != "O":
         return column
-    return _each(column, np.float64, _number, refuse)
+    return each_value(column, np.float64, _number, refuse)
 
 
 def _number(value: Any) -> float:
     if not isinstance(value, int | float):
         raise TypeError
     return float(value)
-
-
-def _each(column: Column, dtype: Any, one: Callable[[Any], Any], refuse: Refuse) -> Column:
-    values, valid, found = np.zeros(len(column), dtype), np.zeros(len(column), np.bool_), column.values.tolist()
-    for row in np.flatnonzero(column.present()).tolist():
-        try:
-            values[row] = one(found[row])
-            valid[row] = True
-        except (TypeError, ValueError, OverflowError):
-            refuse(row, found[row])
-    return Column(values, valid)
 
 
 def _exactly(column: Column, wanted: Input, refuse: Refuse) -> Column:
@@ -150,15 +139,15 @@ def _cast(column: Column, dtype: np.dtype[Any], refuse: Refuse) -> Column:
     if values.dtype == dtype:
         return column
     if kind == "O":
-        return _each(
+        return each_value(
             column, dtype, _boolean if dtype.kind == "b" else _whole if dtype.kind in "iu" else _number, refuse
         )
     if kind not in "biuf" or (dtype.kind == "b") != (kind == "b"):
-        if kind in "biuf" and kind == "b" and dtype.kind == "f":
+        if kind == "b" and dtype.kind == "f":
             return Column(values.astype(dtype), column.valid)
         if column.empty or not column.present().any():
             return Column(np.zeros(len(column), dtype), np.zeros(len(column), np.bool_))
-        return _each(column, dtype, _never, refuse)
+        return each_value(column, dtype, _never, refuse)
     present = column.present()
     with np.errstate(invalid="ignore", over="ignore"):
         found = values.astype(dtype)
@@ -207,6 +196,6 @@ def _read(column: Column, refuse: Refuse, *, aware: bool) -> Column:
             raise TypeError
         return moment_of(moment)
 
-    found = _each(column, "M8[us]", one, refuse)
+    found = each_value(column, "M8[us]", one, refuse)
     return Column(np.where(found.present() & (found.valid if found.valid is not None else True), found.values,
                            np.array("NaT", "M8[us]")), found.valid)  # fmt: skip
