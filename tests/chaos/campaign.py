@@ -41,6 +41,7 @@ SUMS = (
     "gaps_undetected",
     "unexplained_repairs",
     "zombie_late_writes",
+    "written_in_doubt",
     "positions_regressed",
     "deposed_owners",
 )

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from grid_inference.errors import ConnectionLostError
+from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 
 POINTS = ("read", "score", "write", "position")
@@ -34,10 +35,18 @@ LOOK_S = 0.1
 """How often the file is looked at."""
 DELAY_S = 0.7
 PUT_ALL, JOURNAL_READ = 0x012C00, 0x014200
+WRITES = ("write", "bury")
+LEASE_S_MAX = 6.0
+"""Who stood still for longer may have been replaced."""
 _type = struct.Struct("<i")
 _TYPE_OFFSET = 6
 _NAME_WITHIN = 200
 """The map's name is among the first bytes of a request."""
+
+
+def doubts(file: Path) -> Path:
+    """Where the workers whose failpoints are in this file note what they wrote without a look at their leases."""
+    return file.with_suffix(".doubts")
 
 
 class Failpoints:
@@ -49,6 +58,7 @@ class Failpoints:
         self._armed: dict[str, Any] = {}
         self._random = random.Random()
         self._left = 0
+        self._stood_still = False
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
@@ -77,6 +87,22 @@ class Failpoints:
         if not self._left and "then" in armed:
             self._arm(armed["then"])
         return armed["action"]
+
+    def stand_still(self) -> None:
+        """Stop the process; from when it goes on until a look at the leases nothing may be written: see `doubtful`."""
+        begun_s = time.monotonic()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._stood_still = time.monotonic() - begun_s > LEASE_S_MAX
+
+    def looked(self) -> None:
+        """The worker has looked which leases are still its own."""
+        self._stood_still = False
+
+    def doubtful(self, point: str) -> None:
+        """A request leaves; if it writes results under leases that may be another's by now, that is noted."""
+        if self._stood_still and point in WRITES:
+            with doubts(self._file).open("a", encoding="utf-8") as file:
+                file.write(f"{point}\n")
 
     def armed_at(self, point: str) -> bool:
         """Whether something is armed at this point now, however often it was hit."""
@@ -107,6 +133,7 @@ def install(failpoints: Failpoints) -> None:
         link: Link, payload: bytearray, partition: int, on_answer: Callable[..., None], *rest: Any, **more: Any
     ):
         point, head = point_of(payload)
+        failpoints.doubtful(point)
         action = failpoints.hit(point, head, but=LAST_MOMENT) if point else ""
         if not action:
             return post(link, payload, partition, on_answer, *rest, **more)
@@ -132,6 +159,7 @@ def install(failpoints: Failpoints) -> None:
     install_at_the_last_moment(failpoints)
     install_at_score(failpoints)
     install_at_load(failpoints)
+    install_at_leases(failpoints)
 
 
 def install_at_the_last_moment(failpoints: Failpoints) -> None:
@@ -156,7 +184,9 @@ def install_at_score(failpoints: Failpoints) -> None:
 
     def scoring(model: ChaosModel, inputs: Any) -> Any:
         action = failpoints.hit("score")
-        if action in LAST_MOMENT:
+        if action == "stop":
+            failpoints.stand_still()
+        if action == "kill":
             os.kill(os.getpid(), LAST_MOMENT[action])
         if action:  # an error here would be the model's own, and the record's fate
             time.sleep(DELAY_S)
@@ -179,3 +209,15 @@ def install_at_load(failpoints: Failpoints) -> None:
         restore(model, state)
 
     ChaosModel.__setstate__ = restoring  # type: ignore[method-assign]
+
+
+def install_at_leases(failpoints: Failpoints) -> None:
+    """Behind a look at the leases a worker knows again which are its own."""
+    confirm = Leases.confirm
+
+    async def confirming(leases: Leases) -> list[int]:
+        lost = await confirm(leases)
+        failpoints.looked()
+        return lost
+
+    Leases.confirm = confirming  # type: ignore[method-assign]

@@ -26,6 +26,7 @@ from grid_inference.errors import MemberStartError
 from grid_inference.grid.member import Member, MemberConfig, free_port
 from grid_inference.node import THREAD_VARIABLES, Workers
 from tests.chaos.child import ROOT, environment
+from tests.chaos.failpoints import doubts
 from tests.chaos.proxy import Proxy
 from tests.chaos.worker import PLAN_VARIABLE
 
@@ -238,6 +239,12 @@ class Grid:
     def addresses(self) -> list[str]:
         """Every member's address, whether it lives now or not."""
         return [node.address for node in self.nodes]
+
+    @property
+    def written_in_doubt(self) -> int:
+        """Requests with results that workers sent after they had stood still, without a look at their leases."""
+        files = [doubts(node.file("failpoints")) for node in self.nodes]
+        return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files if file.exists())
 
     def start(self) -> None:
         """Start all nodes, one behind the other."""

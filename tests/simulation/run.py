@@ -141,7 +141,9 @@ class _Run:
             getattr(self, f"on_{event.what}")(event)
         if not any(self.works(worker) and worker.name not in self.stopping for worker in self.workers):
             self.start(self.plan.load_s)
-        await asyncio.sleep(self.plan.ends_s - self.loop.time() + QUIET_S)
+        await asyncio.sleep(self.plan.ends_s - self.loop.time())
+        self.network.rates = Rates(self.plan.latency_s, 0.0, 0.0)  # beats that come late would part the leases for ever
+        await asyncio.sleep(QUIET_S)
         deadline_s = self.loop.time() + SETTLED_S_MAX
         while not self.judge.violations:
             wanting = self.wanting()
