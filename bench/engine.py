@@ -12,7 +12,7 @@ import numpy as np
 from bench.data import NAMES, matrix, table
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.signature import Signature
-from grid_inference.wire.arrow import arrow_columns
+from grid_inference.wire.arrow.arrays import arrow_columns
 from grid_inference.wire.compact import encode_columns, infer_schema
 
 __all__ = ["ENGINE_BATCH", "Engine", "Tables"]

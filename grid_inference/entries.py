@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.wire import layout
-from grid_inference.wire.arrow import arrow_array, arrow_columns
+from grid_inference.wire.arrow.arrays import arrow_array, arrow_columns
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, column_of, join_columns
 from grid_inference.wire.compact import (
@@ -32,9 +32,9 @@ from grid_inference.wire.compact import (
     is_nested,
     schema_ids,
 )
-from grid_inference.wire.json_columns import decode_json_columns, decode_json_table, json_names, json_rows
-from grid_inference.wire.json_lookup import find
-from grid_inference.wire.json_values import decode_json_object
+from grid_inference.wire.json.columns import decode_json_columns, decode_json_table, json_names, json_rows
+from grid_inference.wire.json.lookup import find
+from grid_inference.wire.json.values import decode_json_object
 from grid_inference.wire.keys import key_text
 
 __all__ = ["CompactEntries", "Entries", "JsonEntries", "by_format"]

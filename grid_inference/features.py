@@ -17,6 +17,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
 from grid_inference.records import Put, RecordTable, pandas_module
 from grid_inference.tables import Scan, to_pandas
+from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
     Column,
@@ -27,11 +28,10 @@ from grid_inference.wire.compact import (
     infer_schema,
     schema_ids,
 )
+from grid_inference.wire.compact.record_schemas import plain_record, unsaid_fields
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.intake import column_from, frame_columns, key_values
 from grid_inference.wire.keys import decode_keys, encode_keys
 from grid_inference.wire.kinds import is_undecided, settled
-from grid_inference.wire.record_schemas import plain_record, unsaid_fields
 
 __all__ = ["Features", "python_keys"]
 

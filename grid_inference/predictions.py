@@ -21,10 +21,10 @@ from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTab
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import QUEUE_MAX, Subscription, subscribe
 from grid_inference.tables import predictions_to_arrow, to_pandas
+from grid_inference.wire.arrow.intake import key_values
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.intake import key_values
 from grid_inference.wire.keys import encode_keys
 
 __all__ = ["Predictions"]

@@ -20,11 +20,11 @@ from grid_inference.flow.where import Where
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.records import PREDICTION, RecordTable, pandas_module
-from grid_inference.wire.arrow import ArrowParts, arrow_columns, arrow_keys
+from grid_inference.wire.arrow.arrays import ArrowParts, arrow_columns, arrow_keys
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, childless, column_of, holds_exactly, join_columns, objects_of
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.json_lookup import parse_path
+from grid_inference.wire.json.lookup import parse_path
 from grid_inference.wire.keys import decode_keys
 from grid_inference.wire.layout import NESTING_MAX
 

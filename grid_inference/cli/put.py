@@ -27,7 +27,7 @@ from grid_inference.cli.values import NUMBER, TEXT, WHOLE
 from grid_inference.client import Features
 from grid_inference.errors import GridError
 from grid_inference.records import Put
-from grid_inference.wire.intake import key_values
+from grid_inference.wire.arrow.intake import key_values
 
 __all__ = ["put"]
 

@@ -21,7 +21,7 @@ def rows_of(path: str) -> dict[str, Any]:
     import pyarrow as pa  # noqa: PLC0415  # takes a while, which other commands need not wait for
     from pyarrow import csv, json, parquet  # noqa: PLC0415
 
-    from grid_inference.wire.from_arrow import plain_arrow  # noqa: PLC0415
+    from grid_inference.wire.arrow.columns import plain_arrow  # noqa: PLC0415
 
     file = Path(path)
     try:

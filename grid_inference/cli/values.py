@@ -19,8 +19,8 @@ import pyarrow.compute
 from numpy.typing import NDArray
 from pyarrow import types
 
+from grid_inference.wire.arrow.columns import arrow_kind, column_of_arrow, plain_arrow
 from grid_inference.wire.columns import EXACT_MAX, Column, objects_of
-from grid_inference.wire.from_arrow import arrow_kind, column_of_arrow, plain_arrow
 from grid_inference.wire.schema import FieldKind
 
 __all__ = ["NUMBER", "TEXT", "WHOLE", "Values", "is_of_a_field", "of_arrow", "of_objects", "of_texts"]

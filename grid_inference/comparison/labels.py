@@ -21,7 +21,7 @@ from grid_inference.model.signature import Signature
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import schema_ids
-from grid_inference.wire.json_columns import json_rows
+from grid_inference.wire.json.columns import json_rows
 from grid_inference.wire.keys import DataKey, decode_keys, key_text
 
 __all__ = ["Labels"]

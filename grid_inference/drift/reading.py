@@ -16,7 +16,7 @@ from grid_inference.model.catalog import Catalog
 from grid_inference.model.published import Reference
 from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.statistics import SAMPLE_ROWS_MIN, Statistics
-from grid_inference.wire.json_values import decode_json
+from grid_inference.wire.json.values import decode_json
 
 __all__ = ["ask", "read"]
 

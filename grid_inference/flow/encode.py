@@ -16,7 +16,7 @@ from grid_inference.model.signature import Signature
 from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetterBatch, PredictionBatch
 from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.compact import encode_record
-from grid_inference.wire.compact_record import value_offset
+from grid_inference.wire.compact.record import value_offset
 from grid_inference.wire.keys import key_texts
 from grid_inference.wire.schema import NUMBER_DTYPES, FieldKind, Schema
 

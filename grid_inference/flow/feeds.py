@@ -25,8 +25,8 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import rows_of
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
-from grid_inference.wire import journal, messages
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.protocol import journal, messages
 
 __all__ = ["ERROR_PAUSE_S", "SCANS_AT_ONCE", "Arrivals", "Brought", "Feed", "Feeds", "ScanFeed"]
 

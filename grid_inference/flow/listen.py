@@ -22,8 +22,8 @@ from grid_inference.grid.maps import key_identities, last_rows
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.journal import ADDED, GONE, LOADED, MERGED, UPDATED
 from grid_inference.wire.keys import partition_ids
+from grid_inference.wire.protocol.journal import ADDED, GONE, LOADED, MERGED, UPDATED
 
 __all__ = ["ListenerReader"]
 

@@ -23,7 +23,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import Answer
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
-from grid_inference.wire import journal
+from grid_inference.wire.protocol import journal
 
 __all__ = ["JournalReader", "newest"]
 

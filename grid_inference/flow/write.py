@@ -33,9 +33,9 @@ from grid_inference.records import (
     PREDICTION_MESSAGE,
     PredictionBatch,
 )
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import key_text
+from grid_inference.wire.protocol import messages
 
 __all__ = ["MESSAGE_FIELDS", "Writer", "WriterCounts"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from grid_inference.config import INTERNAL_PREFIX
 from grid_inference.errors import BackupWarning, DeploymentError, ExpiryWarning, RemoteError
 from grid_inference.grid.link import Link
-from grid_inference.wire import expiry, messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import key_text
+from grid_inference.wire.protocol import expiry, messages
 
 __all__ = ["LOSS", "check_expiry"]
 

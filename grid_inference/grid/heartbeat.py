@@ -25,7 +25,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import LEFT, WORKERS_MAP, entry_key, home_partition, now_s
 from grid_inference.logs import logger
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 
 __all__ = ["BEATS_PER_LEASE", "CONDEMN_S_MAX", "HUNG_EXIT", "Heartbeat"]
 

@@ -26,7 +26,7 @@ from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import error_once, logger
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_values import decode_json, encode_json
+from grid_inference.wire.json.values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
 
 __all__ = ["LEASES_MAP", "TRIAL_AFTER", "TRUSTED_SHARE", "Claim", "Leases", "holders"]

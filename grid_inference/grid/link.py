@@ -41,9 +41,9 @@ from grid_inference.grid.link_stock import (
     translate,
 )
 from grid_inference.logs import logger
-from grid_inference.wire import frames as f
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import messages
 from grid_inference.wire.schema import Schema
 
 __all__ = ["Link"]

@@ -29,9 +29,9 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import was_cancelled
 from grid_inference.grid.link_stock import OnEvents, RawListener, invoke, translate
 from grid_inference.logs import logger
-from grid_inference.wire import frames as f
-from grid_inference.wire import messages, topics
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import messages, topics
 
 __all__ = ["Heard", "Listener"]
 

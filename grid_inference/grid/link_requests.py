@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from grid_inference.errors import GridError
-from grid_inference.wire import frames as f
+from grid_inference.wire.protocol import frames as f
 
 __all__ = ["Allows", "Answer", "OnAnswer", "Request", "Unsure", "settle", "was_cancelled"]
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectionLostError, GridError, RemoteError
 from grid_inference.logs import logger
-from grid_inference.wire import frames as f
+from grid_inference.wire.protocol import frames as f
 
 __all__ = [
     "Connections",

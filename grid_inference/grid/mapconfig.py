@@ -12,8 +12,8 @@ import warnings
 from grid_inference.errors import DeploymentError, GridError, NoJournalWarning, RemoteError
 from grid_inference.grid.journals import has_journal, journals, numbers, prove
 from grid_inference.grid.link import Link
-from grid_inference.wire import expiry, mapconfig, messages
-from grid_inference.wire.mapconfig import DEFAULT, MapSettings
+from grid_inference.wire.protocol import expiry, mapconfig, messages
+from grid_inference.wire.protocol.mapconfig import DEFAULT, MapSettings
 
 __all__ = ["configurations", "ensure_journal", "has_journal", "warn_without_journal"]
 

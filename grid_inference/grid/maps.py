@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import Unsure
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import partition_ids
+from grid_inference.wire.protocol import messages
 
 __all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
 

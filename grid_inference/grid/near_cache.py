@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from grid_inference.errors import NearCacheWarning
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import configurations
-from grid_inference.wire.mapconfig import map_settings
+from grid_inference.wire.protocol.mapconfig import map_settings
 
 __all__ = ["warn_stale_near_caches"]
 

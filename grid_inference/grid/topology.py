@@ -23,7 +23,7 @@ from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import error_once, logger
-from grid_inference.wire.json_values import decode_json
+from grid_inference.wire.json.values import decode_json
 from grid_inference.wire.keys import encode_keys, guard_key
 
 __all__ = [

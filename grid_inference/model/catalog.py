@@ -20,7 +20,7 @@ from grid_inference.model.artifact import Artifact
 from grid_inference.model.making import Made
 from grid_inference.model.published import MODELS_MAP, Model, ModelVersion, Reference
 from grid_inference.model.registry import Deployed, Registry
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 
 __all__ = ["Catalog"]

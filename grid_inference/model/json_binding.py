@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.sources import Misfits, Mismatch, Sources, matrix_of
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_columns import decode_json_columns
+from grid_inference.wire.json.columns import decode_json_columns
 
 __all__ = ["JsonBinding"]
 

@@ -17,7 +17,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import error_once, logger
 from grid_inference.model.registry import Deployed
-from grid_inference.wire.json_values import decode_json, encode_json
+from grid_inference.wire.json.values import decode_json, encode_json
 from grid_inference.wire.keys import encode_keys
 
 __all__ = ["ANSWERS_MAP", "PROPOSALS_MAP", "Proposal", "Proposals"]

@@ -18,7 +18,7 @@ from grid_inference.model.compiling import Report
 from grid_inference.model.expected import Expected
 from grid_inference.model.signature import Signature
 from grid_inference.model.statistics import Statistics
-from grid_inference.wire.json_values import decode_json
+from grid_inference.wire.json.values import decode_json
 
 __all__ = ["MODELS_MAP", "Model", "ModelVersion", "Reference"]
 

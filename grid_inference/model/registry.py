@@ -22,7 +22,7 @@ from grid_inference.model.published import ModelVersion
 from grid_inference.model.signature import Signature
 from grid_inference.model.statistics import Statistics
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_values import decode_bytes, decode_json, encode_bytes, encode_json
+from grid_inference.wire.json.values import decode_bytes, decode_json, encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys
 
 __all__ = ["ARTIFACTS_MAP", "DEPLOYMENTS_MAP", "Challenger", "Deployed", "Registry"]

@@ -19,11 +19,11 @@ from grid_inference.subscriptions.arrivals import Arrival, Arrivals
 from grid_inference.subscriptions.gap import Gap, Reason
 from grid_inference.subscriptions.messages import Messages
 from grid_inference.subscriptions.watch import Watch
-from grid_inference.wire import topics
-from grid_inference.wire.frames import Message
-from grid_inference.wire.journal import ADDED, MERGED, UPDATED
 from grid_inference.wire.keys import encode_keys, partition_ids
-from grid_inference.wire.messages import decode_entry_event
+from grid_inference.wire.protocol import topics
+from grid_inference.wire.protocol.frames import Message
+from grid_inference.wire.protocol.journal import ADDED, MERGED, UPDATED
+from grid_inference.wire.protocol.messages import decode_entry_event
 
 __all__ = ["MapSource", "RingSource", "Source", "TopicSource"]
 

@@ -1,4 +1,4 @@
-"""Keys ⇄ Python objects, and which partition a key lies in. Records: `compact.py`.
+"""Keys ⇄ Python objects, and which partition a key lies in. Records: `compact/`.
 
 A Python `int` becomes a LONG whatever its size, so that Java's `map.get(4711L)` finds it. A key of a type that is not
 known here, or that is not well-formed, is kept as the bytes it came in (`DataKey`): one odd key stops nobody else's.

@@ -1,4 +1,4 @@
-"""Numbers of Hazelcast's `Data`: the serialized form of every key and value. Frames of messages: `frames.py`.
+"""Numbers of Hazelcast's `Data`: the serialized form of every key and value. Frames of messages: `protocol/frames.py`.
 
     offset  type      meaning
     0       int32 BE  partition hash; 0 means none is stored, and the murmur3 of the payload counts

@@ -2,7 +2,7 @@
 
 Fields are ordered by name. The fixed-size ones lie at constant offsets, the widest first and by name among equals,
 booleans last as bits; the variable-size ones (all that can be null) are found by a table of offsets at the record's
-end, in order of name. How a record's bytes look: `compact.py`.
+end, in order of name. How a record's bytes look: `compact/`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from grid_inference.grid.topology import (
 )
 from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_values import decode_json
+from grid_inference.wire.json.values import decode_json
 
 __all__ = ["Turn"]
 

@@ -25,7 +25,7 @@ from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.model.trust import Trust
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Column, encode_columns, infer_schema
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 
 HERE = Trust(allow_pickle=True, loopback=True)
 

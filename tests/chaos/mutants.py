@@ -23,7 +23,7 @@ from grid_inference.flow.standing import Known, Results, Standing
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.model.registry import Deployed
-from grid_inference.wire import frames
+from grid_inference.wire.protocol import frames
 from grid_inference.worker.turn import Turn
 from tests.chaos.failpoints import point_of
 

@@ -17,9 +17,9 @@ import pytest
 from hazelcast.core import HazelcastJsonValue
 
 from grid_inference.node import Workers
-from grid_inference.wire import journal, messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.protocol import journal, messages
 from tests.chaos.campaign import EACH, SUMS, dealt, summed
 from tests.chaos.ends import Lease, leases_of, owned_by, positions_of, said_by
 from tests.chaos.failpoints import point_of

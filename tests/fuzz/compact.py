@@ -16,7 +16,7 @@ from strategies import same
 from test_compact_properties import in_column
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.arrow import arrow_columns
+from grid_inference.wire.arrow.arrays import arrow_columns
 from grid_inference.wire.compact import (
     Column,
     FieldKind,

@@ -20,9 +20,9 @@ from test_json_properties import batches
 from test_keys_properties import keys
 from test_messages_properties import entries, frame, journal_answer, journal_item
 
-from grid_inference.wire import frames as f
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
-from grid_inference.wire.compact_record import NESTING_MAX
+from grid_inference.wire.compact.record import NESTING_MAX
+from grid_inference.wire.protocol import frames as f
 
 __all__ = ["Inputs", "Records", "answer", "drawn", "frames_of", "pick"]
 

@@ -12,10 +12,10 @@ from strategies import same
 from test_json_properties import NAMES, check, expected_record, stored
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.json_arrow import ArrowReader, RefusedError, suited
-from grid_inference.wire.json_columns import decode_json_columns, json_rows
-from grid_inference.wire.json_lookup import find, parse_object, parse_path
-from grid_inference.wire.json_values import decode_bytes, decode_json, encode_bytes
+from grid_inference.wire.json.arrow import ArrowReader, RefusedError, suited
+from grid_inference.wire.json.columns import decode_json_columns, json_rows
+from grid_inference.wire.json.lookup import find, parse_object, parse_path
+from grid_inference.wire.json.values import decode_bytes, decode_json, encode_bytes
 
 from .case import Case, OnlyStockError, Target, scattered
 from .inputs import Inputs, pick

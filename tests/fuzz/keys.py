@@ -15,7 +15,7 @@ from stock_client import stock_schema
 from strategies import same
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.arrow import arrow_keys
+from grid_inference.wire.arrow.arrays import arrow_keys
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema
 from grid_inference.wire.digest import input_digest

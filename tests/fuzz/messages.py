@@ -19,8 +19,8 @@ from hazelcast.protocol.codec import (
 )
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import expiry, journal, messages
-from grid_inference.wire import frames as f
+from grid_inference.wire.protocol import expiry, journal, messages
+from grid_inference.wire.protocol import frames as f
 
 from .case import Case, OnlyStockError, Target
 from .inputs import ANSWER_KINDS, Inputs, pick

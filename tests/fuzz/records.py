@@ -14,10 +14,10 @@ from grid_inference.errors import DecodeError
 from grid_inference.features import Features
 from grid_inference.grid.link import Link
 from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetter, Prediction
-from grid_inference.wire import frames as f
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record, nested_schema_ids
 from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.protocol import frames as f
 
 from .case import Case, Target
 from .compact import answer_of, damaged_record, damaged_rows, decode_one, one_record

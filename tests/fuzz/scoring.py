@@ -30,7 +30,7 @@ from grid_inference.model.signature import Signature
 from grid_inference.records import PREDICTION_MESSAGE, DeadLetter, Prediction
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, decode_record, encode_record
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 
 from .case import Case, Target, scattered
 from .compact import stock_fields

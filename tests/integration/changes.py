@@ -14,9 +14,9 @@ from hazelcast.config import IntType
 import grid_inference as gi
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.wire import frames as f
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys, partition_ids
+from grid_inference.wire.protocol import frames as f
 
 PUT_ALL_WITH_METADATA = 0x014900
 NEVER_MS = 2**63 - 1

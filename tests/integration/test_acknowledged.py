@@ -17,9 +17,9 @@ import grid_inference as gi
 from grid_inference.config import GridConfig
 from grid_inference.grid.link_stock import client_config
 from grid_inference.grid.member import java_options
-from grid_inference.wire import frames as f
-from grid_inference.wire import messages
 from grid_inference.wire.keys import encode_keys, partition_ids
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import messages
 from tests.integration.conftest import batch, until
 
 IS_BACKUP_AWARE = 1 << 8

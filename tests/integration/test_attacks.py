@@ -33,7 +33,7 @@ from grid_inference.model.artifact import Artifact
 from grid_inference.model.keys import Keyring, SigningKey
 from grid_inference.model.registry import ARTIFACTS_MAP, DEPLOYMENTS_MAP, Deployed
 from grid_inference.model.signature import Signature
-from grid_inference.wire.json_values import encode_bytes, encode_json
+from grid_inference.wire.json.values import encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
 

@@ -15,9 +15,9 @@ from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link_requests import Answer
 from grid_inference.grid.member import free_port
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys, partition_ids
+from grid_inference.wire.protocol import messages
 from tests.integration.proxy import Proxy
 
 ANSWER_S_MAX = 60.0

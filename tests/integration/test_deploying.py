@@ -25,7 +25,7 @@ from grid_inference.model.catalog import Catalog
 from grid_inference.model.published import MODELS_MAP, ModelVersion, Reference
 from grid_inference.model.registry import Registry
 from grid_inference.node import Workers
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, on_a_link, state, until
 

@@ -20,7 +20,7 @@ from grid_inference.cli.app import run
 from grid_inference.drift.counts import DRIFT_MAP
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.wire.json_values import encode_bytes, encode_json
+from grid_inference.wire.json.values import encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, Names, on_a_link, until
 

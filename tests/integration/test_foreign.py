@@ -22,9 +22,9 @@ from grid_inference.grid import link_topics, liveness
 from grid_inference.grid.journals import journals
 from grid_inference.grid.link import Link
 from grid_inference.node import Workers
-from grid_inference.wire import expiry, mapconfig, messages
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import DataKey, encode_keys, guard_key, partition_ids
+from grid_inference.wire.protocol import expiry, mapconfig, messages
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
 
 # Most of them look at what a deploy makes of the cluster: nobody need score.

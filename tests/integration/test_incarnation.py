@@ -15,7 +15,7 @@ from grid_inference.flow.read import JournalReader, newest
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.member import Member
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import guard_key
 
 PARTITION = 3

@@ -17,10 +17,10 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.member import Member
 from grid_inference.grid.topology import now_s
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys, guard_key, partition_ids
+from grid_inference.wire.protocol import messages
 
 TTL_S = 60.0
 

@@ -6,7 +6,7 @@ import grid_inference as gi
 from grid_inference.flow.positions import POSITIONS_MAP, Position, Positions
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.wire.json_values import encode_bytes, encode_json
+from grid_inference.wire.json.values import encode_bytes, encode_json
 from tests.integration.conftest import Names, on_a_link
 
 

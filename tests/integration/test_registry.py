@@ -14,7 +14,7 @@ from grid_inference.model.artifact import Artifact
 from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import ARTIFACTS_MAP, Registry
 from grid_inference.model.signature import Signature
-from grid_inference.wire.json_values import encode_bytes
+from grid_inference.wire.json.values import encode_bytes
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until
 

@@ -14,7 +14,7 @@ from grid_inference.grid.leases import LEASES_MAP, holders
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import WORKERS_MAP
-from grid_inference.wire.json_values import encode_bytes, encode_json
+from grid_inference.wire.json.values import encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys, guard_key
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, state, until
 

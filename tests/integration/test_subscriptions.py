@@ -19,8 +19,8 @@ import grid_inference as gi
 from grid_inference.grid.member import free_port
 from grid_inference.node import Workers
 from grid_inference.subscriptions.messages import Messages
-from grid_inference.wire import topics
 from grid_inference.wire.keys import encode_keys, partition_ids
+from grid_inference.wire.protocol import topics
 from tests.integration.changes import merge
 from tests.integration.conftest import FEATURES, Names, batch, until
 from tests.integration.proxy import Proxy

@@ -31,9 +31,9 @@ from grid_inference.grid.maps import GridMap
 from grid_inference.records import PREDICTION, PREDICTION_MESSAGE
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Schema, encode_record
-from grid_inference.wire.journal import ADDED, UPDATED
 from grid_inference.wire.keys import decode_keys, encode_keys
-from grid_inference.wire.messages import decode_entry_event
+from grid_inference.wire.protocol.journal import ADDED, UPDATED
+from grid_inference.wire.protocol.messages import decode_entry_event
 from grid_inference.wire.schema import FieldKind as K
 from tests.integration.conftest import until
 

@@ -10,7 +10,7 @@ from stock_client import StockRecords
 from strategies import SCALARS, VALUES, damaged, records, same, scattered, schemas
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.arrow import arrow_columns
+from grid_inference.wire.arrow.arrays import arrow_columns
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
     FieldKind,

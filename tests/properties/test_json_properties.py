@@ -15,7 +15,7 @@ from grid_inference.entries import JsonEntries
 from grid_inference.errors import DecodeError
 from grid_inference.records import RecordTable
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_columns import decode_json_columns, decode_json_table, json_names, json_rows
+from grid_inference.wire.json.columns import decode_json_columns, decode_json_table, json_names, json_rows
 from grid_inference.wire.keys import encode_keys
 
 NAMES = ["a", "b", "a.b", "b.a", "a[0]", "a[2]", "b[1].a", "a.b[0]", "c", "é"]

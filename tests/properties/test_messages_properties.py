@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import expiry, journal, json_values, mapconfig, messages, topics
-from grid_inference.wire import frames as f
+from grid_inference.wire.json import values as json_values
+from grid_inference.wire.protocol import expiry, journal, mapconfig, messages, topics
+from grid_inference.wire.protocol import frames as f
 
 
 def frame(payload: bytes, flags: int = 0) -> bytes:

@@ -17,12 +17,12 @@ from grid_inference.flow.positions import POSITIONS_MAP, decode_progress
 from grid_inference.grid.leases import LEASES_MAP, NOBODY
 from grid_inference.grid.topology import WORKERS_MAP
 from grid_inference.records import DEAD_LETTER, PREDICTION
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.json_values import decode_json
+from grid_inference.wire.json.values import decode_json
 from grid_inference.wire.keys import guard_key
 from grid_inference.wire.layout import DATA_HEADER_BYTES
+from grid_inference.wire.protocol import messages
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.members import Cluster
 from tests.simulation.network import Message

@@ -1,7 +1,7 @@
 """The members of a cluster as far as our messages go: request bytes in, answer bytes out, no time and no network.
 
 Maps as a dict a partition, event journals as rings, reads of them that park. The layouts are those of
-`wire/messages.py` and `wire/journal.py`; `scenarios/` hold this against a real member.
+`wire/protocol/messages.py` and `wire/protocol/journal.py`; `scenarios/` hold this against a real member.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from hazelcast import errors as stock
 
-from grid_inference.wire import frames as f
-from grid_inference.wire import journal, messages
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import journal, messages
 
 __all__ = ["Cluster", "Journal", "Reply", "error_answer", "frames_of"]
 

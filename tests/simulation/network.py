@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
-from grid_inference.wire import frames as f
-from grid_inference.wire import journal, messages
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import journal, messages
 from tests.simulation.loop import Process, Thread, VirtualLoop
 from tests.simulation.members import INDETERMINATE, NOT_MEMBER, Cluster, _request_head, error_answer, frames_of
 

@@ -29,8 +29,8 @@ from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import DEPLOYMENTS_MAP, Deployed
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact_record import encode_record
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.compact.record import encode_record
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.worker import life, turn
 from tests.simulation.judge import Judge, Names, Violation

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from grid_inference.grid.maps import GridMap
-from grid_inference.wire import frames as f
-from grid_inference.wire import journal
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_values import decode_json, encode_json
+from grid_inference.wire.json.values import decode_json, encode_json
 from grid_inference.wire.keys import guard_key
-from grid_inference.wire.messages import MAP_SIZE
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import journal
+from grid_inference.wire.protocol.messages import MAP_SIZE
 from tests.simulation.members import Cluster, frames_of
 
 __all__ = ["FILES", "SimulatedCalls", "play", "scenario"]

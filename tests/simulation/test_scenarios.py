@@ -10,7 +10,7 @@ import pytest
 
 from grid_inference.config import GridConfig
 from grid_inference.grid.link import Link
-from grid_inference.wire.mapconfig import MapSettings, add_map_config_request
+from grid_inference.wire.protocol.mapconfig import MapSettings, add_map_config_request
 from tests.simulation.members import Cluster
 from tests.simulation.scenarios import FILES, SimulatedCalls, play, scenario
 

@@ -10,7 +10,7 @@ import pytest
 
 from grid_inference.errors import DecodeError
 from grid_inference.records import RecordTable
-from grid_inference.wire.arrow import ArrowParts, arrow_columns, arrow_keys
+from grid_inference.wire.arrow.arrays import ArrowParts, arrow_columns, arrow_keys
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Column, FieldKind, Schema, encode_record
 from grid_inference.wire.keys import encode_keys

@@ -20,7 +20,7 @@ from grid_inference.wire.compact import (
     encode_columns,
     encode_record,
 )
-from grid_inference.wire.compact_decimal import decode_decimal
+from grid_inference.wire.compact.decimal import decode_decimal
 
 K = FieldKind
 MOMENT = datetime(2024, 2, 29, 23, 59, 58, 123_456)  # noqa: DTZ001

@@ -12,10 +12,10 @@ from grid_inference.entries import CompactEntries, Entries, JsonEntries
 from grid_inference.errors import DecodeError
 from grid_inference.flow.where import Where
 from grid_inference.records import RecordTable
-from grid_inference.wire.arrow import ArrowParts
+from grid_inference.wire.arrow.arrays import ArrowParts
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 
 K = FieldKind

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_inference.flow.listen import PendingKeys
-from grid_inference.wire import frames as f
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import messages
 
 EVENT_FLAGS = f.UNFRAGMENTED | f.IS_EVENT
 NULL = struct.pack("<iH", 6, f.IS_NULL)

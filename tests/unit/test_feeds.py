@@ -12,9 +12,9 @@ from grid_inference.errors import DecodeError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Arrivals, Brought, Feed, Feeds
 from grid_inference.flow.positions import Position
-from grid_inference.wire.frames import Message
-from grid_inference.wire.journal import JournalPage
 from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.protocol.frames import Message
+from grid_inference.wire.protocol.journal import JournalPage
 
 SUSPECT, OTHER = (1, 3), (0, 2)
 

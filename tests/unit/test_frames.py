@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import frames as f
-from grid_inference.wire import messages
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import messages
 
 
 def frame(payload: bytes, flags: int = 0) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire import layout
-from grid_inference.wire.arrow import ArrowParts, arrow_columns
+from grid_inference.wire.arrow.arrays import ArrowParts, arrow_columns
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
     Column,
@@ -31,8 +31,8 @@ from grid_inference.wire.compact import (
     schema_ids,
 )
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.json_columns import decode_json_columns, json_rows
-from grid_inference.wire.json_values import decode_json, encode_json
+from grid_inference.wire.json.columns import decode_json_columns, json_rows
+from grid_inference.wire.json.values import decode_json, encode_json
 from grid_inference.wire.keys import DataKey, decode_keys, encode_keys, murmur3, partition_ids
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NUMBER_DTYPES
 

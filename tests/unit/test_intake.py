@@ -16,10 +16,10 @@ import pyarrow as pa
 import pytest
 
 from grid_inference.errors import EncodeError
-from grid_inference.wire.arrow import arrow_columns
+from grid_inference.wire.arrow.arrays import arrow_columns
+from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.columns import Column
 from grid_inference.wire.compact import FieldKind, decode_record, encode_columns, infer_schema
-from grid_inference.wire.intake import column_from, frame_columns, key_values
 from grid_inference.wire.kinds import is_undecided, settled
 
 LARGE = 2**53 + 1

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import frames as f
-from grid_inference.wire import journal
+from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.protocol import journal
 
 
 def item(value_bytes: int, old_bytes: int) -> bytes:

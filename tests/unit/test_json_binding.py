@@ -13,7 +13,7 @@ from grid_inference.model.json_binding import JsonBinding
 from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 
 FRAME = pd.DataFrame({"amount": np.arange(20.0), "hour": np.arange(20) % 5})
 TARGET = np.arange(20) % 2

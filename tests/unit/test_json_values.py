@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import json_arrow
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.json_columns import (
+from grid_inference.wire.json import arrow as json_arrow
+from grid_inference.wire.json.columns import (
     FIELDS_MAX,
     decode_json_columns,
     decode_json_table,
     json_names,
     json_rows,
 )
-from grid_inference.wire.json_values import decode_json, decode_json_object, encode_bytes, encode_json
+from grid_inference.wire.json.values import decode_json, decode_json_object, encode_bytes, encode_json
 from grid_inference.wire.layout import NESTING_MAX
 
 MANY = 100

@@ -13,7 +13,7 @@ from grid_inference.grid.leases import LEASES_MAP
 from grid_inference.grid.topology import WORKERS_MAP
 from grid_inference.model.published import MODELS_MAP
 from grid_inference.model.registry import ARTIFACTS_MAP, DEPLOYMENTS_MAP
-from grid_inference.wire.mapconfig import MapSettings, map_settings
+from grid_inference.wire.protocol.mapconfig import MapSettings, map_settings
 
 
 def config(*maps: str) -> str:

@@ -11,7 +11,7 @@ from grid_inference.errors import ConnectionLostError
 from grid_inference.grid.maps import PAGES_AHEAD, GridMap
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import decode_keys, encode_keys
-from grid_inference.wire.messages import SCAN_START, ScanPage
+from grid_inference.wire.protocol.messages import SCAN_START, ScanPage
 
 PARTITIONS, PAGES = 30, 4
 

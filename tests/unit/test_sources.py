@@ -25,7 +25,7 @@ from grid_inference.model.signature import Signature
 from grid_inference.model.sources import Misfits, Mismatch, Sources
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 
 K = FieldKind
 ADDRESS = Schema.of("Address", {"city": K.STRING, "floor": K.NULLABLE_INT32, "height": K.DECIMAL})

@@ -17,7 +17,7 @@ from grid_inference.records import DEAD_LETTER, PREDICTION
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import encode_record
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 from grid_inference.wire.schema import FieldKind, Schema
 

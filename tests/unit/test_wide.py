@@ -18,7 +18,7 @@ from grid_inference.model.making import make
 from grid_inference.model.published import ModelVersion
 from grid_inference.model.registry import Deployed
 from grid_inference.wire.compact import infer_schema
-from grid_inference.wire.json_values import encode_json
+from grid_inference.wire.json.values import encode_json
 
 FEW, MANY = 100, 400
 

@@ -13,7 +13,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import frames as f
+from grid_inference.wire.protocol import frames as f
 
 __all__ = [
     "MapSettings",

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import frames as f
+from grid_inference.wire.protocol import frames as f
 
 __all__ = [
     "RingPage",

@@ -1,4 +1,4 @@
-"""One Compact record ⇄ a dict, and one variable-size value ⇄ its bytes. Many records at once: `compact.py`."""
+"""One Compact record ⇄ a dict, and one variable-size value ⇄ its bytes. Many records at once: `encode.py`, `decode.py`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 
 from grid_inference.errors import DecodeError, EncodeError
-from grid_inference.wire.compact_decimal import decode_decimal, encode_decimal
-from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal, encode_temporal, is_null_temporal
+from grid_inference.wire.compact.decimal import decode_decimal, encode_decimal
+from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, decode_temporal, encode_temporal, is_null_temporal
 from grid_inference.wire.layout import NESTING_MAX, TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 

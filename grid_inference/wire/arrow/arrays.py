@@ -20,10 +20,10 @@ from grid_inference.errors import DecodeError
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column
-from grid_inference.wire.compact_decode import decode_columns, decode_text_blobs
-from grid_inference.wire.compact_nested import element_of, has_field, nested_ids, split_wanted
-from grid_inference.wire.compact_record import Nesting
-from grid_inference.wire.compact_var import VarReader
+from grid_inference.wire.compact.decode import decode_columns, decode_text_blobs
+from grid_inference.wire.compact.nested import element_of, has_field, nested_ids, split_wanted
+from grid_inference.wire.compact.record import Nesting
+from grid_inference.wire.compact.var import VarReader
 from grid_inference.wire.keys import decode_keys, key_texts
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NULLABLE_OF, FieldKind, Schema
 from grid_inference.wire.texts import arrow_texts

@@ -1,6 +1,6 @@
 """What is handed over to be put → columns: dicts of arrays, frames of pandas, polars and Arrow, by one path each.
 
-numpy's arrays are taken as they are, Python objects by what they are, all else as Arrow (`from_arrow.py`), which every
+numpy's arrays are taken as they are, Python objects by what they are, all else as Arrow (`columns.py`), which every
 such library gives exactly. None of these libraries is imported here. Keys are made of a column too, and never rounded.
 """
 
@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid_inference.errors import EncodeError
+from grid_inference.wire.arrow.columns import column_of_arrow
 from grid_inference.wire.columns import EXACT_MAX, Column, as_column
-from grid_inference.wire.from_arrow import column_of_arrow
 from grid_inference.wire.kinds import objects_column
 from grid_inference.wire.missing import is_missing, is_nan, plain_value
 from grid_inference.wire.schema import FieldKind

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import frames as f
+from grid_inference.wire.protocol import frames as f
 
 __all__ = ["MapLimits", "decode_entry_times", "decode_map_limits", "entry_view_request", "map_config_request"]
 

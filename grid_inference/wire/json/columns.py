@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, childless, column_of, objects_of
-from grid_inference.wire.json_arrow import ArrowReader, RefusedError, field_names, suited
-from grid_inference.wire.json_lookup import find, flat, parse_object
+from grid_inference.wire.json.arrow import ArrowReader, RefusedError, field_names, suited
+from grid_inference.wire.json.lookup import find, flat, parse_object
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES, TYPE_JSON, TYPE_OFFSET
 
 __all__ = ["FIELDS_MAX", "decode_json_columns", "decode_json_table", "json_names", "json_rows"]

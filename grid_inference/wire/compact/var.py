@@ -1,4 +1,4 @@
-"""The variable-size fields of many Compact records as columns; those of fixed size: `compact_decode.py`.
+"""The variable-size fields of many Compact records as columns; those of fixed size: `decode.py`.
 
 The fields are found by each record's table of offsets, as vectors, and nothing is read that was not checked.
 """
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, objects_of
-from grid_inference.wire.compact_record import TOP, Nesting, decode_value, item_places
-from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, decode_temporal_column
+from grid_inference.wire.compact.record import TOP, Nesting, decode_value, item_places
+from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, decode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 from grid_inference.wire.texts import decode_texts, shared_texts

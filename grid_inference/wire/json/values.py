@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.json_lookup import parse_object
+from grid_inference.wire.json.lookup import parse_object
 
 __all__ = ["decode_bytes", "decode_json", "decode_json_object", "encode_bytes", "encode_json"]
 

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire import frames as f
 from grid_inference.wire.blobs import FEW, Blobs
+from grid_inference.wire.protocol import frames as f
 
 __all__ = [
     "JournalItems",

@@ -1,4 +1,4 @@
-"""Many JSON texts → columns by Arrow's reader: exactly what `json_lookup` finds in them one by one, or RefusedError.
+"""Many JSON texts → columns by Arrow's reader: exactly what `lookup.py` finds in them one by one, or RefusedError.
 
 Arrow is told each wanted field's type (learnt from some rows), so it infers nothing: no string becomes a timestamp, and
 all other fields are skipped. It refuses a batch in which one row is damaged or of another type: that is the caller's.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.columns import Column
-from grid_inference.wire.json_lookup import Path, find, is_step, parse_object, parse_path
+from grid_inference.wire.json.lookup import Path, find, is_step, parse_object, parse_path
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN, NESTING_MAX
 
 __all__ = ["ArrowReader", "RefusedError", "field_names", "suited"]

@@ -1,6 +1,6 @@
 """Records nested in Compact records: which schemas occur, which fields that makes, what `a.b` and `a[3]` mean.
 
-A nested record lies in the variable part like any other value: its schema id, then as in `compact.py` from there on. So
+A nested record lies in the variable part like any other value: its schema id, then as in `__init__.py` from there on. So
 it is read as if it were a Data that begins eight bytes earlier; no header of it is looked at.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import childless
-from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, Nesting
-from grid_inference.wire.compact_var import VarReader
+from grid_inference.wire.compact.record import NESTING_MAX, NO_SCHEMAS, Nesting
+from grid_inference.wire.compact.var import VarReader
 from grid_inference.wire.layout import DATA_HEADER_BYTES
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, SCHEMA_ID_BYTES, FieldKind, Schema
 

@@ -18,9 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, join_columns
-from grid_inference.wire.compact_nested import element_of, has_field, nested_ids, split_wanted
-from grid_inference.wire.compact_record import NO_SCHEMAS, Nesting
-from grid_inference.wire.compact_var import VarReader, native
+from grid_inference.wire.compact.nested import element_of, has_field, nested_ids, split_wanted
+from grid_inference.wire.compact.record import NO_SCHEMAS, Nesting
+from grid_inference.wire.compact.var import VarReader, native
 from grid_inference.wire.layout import DATA_HEADER_BYTES, TYPE_COMPACT, TYPE_OFFSET
 from grid_inference.wire.schema import (
     NULLABLE_OF,

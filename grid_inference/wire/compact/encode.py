@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from grid_inference.errors import EncodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, ColumnLike, as_column
-from grid_inference.wire.compact_record import VALUE_ERRORS, encode_value, offset_bytes
-from grid_inference.wire.compact_temporal import TEMPORAL_DTYPES, encode_temporal_column
+from grid_inference.wire.compact.record import VALUE_ERRORS, encode_value, offset_bytes
+from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, encode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER, LENGTH_BYTES, TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 

@@ -1,0 +1,1 @@
+"""What members are asked and answer: messages as frames, frames as bytes."""
