@@ -23,8 +23,8 @@ import grid_inference as gi
 from bench.measure import MEGABYTE, Meter, machine
 from bench.ours import BenchError
 from bench.sharing import wait
-from grid_inference.grid.java import java_for
-from grid_inference.grid.jvm_heap import heap_of
+from grid_inference.grid.member.java import java_for
+from grid_inference.grid.member.jvm_heap import heap_of
 
 __all__ = ["main"]
 

@@ -20,8 +20,8 @@ from bench.data import NAMES, columns, matrix, table
 from bench.measure import Meter
 from bench.peers import stock_client
 from grid_inference.client import Grid
-from grid_inference.grid.jars import shipped_file
 from grid_inference.grid.member import MemberConfig
+from grid_inference.grid.member.jars import shipped_file
 from grid_inference.nodes import Nodes
 from grid_inference.observe.verify import Verdict
 

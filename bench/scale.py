@@ -23,7 +23,8 @@ from bench.data import train
 from bench.measure import machine
 from bench.moves import Moved, add_node, kill_node
 from bench.ours import Backlog, Ours
-from grid_inference.grid.member import PARTITIONS, MemberConfig
+from grid_inference.grid.member import MemberConfig
+from grid_inference.grid.member.member import PARTITIONS
 from grid_inference.nodes import Nodes
 
 __all__ = ["main"]

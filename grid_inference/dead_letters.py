@@ -21,9 +21,9 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.entries import by_format
 from grid_inference.errors import ConfigError, DecodeError
 from grid_inference.flow.standing import WAITING
+from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import SCAN_ENTRIES, GridMap, key_identities, last_rows, rows_of
 from grid_inference.model.registry import Deployed, Registry

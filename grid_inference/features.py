@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.entries import by_format
 from grid_inference.errors import DecodeError, EncodeError
 from grid_inference.field_kinds import FieldKinds
+from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
 from grid_inference.records import Put, RecordTable, pandas_module

@@ -1,7 +1,7 @@
 """Whole maps as tables: a scan in chunks, an Arrow table, predictions beside the records that they are of.
 
 Rows come in no order that means anything. A filter is evaluated here, on decoded columns, and only the fields that it
-reads and those that are wanted are decoded. What can be read of a record: `entries.py`.
+reads and those that are wanted are decoded. What can be read of a record: `grid/entries.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grid_inference.entries import Entries, by_format
 from grid_inference.errors import ConfigError
 from grid_inference.flow.where import Where
+from grid_inference.grid.entries import Entries, by_format
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.records import PREDICTION, RecordTable, pandas_module

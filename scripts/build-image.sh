@@ -11,7 +11,7 @@ rm -rf "$gathered"
 mkdir -p "$gathered/wheelhouse" "$gathered/jars"
 
 .venv/bin/python -m build --wheel --no-isolation --outdir "$gathered/wheelhouse" . >/dev/null
-.venv/bin/python -c 'import sys; from grid_inference.grid.jars import jar_for; print(jar_for("5.7.0"))' |
+.venv/bin/python -c 'import sys; from grid_inference.grid.member.jars import jar_for; print(jar_for("5.7.0"))' |
   xargs -I{} cp {} "$gathered/jars/"
 
 # The base's own Python chooses the wheels: the host's may be another version. It reaches the package index as the host

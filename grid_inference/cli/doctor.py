@@ -20,9 +20,10 @@ from grid_inference.cli.common import console, examples, grid_options, json_opti
 from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.config import GridConfig, parse_address
 from grid_inference.errors import ConnectError, DeploymentError, GridInferenceError
-from grid_inference.grid.jars import cache_folder, check, jar_source
 from grid_inference.grid.mapconfig import ensure_journal
-from grid_inference.grid.member import MemberConfig, java_for
+from grid_inference.grid.member import MemberConfig
+from grid_inference.grid.member.jars import cache_folder, check, jar_source
+from grid_inference.grid.member.member import java_for
 
 __all__ = ["doctor"]
 

@@ -12,7 +12,8 @@ from grid_inference.cli.common import connected, examples, grid_options, json_op
 from grid_inference.cli.ending import GRID, USAGE, Ending
 from grid_inference.cli.keys import keys_option
 from grid_inference.config import parse_address
-from grid_inference.grid.member import JOURNAL_CAPACITY, PARTITIONS, Member, MemberConfig
+from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.grid.member.member import JOURNAL_CAPACITY, PARTITIONS
 from grid_inference.health.server import Health
 from grid_inference.model.keys import Keyring
 from grid_inference.node import Workers, default_workers

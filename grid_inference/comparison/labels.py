@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.entries import by_format
 from grid_inference.errors import ComparisonError
+from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.model.signature import Signature

@@ -17,7 +17,7 @@ from grid_inference.config import WorkerConfig
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds, ScanFeed
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_listeners import Listener
+from grid_inference.grid.link.listeners import Listener
 from grid_inference.grid.maps import key_identities, last_rows
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved

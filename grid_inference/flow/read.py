@@ -20,7 +20,7 @@ from grid_inference.flow.feeds import ERROR_PAUSE_S, Brought, Feed, Feeds, ScanF
 from grid_inference.flow.positions import Position
 from grid_inference.grid.journals import keeps_none, ranges
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_requests import Answer
+from grid_inference.grid.link.requests import Answer
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.wire.protocol import journal

@@ -26,7 +26,7 @@ from grid_inference.drift.report import Drift
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.calls import Asks, Score, Scored
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_topics import publish_all
+from grid_inference.grid.link.topics import publish_all
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
 from grid_inference.model.engines.isolate import Inputs, NanPolicy

@@ -23,8 +23,8 @@ from grid_inference.flow.score import Outcome
 from grid_inference.flow.where import Where
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_requests import Answer, Unsure
-from grid_inference.grid.link_topics import publish_all, publish_all_reliable
+from grid_inference.grid.link.requests import Answer, Unsure
+from grid_inference.grid.link.topics import publish_all, publish_all_reliable
 from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.records import (

@@ -14,7 +14,7 @@ from typing import Final
 
 from grid_inference.errors import GridError, RemoteError
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_requests import Answer
+from grid_inference.grid.link.requests import Answer
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import guard_key
 from grid_inference.wire.protocol import journal, messages

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_requests import Unsure
+from grid_inference.grid.link.requests import Unsure
 from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import partition_ids

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from grid_inference.grid.jvm_heap import Heap
+from grid_inference.grid.member.jvm_heap import Heap
 from grid_inference.health.judge import Known, not_ready
 from grid_inference.health.lag import fill
 from grid_inference.health.look import Sample

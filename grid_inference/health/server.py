@@ -26,8 +26,8 @@ from prometheus_client.registry import Collector
 from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConfigError
-from grid_inference.grid.jvm_heap import heap_of
 from grid_inference.grid.member import Member
+from grid_inference.grid.member.jvm_heap import heap_of
 from grid_inference.health.endpoint import Answer, Endpoint, Request
 from grid_inference.health.families import families
 from grid_inference.health.judge import Known, not_alive, not_ready

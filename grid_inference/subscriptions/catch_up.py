@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
-from grid_inference.entries import CompactEntries
 from grid_inference.errors import GridError, GridInferenceError
 from grid_inference.flow.where import Where
+from grid_inference.grid.entries import CompactEntries
 from grid_inference.grid.link import Link
 from grid_inference.logs import logger
 from grid_inference.records import PREDICTION, Prediction

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from grid_inference.errors import ConnectionLostError, DecodeError, GridError, GridInferenceError, RemoteError
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_listeners import Listener
+from grid_inference.grid.link.listeners import Listener
 from grid_inference.logs import logger
 from grid_inference.records import Prediction
 from grid_inference.subscriptions.arrivals import Arrival, Arrivals

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from grid_inference.grid.link_listeners import Heard
+from grid_inference.grid.link.listeners import Heard
 from grid_inference.subscriptions.gap import Gap, Reason
 
 __all__ = ["UNHEARD_S", "Watch"]

@@ -25,7 +25,7 @@ from grid_inference.flow.proof import LATE_WRITE
 from grid_inference.grid.heartbeat import BEATS_PER_LEASE, CONDEMN_S_MAX, HUNG_EXIT, Heartbeat
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_listeners import Listener
+from grid_inference.grid.link.listeners import Listener
 from grid_inference.grid.topology import LEAVING, LOADING, READY, Beats, machine, now_s
 from grid_inference.logs import logger
 from grid_inference.metrics import late_writes

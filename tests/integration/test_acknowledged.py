@@ -15,8 +15,8 @@ import pytest
 
 import grid_inference as gi
 from grid_inference.config import GridConfig
-from grid_inference.grid.link_stock import client_config
-from grid_inference.grid.member import java_options
+from grid_inference.grid.link.stock import client_config
+from grid_inference.grid.member.member import java_options
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import frames as f
 from grid_inference.wire.protocol import messages

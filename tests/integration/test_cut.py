@@ -13,8 +13,8 @@ import pytest
 import grid_inference as gi
 from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_requests import Answer
-from grid_inference.grid.member import free_port
+from grid_inference.grid.link.requests import Answer
+from grid_inference.grid.member.member import free_port
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import messages

@@ -15,7 +15,7 @@ from hazelcast.core import HazelcastJsonValue
 import grid_inference as gi
 from grid_inference.cli.app import run
 from grid_inference.grid import liveness
-from grid_inference.grid.jars import shipped_file
+from grid_inference.grid.member.jars import shipped_file
 from tests.integration.conftest import FEATURES, batch, until
 
 MAPS = """

@@ -18,9 +18,10 @@ from hazelcast.core import HazelcastJsonValue
 import grid_inference as gi
 from grid_inference.errors import RemoteError
 from grid_inference.flow.read import newest
-from grid_inference.grid import link_topics, liveness
+from grid_inference.grid import liveness
 from grid_inference.grid.journals import journals
 from grid_inference.grid.link import Link
+from grid_inference.grid.link import topics as link_topics
 from grid_inference.node import Workers
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import DataKey, encode_keys, guard_key, partition_ids

@@ -24,7 +24,7 @@ from hazelcast.core import HazelcastJsonValue
 from hazelcast.predicate import between
 
 import grid_inference as gi
-from grid_inference.grid.member import free_port
+from grid_inference.grid.member.member import free_port
 from grid_inference.node import Workers
 from tests.integration.conftest import FEATURES, until
 from tests.integration.proxy import Proxy

@@ -9,8 +9,8 @@ import pytest
 from hazelcast.internal.asyncio_cluster import _MemberListSnapshot
 
 import grid_inference as gi
-from grid_inference.grid import link as link_module
 from grid_inference.grid.link import Link
+from grid_inference.grid.link import link as link_module
 from tests.integration.conftest import until
 
 HIGH = 1_000_000

@@ -22,11 +22,11 @@ from hazelcast.config import IntType
 from hazelcast.predicate import sql
 
 import grid_inference as gi
-from grid_inference.entries import CompactEntries
 from grid_inference.flow.conditions import COMPARISONS
 from grid_inference.flow.where import Where
+from grid_inference.grid.entries import CompactEntries
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_listeners import Listener
+from grid_inference.grid.link.listeners import Listener
 from grid_inference.grid.maps import GridMap
 from grid_inference.records import PREDICTION, PREDICTION_MESSAGE
 from grid_inference.wire.blobs import Blobs

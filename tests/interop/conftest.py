@@ -25,9 +25,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import grid_inference as gi
-from grid_inference.grid.jars import jar_for
-from grid_inference.grid.java import java_for
-from grid_inference.grid.member import JAVA_FLAGS
+from grid_inference.grid.member.jars import jar_for
+from grid_inference.grid.member.java import java_for
+from grid_inference.grid.member.member import JAVA_FLAGS
 
 FOLDER = Path(__file__).parent
 COLUMNS = ("amount", "hour", "distance")

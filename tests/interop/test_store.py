@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import grid_inference as gi
-from grid_inference.grid import member as member_module
-from grid_inference.grid.jars import jar_for
+from grid_inference.grid.member import member as member_module
+from grid_inference.grid.member.jars import jar_for
 from tests.integration.changes import stock_map
 from tests.integration.conftest import until
 from tests.interop.conftest import COLUMNS, COMPILE_TIMEOUT_S, FOLDER, JAVA_RELEASE

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import damaged, same, scattered
 
-from grid_inference.entries import JsonEntries
 from grid_inference.errors import DecodeError
+from grid_inference.grid.entries import JsonEntries
 from grid_inference.records import RecordTable
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json.columns import decode_json_columns, decode_json_table, json_names, json_rows

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from grid_inference.entries import CompactEntries, Entries, JsonEntries
 from grid_inference.errors import DecodeError
 from grid_inference.flow.where import Where
+from grid_inference.grid.entries import CompactEntries, Entries, JsonEntries
 from grid_inference.records import RecordTable
 from grid_inference.wire.arrow.arrays import ArrowParts
 from grid_inference.wire.blobs import Blobs

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from grid_inference import metrics
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConfigError
-from grid_inference.grid.jvm_heap import Heap, heap_of
+from grid_inference.grid.member.jvm_heap import Heap, heap_of
 from grid_inference.health.families import families
 from grid_inference.health.judge import SILENT_S_MAX, STALE_S, Known, not_alive, not_ready
 from grid_inference.health.lag import LagClock, fill

@@ -21,8 +21,8 @@ from hazelcast.protocol.builtin import StringCodec
 from hazelcast.protocol.client_message import REQUEST_HEADER_SIZE, OutboundMessage, create_initial_buffer
 
 from grid_inference.errors import ConfigError, MemberStartError
-from grid_inference.grid import jars
-from grid_inference.grid.member import Member, MemberConfig, failure
+from grid_inference.grid.member import Member, MemberConfig, jars
+from grid_inference.grid.member.member import failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ def test_the_wheel_carries_the_member_configuration(tmp_path: Path):
             shipped = archive.read(f"grid_inference/_hazelcast/{name}")
             assert shipped == (ROOT / "hazelcast" / name).read_bytes()
     assert not [name for name in names if name.startswith(("tests/", "bench/", "hazelcast/"))]
-    assert "grid_inference/grid/lifeline.py" in names
+    assert "grid_inference/grid/member/lifeline.py" in names
 
 
 def test_every_jar_has_a_checksum():

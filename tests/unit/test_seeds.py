@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from grid_inference.errors import MemberStartError
-from grid_inference.grid import seeds as module
-from grid_inference.grid.seeds import seeds
+from grid_inference.grid.member import seeds as module
+from grid_inference.grid.member.seeds import seeds
 
 A, B, C = ("10.0.0.2", 5701), ("10.0.0.3", 5701), ("10.0.0.10", 5701)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grid_inference.grid.start_log import Reason, Started, reason_of, started
+from grid_inference.grid.member.start_log import Reason, Started, reason_of, started
 
 UP = """\
 2026-11-23T22:17:41.063 INFO com.hazelcast.system Cluster name: grid-inference

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from grid_inference.errors import ConfigError
 from grid_inference.flow.where import Where
-from grid_inference.grid.link_listeners import Heard
+from grid_inference.grid.link.listeners import Heard
 from grid_inference.records import PREDICTION_MESSAGE, Prediction
 from grid_inference.subscriptions.arrivals import Arrival, Arrivals
 from grid_inference.subscriptions.gap import MARGIN_S, Gap

@@ -1,6 +1,6 @@
 """Records nested in Compact records: which schemas occur, which fields that makes, what `a.b` and `a[3]` mean.
 
-A nested record lies in the variable part like any other value: its schema id, then as in `__init__.py` from there on. So
+A nested record lies in the variable part like any other value: its schema id, then all as in a Data from there on. So
 it is read as if it were a Data that begins eight bytes earlier; no header of it is looked at.
 """
 

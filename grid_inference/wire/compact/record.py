@@ -1,4 +1,4 @@
-"""One Compact record ⇄ a dict, and one variable-size value ⇄ its bytes. Many records at once: `encode.py`, `decode.py`."""
+"""One Compact record ⇄ a dict, and one variable-size value ⇄ its bytes. Many at once: `encode.py`, `decode.py`."""
 
 from __future__ import annotations
 

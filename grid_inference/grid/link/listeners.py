@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import ConnectionLostError, GridError
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_requests import was_cancelled
-from grid_inference.grid.link_stock import OnEvents, RawListener, invoke, translate
+from grid_inference.grid.link.requests import was_cancelled
+from grid_inference.grid.link.stock import OnEvents, RawListener, invoke, translate
 from grid_inference.logs import logger
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.protocol import frames as f

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
-from grid_inference.grid.link_stock import translate
+from grid_inference.grid.link.stock import translate
 from grid_inference.wire.protocol import messages
 
 __all__ = ["publish_all", "publish_all_reliable"]

@@ -12,7 +12,7 @@ from hazelcast.serialization.compact import FieldDescriptor
 from hazelcast.serialization.compact import Schema as StockSchema
 
 from grid_inference.errors import DecodeError, GridError
-from grid_inference.grid.link_stock import invoke
+from grid_inference.grid.link.stock import invoke
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import nested_schema_ids
 from grid_inference.wire.schema import FieldKind, Schema

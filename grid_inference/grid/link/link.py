@@ -1,4 +1,4 @@
-"""Raw messages over the connections of hazelcast-python-client 5.7: only `link*.py` touch its private parts.
+"""Raw messages over the connections of hazelcast-python-client 5.7: what of them is private is used in this room only.
 
 The stock asyncio client connects, authenticates, reconnects, keeps the partition table and beats. A link hands its
 connections our own requests as bytes and takes the raw responses to them; all other messages go the stock way. All
@@ -27,9 +27,9 @@ from hazelcast.protocol.codec import client_create_proxy_codec, client_get_distr
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConnectError, ConnectionLostError, GridError, LeaseExpiredError
-from grid_inference.grid.link_requests import Allows, Answer, OnAnswer, Request, Unsure, settle, was_cancelled
-from grid_inference.grid.link_schemas import Schemas
-from grid_inference.grid.link_stock import (
+from grid_inference.grid.link.requests import Allows, Answer, OnAnswer, Request, Unsure, settle, was_cancelled
+from grid_inference.grid.link.schemas import Schemas
+from grid_inference.grid.link.stock import (
     Connections,
     RawListener,
     check_version,

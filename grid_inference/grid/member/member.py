@@ -26,11 +26,11 @@ from typing import IO, TYPE_CHECKING, Final, Self
 import psutil
 
 from grid_inference.errors import ConfigError, MemberStartError, warn_forgotten
-from grid_inference.grid import lifeline, start_log
-from grid_inference.grid.jars import jar_for, shipped_file
-from grid_inference.grid.java import java_for
-from grid_inference.grid.prepare import prepared
-from grid_inference.grid.seeds import seeds
+from grid_inference.grid.member import lifeline, start_log
+from grid_inference.grid.member.jars import jar_for, shipped_file
+from grid_inference.grid.member.java import java_for
+from grid_inference.grid.member.prepare import prepared
+from grid_inference.grid.member.seeds import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Generator

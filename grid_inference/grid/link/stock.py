@@ -1,6 +1,6 @@
 """The stock client's side of a link: its configuration, its messages and ours, its errors as ours.
 
-What is used of it otherwise: connections in `link.py`, schemas, listeners and topics in `link_*.py`.
+What is used of it otherwise: connections in `link.py`, schemas, listeners and topics beside it.
 """
 
 from __future__ import annotations

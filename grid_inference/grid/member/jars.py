@@ -52,7 +52,7 @@ class JarSource:
 
 def shipped_file(name: str) -> Path:
     """Give the path of a file of `hazelcast/`: package data of a wheel, the folder itself in a checkout."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parents[2]
     for folder in (package / "_hazelcast", package.parent / "hazelcast"):
         if (folder / name).is_file():
             return folder / name
