@@ -30,11 +30,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bench.measure import machine
-from grid_inference.model.artifact import load
-from grid_inference.model.making import inputs_of, make
-from grid_inference.model.native import engine_of
-from grid_inference.model.timing import BATCHES, took
-from grid_inference.model.trust import Trust
+from grid_inference.model.engines.native import engine_of
+from grid_inference.model.engines.timing import BATCHES, took
+from grid_inference.model.store.artifact import load
+from grid_inference.model.store.making import inputs_of, make
+from grid_inference.model.store.trust import Trust
 
 __all__ = ["main"]
 

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
         TrustError,
     )
     from grid_inference.grid.member import Member, MemberConfig
-    from grid_inference.model.published import Model, ModelVersion
-    from grid_inference.model.registry import Deployed
     from grid_inference.model.signature import Signature
+    from grid_inference.model.store.published import Model, ModelVersion
+    from grid_inference.model.store.registry import Deployed
     from grid_inference.observe.proof import PartitionProof
     from grid_inference.observe.status import Status
     from grid_inference.observe.verify import Verdict
@@ -165,11 +165,11 @@ _HOMES = {
         "Member",
         "MemberConfig",
     ),
-    "model.published": (
+    "model.store.published": (
         "Model",
         "ModelVersion",
     ),
-    "model.registry": ("Deployed",),
+    "model.store.registry": ("Deployed",),
     "model.signature": ("Signature",),
     "observe.proof": ("PartitionProof",),
     "observe.status": ("Status",),

@@ -52,16 +52,16 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers, lookout, worker_counts
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.near_cache import warn_stale_near_caches
-from grid_inference.model.artifact import Artifact
-from grid_inference.model.binding import bind, resolve
-from grid_inference.model.catalog import Catalog
-from grid_inference.model.difference import Difference, differences
-from grid_inference.model.keys import Keyring
-from grid_inference.model.making import Made, make
-from grid_inference.model.published import Model, ModelVersion, Reference
-from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.inputs.binding import bind, resolve
+from grid_inference.model.inputs.difference import Difference, differences
+from grid_inference.model.inputs.sources import Mismatch, Sources
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Mismatch, Sources
+from grid_inference.model.store.artifact import Artifact
+from grid_inference.model.store.catalog import Catalog
+from grid_inference.model.store.keys import Keyring
+from grid_inference.model.store.making import Made, make
+from grid_inference.model.store.published import Model, ModelVersion, Reference
+from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.observe.proof import PartitionProof, proof
 from grid_inference.observe.status import Status, failures, status
 from grid_inference.observe.verify import Verdict, verify

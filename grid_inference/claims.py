@@ -15,7 +15,7 @@ from grid_inference.config import DeploymentConfig, default_results
 from grid_inference.errors import DecodeError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.records import DEAD_LETTER, PREDICTION
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns, schema_ids

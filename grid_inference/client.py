@@ -28,9 +28,9 @@ from grid_inference.display import grid_html
 from grid_inference.drift.report import Drift
 from grid_inference.errors import warn_forgotten
 from grid_inference.grid.member import Member, MemberConfig
-from grid_inference.model.difference import Difference
-from grid_inference.model.published import Model, ModelVersion
-from grid_inference.model.registry import Deployed
+from grid_inference.model.inputs.difference import Difference
+from grid_inference.model.store.published import Model, ModelVersion
+from grid_inference.model.store.registry import Deployed
 from grid_inference.node import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status

@@ -26,7 +26,7 @@ from grid_inference.flow.standing import WAITING
 from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import SCAN_ENTRIES, GridMap, key_identities, last_rows, rows_of
-from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.records import DEAD_LETTER, DeadLetter
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns, decode_record, encode_record, schema_ids

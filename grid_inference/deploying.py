@@ -16,8 +16,8 @@ from contextlib import asynccontextmanager, suppress
 from grid_inference.errors import DeploymentError, GridError, NoWorkersWarning
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import Seen, lookout, some_workers
-from grid_inference.model.proposals import Proposal, Proposals
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.proposals import Proposal, Proposals
+from grid_inference.model.store.registry import Deployed
 
 __all__ = ["loaded_everywhere"]
 

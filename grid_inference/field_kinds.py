@@ -16,7 +16,7 @@ import numpy as np
 from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, decode_columns, schema_ids
 from grid_inference.wire.schema import NULLABLE_OF

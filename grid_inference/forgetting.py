@@ -15,7 +15,7 @@ from grid_inference.flow.positions import Positions
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 
 __all__ = ["check_forgettable", "forget"]
 

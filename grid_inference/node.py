@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from grid_inference.errors import GridInferenceError, warn_forgotten
 from grid_inference.logs import logger
-from grid_inference.model.trust import check_pickle_allowed
+from grid_inference.model.store.trust import check_pickle_allowed
 
 __all__ = ["Workers", "default_workers", "threads_per_worker"]
 
@@ -82,7 +82,7 @@ class Workers:
     metrics: str | None = None
     """A folder in which they keep their figures for whoever reads them (`metrics.py`)."""
     arrays: str | None = None
-    """A folder in which they share large models' arrays (`model/shared.py`), there while several of them run."""
+    """A folder in which they share large models' arrays (`model/store/shared.py`), there while several of them run."""
     restarts: int = 0
     _slots: list[_Slot] = field(default_factory=list[_Slot])
     _stopping: threading.Event = field(default_factory=threading.Event)

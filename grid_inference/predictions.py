@@ -15,7 +15,7 @@ from grid_inference.errors import ConfigError, DeadLetterError, NoWorkersError, 
 from grid_inference.features import Features, python_keys
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
-from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.observe.status import status
 from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable, pandas_module
 from grid_inference.subscriptions.gap import Gap

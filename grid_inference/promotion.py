@@ -19,9 +19,9 @@ from grid_inference.config import DeploymentConfig
 from grid_inference.errors import NoWorkersWarning, PromotionError
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import lookout, some_workers
-from grid_inference.model.published import ModelVersion
-from grid_inference.model.registry import Deployed, Registry
 from grid_inference.model.signature import Signature
+from grid_inference.model.store.published import ModelVersion
+from grid_inference.model.store.registry import Deployed, Registry
 
 __all__ = ["Promotion", "end_canary", "promote"]
 

@@ -13,7 +13,7 @@ from grid_inference.errors import DeploymentError
 from grid_inference.flow.rescore import RESCORE
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import worker_counts
-from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.store.registry import Deployed, Registry
 
 __all__ = ["Rescored", "rescore"]
 

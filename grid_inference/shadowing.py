@@ -17,8 +17,8 @@ from grid_inference.errors import PromotionError
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import lookout
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.published import ModelVersion
-from grid_inference.model.registry import Challenger, Deployed, Registry
+from grid_inference.model.store.published import ModelVersion
+from grid_inference.model.store.registry import Challenger, Deployed, Registry
 from grid_inference.records import PREDICTION
 
 __all__ = ["begin_shadow", "end_shadow"]

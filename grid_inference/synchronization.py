@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grid_inference.errors import ConfigError, ModelError
-from grid_inference.model.catalog import Catalog
-from grid_inference.model.folder import Folder
-from grid_inference.model.published import ModelVersion
+from grid_inference.model.store.catalog import Catalog
+from grid_inference.model.store.folder import Folder
+from grid_inference.model.store.published import ModelVersion
 
 __all__ = ["Synchronized", "synchronize"]
 

@@ -24,7 +24,7 @@ from grid_inference.client import Grid, connect
 from grid_inference.config import PROMOTE_TIMEOUT_S
 from grid_inference.errors import BackupWarning, ExpiryWarning, NearCacheWarning, NoJournalWarning, NoWorkersWarning
 from grid_inference.grid.expiry import LOSS
-from grid_inference.model.difference import Difference
+from grid_inference.model.inputs.difference import Difference
 from grid_inference.wire.keys import KEY_KINDS, DataKey, encode_keys
 
 __all__ = [

@@ -29,7 +29,7 @@ from grid_inference.cli.ending import REFUSED, USAGE, Ending
 from grid_inference.cli.sample import rows_of, sample_option
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import DeploymentError
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 
 __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 

@@ -9,7 +9,7 @@ import click
 
 from grid_inference.cli.common import console, examples, json_option, table, write_json
 from grid_inference.cli.ending import REFUSED, Ending
-from grid_inference.model.keys import FILE_BYTES_MAX, Keyring, PublicKey
+from grid_inference.model.store.keys import FILE_BYTES_MAX, Keyring, PublicKey
 
 __all__ = ["keygen", "keys_option", "trust"]
 

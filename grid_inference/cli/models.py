@@ -31,9 +31,9 @@ from grid_inference.cli.shadow import shadow
 from grid_inference.config import CHAMPION
 
 if TYPE_CHECKING:
-    from grid_inference.model.compiling import Report
-    from grid_inference.model.difference import Difference
-    from grid_inference.model.published import Model
+    from grid_inference.model.engines.compiling import Report
+    from grid_inference.model.inputs.difference import Difference
+    from grid_inference.model.store.published import Model
     from grid_inference.promotion import Promotion
 
 __all__ = ["models"]

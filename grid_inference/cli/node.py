@@ -15,7 +15,7 @@ from grid_inference.config import parse_address
 from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.grid.member.member import JOURNAL_CAPACITY, PARTITIONS
 from grid_inference.health.server import Health
-from grid_inference.model.keys import Keyring
+from grid_inference.model.store.keys import Keyring
 from grid_inference.node import Workers, default_workers
 
 __all__ = ["node", "worker"]

@@ -25,12 +25,12 @@ from grid_inference.flow.events import Events
 from grid_inference.flow.serving import Loaded, fetched
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.binding import resolve
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import NanPolicy, Scores
-from grid_inference.model.published import ModelVersion
+from grid_inference.model.engines.timing import BATCHES, batch_of, took
+from grid_inference.model.inputs.binding import resolve
 from grid_inference.model.signature import Signature
-from grid_inference.model.timing import BATCHES, batch_of, took
+from grid_inference.model.store.published import ModelVersion
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import schema_ids
 from grid_inference.wire.keys import decode_keys

@@ -27,7 +27,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import rows_of
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs, NanPolicy, Scores
-from grid_inference.model.published import ModelVersion
+from grid_inference.model.store.published import ModelVersion
 
 __all__ = ["Scored", "scored"]
 

@@ -12,8 +12,8 @@ from typing import Any, Final, Self, cast
 
 import numpy as np
 
-from grid_inference.model.bins import SUMMED_MAX, Counted
-from grid_inference.model.statistics import Statistics
+from grid_inference.model.store.bins import SUMMED_MAX, Counted
+from grid_inference.model.store.statistics import Statistics
 
 __all__ = ["DRIFT_MAP", "Counts", "place_of", "together"]
 

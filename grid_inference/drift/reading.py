@@ -12,10 +12,10 @@ from grid_inference.drift.report import Drift, drift_of
 from grid_inference.errors import DecodeError, DeploymentError, ModelError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.catalog import Catalog
-from grid_inference.model.published import Reference
-from grid_inference.model.registry import Deployed, Registry
-from grid_inference.model.statistics import SAMPLE_ROWS_MIN, Statistics
+from grid_inference.model.store.catalog import Catalog
+from grid_inference.model.store.published import Reference
+from grid_inference.model.store.registry import Deployed, Registry
+from grid_inference.model.store.statistics import SAMPLE_ROWS_MIN, Statistics
 from grid_inference.wire.json.values import decode_json
 
 __all__ = ["ask", "read"]

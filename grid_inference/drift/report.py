@@ -11,8 +11,8 @@ import numpy as np
 
 from grid_inference.display import table_html
 from grid_inference.drift.distance import psi, wasserstein
-from grid_inference.model.bins import NEAR_ZERO, Counted
-from grid_inference.model.statistics import Column, Statistics
+from grid_inference.model.store.bins import NEAR_ZERO, Counted
+from grid_inference.model.store.statistics import Column, Statistics
 
 __all__ = ["LARGE", "MODERATE", "ColumnDrift", "Drift", "drift_of"]
 

@@ -9,7 +9,7 @@ from grid_inference.config import DeploymentConfig
 from grid_inference.flow.positions import Position, Positions
 from grid_inference.flow.read import newest
 from grid_inference.grid.link import Link
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 
 __all__ = ["note_begin"]
 

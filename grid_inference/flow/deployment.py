@@ -34,7 +34,7 @@ from grid_inference.grid.leases import LATE_WRITE_S, Claim, Leases
 from grid_inference.grid.link import Link
 from grid_inference.logs import logger
 from grid_inference.metrics import Meter, Observe, unobserved
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.blobs import Blobs
 
 __all__ = ["RunningDeployment"]

@@ -27,7 +27,7 @@ from grid_inference.flow.split import places
 from grid_inference.flow.standing import Results, Standing, whose
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.blobs import Blobs
 
 __all__ = ["NOTHING", "Counting", "NoteDeadLetters", "Reconciler", "Unlike"]

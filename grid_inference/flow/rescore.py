@@ -14,7 +14,7 @@ from collections.abc import Callable
 from grid_inference.flow.feeds import Feed, Feeds
 from grid_inference.flow.reconcile import Counting
 from grid_inference.grid.topology import now_s
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 
 __all__ = ["RESCORE", "Rescoring"]
 

@@ -18,16 +18,16 @@ from grid_inference.flow.score import Scorer
 from grid_inference.flow.watch import Watch
 from grid_inference.grid.link import Link
 from grid_inference.metrics import Observe
-from grid_inference.model.artifact import Manifest, check_versions, load
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.expected import Expected
-from grid_inference.model.keys import Keyring
-from grid_inference.model.memory import give_back
-from grid_inference.model.native import engine_of
-from grid_inference.model.registry import Deployed, Registry
-from grid_inference.model.shared import shared
+from grid_inference.model.engines.expected import Expected
+from grid_inference.model.engines.native import engine_of
 from grid_inference.model.signature import Signature
-from grid_inference.model.trust import Trust
+from grid_inference.model.store.artifact import Manifest, check_versions, load
+from grid_inference.model.store.keys import Keyring
+from grid_inference.model.store.memory import give_back
+from grid_inference.model.store.registry import Deployed, Registry
+from grid_inference.model.store.shared import shared
+from grid_inference.model.store.trust import Trust
 
 __all__ = ["Loaded", "Serving", "fetched"]
 

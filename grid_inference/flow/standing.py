@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grid_inference.flow.events import Events
 from grid_inference.grid.maps import key_identities
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.records import DEAD_LETTER, PREDICTION
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
 from grid_inference.logs import logger
-from grid_inference.model.proposals import Proposal, Proposals
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.proposals import Proposal, Proposals
+from grid_inference.model.store.registry import Deployed
 
 __all__ = ["Tryouts"]
 

@@ -17,7 +17,7 @@ from grid_inference.errors import GridInferenceError
 from grid_inference.health.lag import LagClock
 from grid_inference.logs import logger
 from grid_inference.metrics import SECONDS
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.node import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status

@@ -32,7 +32,7 @@ from grid_inference.health.endpoint import Answer, Endpoint, Request
 from grid_inference.health.families import families
 from grid_inference.health.judge import Known, not_alive, not_ready
 from grid_inference.health.look import Look
-from grid_inference.model.trust import is_loopback
+from grid_inference.model.store.trust import is_loopback
 from grid_inference.node import Workers
 
 __all__ = ["Health"]

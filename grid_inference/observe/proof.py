@@ -12,7 +12,7 @@ from grid_inference.flow.positions import Positions
 from grid_inference.grid.journals import ranges
 from grid_inference.grid.leases import holders
 from grid_inference.grid.link import Link
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 
 __all__ = ["PartitionProof", "proof"]
 

@@ -12,7 +12,7 @@ from grid_inference.errors import GridError
 from grid_inference.grid.journals import Journals, journals, numbers
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers
-from grid_inference.model.registry import Deployed, Registry
+from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.observe.proof import PartitionProof, proof
 
 __all__ = ["DeploymentStatus", "Status", "failures", "status"]

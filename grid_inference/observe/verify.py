@@ -23,7 +23,7 @@ from grid_inference.flow.results import ResultMaps
 from grid_inference.flow.standing import Results, Standing, is_readable, whose
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import key_text
 

@@ -21,7 +21,7 @@ from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.records import PREDICTION, Prediction
 from grid_inference.subscriptions.arrivals import Arrival, Arrivals
 from grid_inference.subscriptions.catch_up import CatchUp, Since, predictions_since

@@ -29,8 +29,8 @@ from grid_inference.grid.link.listeners import Listener
 from grid_inference.grid.topology import LEAVING, LOADING, READY, Beats, machine, now_s
 from grid_inference.logs import logger
 from grid_inference.metrics import late_writes
-from grid_inference.model.proposals import PROPOSALS_MAP
-from grid_inference.model.registry import DEPLOYMENTS_MAP
+from grid_inference.model.store.proposals import PROPOSALS_MAP
+from grid_inference.model.store.registry import DEPLOYMENTS_MAP
 from grid_inference.worker.turn import Turn
 
 __all__ = ["Worker"]

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grid_inference.model.artifact import load
-from grid_inference.model.binding import bind
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import NanPolicy
-from grid_inference.model.json_binding import JsonBinding
-from grid_inference.model.making import Made, make
-from grid_inference.model.native import engine_of
+from grid_inference.model.engines.native import engine_of
+from grid_inference.model.inputs.binding import bind
+from grid_inference.model.inputs.json_binding import JsonBinding
+from grid_inference.model.inputs.sources import Mismatch, Sources
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Mismatch, Sources
-from grid_inference.model.trust import Trust
+from grid_inference.model.store.artifact import load
+from grid_inference.model.store.making import Made, make
+from grid_inference.model.store.trust import Trust
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Column, encode_columns, infer_schema
 from grid_inference.wire.json.values import encode_json

@@ -29,10 +29,10 @@ from grid_inference.config import DeploymentConfig
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import WORKERS_MAP
-from grid_inference.model.artifact import Artifact
-from grid_inference.model.keys import Keyring, SigningKey
-from grid_inference.model.registry import ARTIFACTS_MAP, DEPLOYMENTS_MAP, Deployed
 from grid_inference.model.signature import Signature
+from grid_inference.model.store.artifact import Artifact
+from grid_inference.model.store.keys import Keyring, SigningKey
+from grid_inference.model.store.registry import ARTIFACTS_MAP, DEPLOYMENTS_MAP, Deployed
 from grid_inference.wire.json.values import encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until

@@ -10,7 +10,7 @@ import pytest
 
 import grid_inference as gi
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.registry import DEPLOYMENTS_MAP
+from grid_inference.model.store.registry import DEPLOYMENTS_MAP
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until

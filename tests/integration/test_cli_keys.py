@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from grid_inference.cli.app import run
-from grid_inference.model.keys import Keyring, SigningKey
+from grid_inference.model.store.keys import Keyring, SigningKey
 
 
 @pytest.fixture

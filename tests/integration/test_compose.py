@@ -25,7 +25,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import grid_inference as gi
-from grid_inference.model.keys import Keyring
+from grid_inference.model.store.keys import Keyring
 from grid_inference.node import Workers
 from tests.integration.conftest import FEATURES, batch, until
 

@@ -21,9 +21,9 @@ from grid_inference.grid import liveness
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.grid.topology import WORKERS_MAP
-from grid_inference.model.catalog import Catalog
-from grid_inference.model.published import MODELS_MAP, ModelVersion, Reference
-from grid_inference.model.registry import Registry
+from grid_inference.model.store.catalog import Catalog
+from grid_inference.model.store.published import MODELS_MAP, ModelVersion, Reference
+from grid_inference.model.store.registry import Registry
 from grid_inference.node import Workers
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys

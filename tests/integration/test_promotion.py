@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 import grid_inference as gi
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.published import MODELS_MAP, ModelVersion
-from grid_inference.model.registry import ARTIFACTS_MAP
+from grid_inference.model.store.published import MODELS_MAP, ModelVersion
+from grid_inference.model.store.registry import ARTIFACTS_MAP
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, on_a_link, state, under_load, until

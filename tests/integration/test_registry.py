@@ -10,10 +10,10 @@ import grid_inference as gi
 from grid_inference.config import DeploymentConfig
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.artifact import Artifact
-from grid_inference.model.published import ModelVersion
-from grid_inference.model.registry import ARTIFACTS_MAP, Registry
 from grid_inference.model.signature import Signature
+from grid_inference.model.store.artifact import Artifact
+from grid_inference.model.store.published import ModelVersion
+from grid_inference.model.store.registry import ARTIFACTS_MAP, Registry
 from grid_inference.wire.json.values import encode_bytes
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, Names, batch, on_a_link, until

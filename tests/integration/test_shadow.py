@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 import grid_inference as gi
 from grid_inference.grid.link import Link
 from grid_inference.grid.mapconfig import has_journal
-from grid_inference.model.catalog import Catalog
-from grid_inference.model.published import Reference
-from grid_inference.model.registry import Registry
+from grid_inference.model.store.catalog import Catalog
+from grid_inference.model.store.published import Reference
+from grid_inference.model.store.registry import Registry
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, on_a_link, state, under_load, until
 from tests.poison import EXIT, FIELDS, HANG, KILL, RAISE, SPIN, fitted
 

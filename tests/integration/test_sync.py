@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 import grid_inference as gi
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
-from grid_inference.model.published import MODELS_MAP
+from grid_inference.model.store.published import MODELS_MAP
 from grid_inference.synchronization import Synchronized
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_inference.drift.distance import SHARE_FLOOR, psi
-from grid_inference.model.statistics import Column, Statistics
+from grid_inference.model.store.statistics import Column, Statistics
 
 NUMBERS = st.lists(st.floats(width=64) | st.integers(-3, 3).map(float), min_size=1, max_size=60)
 TEXTS = st.lists(

@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines import columns as columns_module
 from grid_inference.model.engines.columns import ColumnPath
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.frame import Frame
+from grid_inference.model.inputs.binding import Binding, bind
+from grid_inference.model.inputs.frame import Frame
 from grid_inference.model.signature import Signature
 from grid_inference.wire.columns import Column, objects_of
 from grid_inference.wire.compact import encode_columns, infer_schema

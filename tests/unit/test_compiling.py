@@ -25,14 +25,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from grid_inference.errors import ArtifactError
-from grid_inference.model import compiling
-from grid_inference.model.artifact import load
-from grid_inference.model.compiling import TOLERANCE, Report
-from grid_inference.model.making import inputs_of, make
-from grid_inference.model.native import engine_of
-from grid_inference.model.native.compiled import CompiledModel
-from grid_inference.model.timing import BATCHES
-from grid_inference.model.trust import Trust
+from grid_inference.model.engines import compiling
+from grid_inference.model.engines.compiling import TOLERANCE, Report
+from grid_inference.model.engines.native import engine_of
+from grid_inference.model.engines.native.compiled import CompiledModel
+from grid_inference.model.engines.timing import BATCHES
+from grid_inference.model.store.artifact import load
+from grid_inference.model.store.making import inputs_of, make
+from grid_inference.model.store.trust import Trust
 from tests.cases import BINARY, FIELDS, MATRIX, TEXTS, THREE, VALUES, ZERO_ONE, plus_one
 
 HERE = Trust(allow_pickle=True, loopback=True)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from grid_inference.config import InputConfig
 from grid_inference.model.described import Described, Input
-from grid_inference.model.difference import differences
+from grid_inference.model.inputs.difference import differences
 from grid_inference.model.signature import Signature
 from grid_inference.wire.schema import FieldKind as K
 from grid_inference.wire.schema import Schema

@@ -13,10 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from grid_inference.errors import ArtifactError
+from grid_inference.model.engines.expected import ROWS_MAX, WARM_ROWS, Expected
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.expected import ROWS_MAX, WARM_ROWS, Expected
-from grid_inference.model.making import inputs_of
 from grid_inference.model.signature import Signature
+from grid_inference.model.store.making import inputs_of
 
 NAMES = ("a", "b")
 INPUTS = np.random.default_rng(3).random((100, 2))

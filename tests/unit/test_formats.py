@@ -25,8 +25,8 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardSca
 from sklearn.svm import SVC
 
 from grid_inference.errors import ArtifactError
-from grid_inference.model import formats
-from grid_inference.model.native.function import PythonFunction
+from grid_inference.model.engines import formats
+from grid_inference.model.engines.native.function import PythonFunction
 
 MATRIX = np.random.default_rng(3).random((80, 3))
 LABELS = (MATRIX[:, 0] > 0.5).astype(int)

@@ -18,11 +18,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.tree import DecisionTreeClassifier
 
 from grid_inference.errors import SignatureError
-from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.frame import Frame
+from grid_inference.model.inputs.binding import Binding, bind
+from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.sources import Mismatch
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Mismatch
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 

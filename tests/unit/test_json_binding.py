@@ -8,10 +8,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from grid_inference.model.frame import Frame
-from grid_inference.model.json_binding import JsonBinding
+from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.json_binding import JsonBinding
+from grid_inference.model.inputs.sources import Mismatch, Sources
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Mismatch, Sources
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json.values import encode_json
 

@@ -11,8 +11,8 @@ from grid_inference.grid.expiry import DERIVED, KEPT
 from grid_inference.grid.journals import NUMBERS_SHOWN, numbers
 from grid_inference.grid.leases import LEASES_MAP
 from grid_inference.grid.topology import WORKERS_MAP
-from grid_inference.model.published import MODELS_MAP
-from grid_inference.model.registry import ARTIFACTS_MAP, DEPLOYMENTS_MAP
+from grid_inference.model.store.published import MODELS_MAP
+from grid_inference.model.store.registry import ARTIFACTS_MAP, DEPLOYMENTS_MAP
 from grid_inference.wire.protocol.mapconfig import MapSettings, map_settings
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from grid_inference.errors import TrustError
-from grid_inference.model.keys import Keyring, PublicKey, SigningKey
+from grid_inference.model.store.keys import Keyring, PublicKey, SigningKey
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
 

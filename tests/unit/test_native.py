@@ -11,15 +11,15 @@ import psutil
 import pytest
 
 from grid_inference.errors import ArtifactError, TrustError
-from grid_inference.model.artifact import load
 from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.native import LIBRARIES, engine_of, library
 from grid_inference.model.engines.trial import TrialEngine
-from grid_inference.model.frame import Frame
-from grid_inference.model.keys import SigningKey
-from grid_inference.model.making import Made, make
-from grid_inference.model.native import LIBRARIES, engine_of, library
+from grid_inference.model.inputs.frame import Frame
 from grid_inference.model.signature import Signature
-from grid_inference.model.trust import Trust
+from grid_inference.model.store.artifact import load
+from grid_inference.model.store.keys import SigningKey
+from grid_inference.model.store.making import Made, make
+from grid_inference.model.store.trust import Trust
 from tests.cases import CASES, Case
 
 HERE = Trust(allow_pickle=True, loopback=True)

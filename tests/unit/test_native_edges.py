@@ -27,15 +27,15 @@ from sklearn.tree import DecisionTreeClassifier
 
 from grid_inference.errors import ArtifactError, ModelError, SignatureError
 from grid_inference.flow.encode import PredictionEncoder
-from grid_inference.model import compiling
-from grid_inference.model.artifact import Artifact, Manifest, load
+from grid_inference.model.engines import compiling
+from grid_inference.model.engines.native import engine_of
 from grid_inference.model.engines.trial import TrialEngine
-from grid_inference.model.folder import Folder
-from grid_inference.model.making import inputs_of, make
-from grid_inference.model.native import engine_of
-from grid_inference.model.published import ModelVersion
 from grid_inference.model.signature import Signature
-from grid_inference.model.trust import Trust
+from grid_inference.model.store.artifact import Artifact, Manifest, load
+from grid_inference.model.store.folder import Folder
+from grid_inference.model.store.making import inputs_of, make
+from grid_inference.model.store.published import ModelVersion
+from grid_inference.model.store.trust import Trust
 from grid_inference.records import PredictionBatch
 from grid_inference.wire.keys import encode_keys
 from tests.cases import BINARY, FIELDS, FRAME, MATRIX, VALUES, ZERO_ONE

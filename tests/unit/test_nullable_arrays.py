@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from grid_inference.model.binding import Binding, bind, resolve
+from grid_inference.model.inputs.binding import Binding, bind, resolve
+from grid_inference.model.inputs.sources import Mismatch
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Mismatch
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 

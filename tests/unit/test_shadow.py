@@ -19,9 +19,9 @@ from grid_inference.flow.feeds import Arrivals
 from grid_inference.flow.serving import Loaded
 from grid_inference.flow.shadow import Shadow
 from grid_inference.flow.split import places
-from grid_inference.model.making import make
-from grid_inference.model.published import ModelVersion
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.making import make
+from grid_inference.model.store.published import ModelVersion
+from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import encode_record
 from grid_inference.wire.keys import encode_keys

@@ -37,10 +37,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, SVR, OneClassSVM
 
-from grid_inference.model import shared as module
-from grid_inference.model.artifact import Artifact, load
-from grid_inference.model.shared import forget, shared
-from grid_inference.model.trust import Trust
+from grid_inference.model.store import shared as module
+from grid_inference.model.store.artifact import Artifact, load
+from grid_inference.model.store.shared import forget, shared
+from grid_inference.model.store.trust import Trust
 from tests.cases import BINARY, CASES, FRAME, MATRIX, TEXTS, THREE, VALUES, Case
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nothing is shared on Windows")

@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from grid_inference.errors import SignatureError
-from grid_inference.model.binding import Binding, Mismatch, bind, resolve
 from grid_inference.model.described import Input
 from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.inputs.binding import Binding, Mismatch, bind, resolve
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record

@@ -17,12 +17,12 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import SignatureError
-from grid_inference.model.binding import Binding, bind
 from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.frame import Frame
-from grid_inference.model.json_binding import JsonBinding
+from grid_inference.model.inputs.binding import Binding, bind
+from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.json_binding import JsonBinding
+from grid_inference.model.inputs.sources import Misfits, Mismatch, Sources
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Misfits, Mismatch, Sources
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 from grid_inference.wire.json.values import encode_json

@@ -7,9 +7,9 @@ import pytest
 from grid_inference.cli.app import run
 from grid_inference.config import WorkerConfig
 from grid_inference.errors import TrustError
-from grid_inference.model.artifact import Artifact, Manifest
-from grid_inference.model.keys import SigningKey
-from grid_inference.model.trust import Trust, check_pickle_allowed, is_loopback
+from grid_inference.model.store.artifact import Artifact, Manifest
+from grid_inference.model.store.keys import SigningKey
+from grid_inference.model.store.trust import Trust, check_pickle_allowed, is_loopback
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 MANIFEST = Manifest(sha256="ab" * 32, size=3, python="3.11.7", class_name="LogisticRegression")

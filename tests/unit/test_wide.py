@@ -12,11 +12,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from grid_inference.config import DeploymentConfig
-from grid_inference.model.binding import Binding, bind
-from grid_inference.model.difference import differences
-from grid_inference.model.making import make
-from grid_inference.model.published import ModelVersion
-from grid_inference.model.registry import Deployed
+from grid_inference.model.inputs.binding import Binding, bind
+from grid_inference.model.inputs.difference import differences
+from grid_inference.model.store.making import make
+from grid_inference.model.store.published import ModelVersion
+from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.compact import infer_schema
 from grid_inference.wire.json.values import encode_json
 

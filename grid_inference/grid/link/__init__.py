@@ -1,4 +1,4 @@
-"""The link to a cluster. Only its modules touch the private parts of the stock client, over whose connections it speaks."""
+"""The link to a cluster, over the connections of the stock client; only here are its private parts touched."""
 
 from grid_inference.grid.link.link import Link
 

@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from grid_inference.model.engines.direct import Step, scaled
-from grid_inference.model.frame import Frame
+from grid_inference.model.inputs.frame import Frame
 
 __all__ = ["ColumnPath"]
 

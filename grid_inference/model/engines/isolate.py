@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import ModelCrashedError, ModelTimeoutError, UnansweredError
-from grid_inference.model.frame import Frame
+from grid_inference.model.inputs.frame import Frame
 
 __all__ = ["BadOutputError", "Failure", "Inputs", "Predicts", "Scores", "isolate", "plainly_finite"]
 

@@ -13,11 +13,11 @@ from typing import Any, Final, Self
 
 from grid_inference.config import check_model_name
 from grid_inference.errors import ArtifactError, DecodeError, ModelError
-from grid_inference.model.artifact import Manifest
-from grid_inference.model.compiling import Report
-from grid_inference.model.expected import Expected
+from grid_inference.model.engines.compiling import Report
+from grid_inference.model.engines.expected import Expected
 from grid_inference.model.signature import Signature
-from grid_inference.model.statistics import Statistics
+from grid_inference.model.store.artifact import Manifest
+from grid_inference.model.store.statistics import Statistics
 from grid_inference.wire.json.values import decode_json
 
 __all__ = ["MODELS_MAP", "Model", "ModelVersion", "Reference"]

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.native.compiled import Compiled
+from grid_inference.model.engines.native.function import Function
+from grid_inference.model.engines.native.library import Library
+from grid_inference.model.engines.native.lightgbm import Lightgbm
+from grid_inference.model.engines.native.mlflow import Mlflow
+from grid_inference.model.engines.native.onnx import Onnx
+from grid_inference.model.engines.native.xgboost import Xgboost
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.native.compiled import Compiled
-from grid_inference.model.native.function import Function
-from grid_inference.model.native.library import Library
-from grid_inference.model.native.lightgbm import Lightgbm
-from grid_inference.model.native.mlflow import Mlflow
-from grid_inference.model.native.onnx import Onnx
-from grid_inference.model.native.xgboost import Xgboost
 from grid_inference.model.signature import Signature
 
 __all__ = ["LIBRARIES", "engine_of", "library_in", "library_of"]

@@ -17,10 +17,10 @@ from typing import Any
 
 from grid_inference.config import check_model_name
 from grid_inference.errors import ConfigError, ModelError
-from grid_inference.model.artifact import ARTIFACT_BYTES_MAX, Artifact
-from grid_inference.model.formats import FORMATS
-from grid_inference.model.native import LIBRARIES
-from grid_inference.model.published import Model, ModelVersion
+from grid_inference.model.engines.formats import FORMATS
+from grid_inference.model.engines.native import LIBRARIES
+from grid_inference.model.store.artifact import ARTIFACT_BYTES_MAX, Artifact
+from grid_inference.model.store.published import Model, ModelVersion
 
 __all__ = ["Folder"]
 

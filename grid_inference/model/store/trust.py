@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Self
 
 from grid_inference.config import parse_address
 from grid_inference.errors import TrustError
-from grid_inference.model.keys import PublicKey
+from grid_inference.model.store.keys import PublicKey
 
 if TYPE_CHECKING:
-    from grid_inference.model.artifact import Manifest
+    from grid_inference.model.store.artifact import Manifest
 
 __all__ = ["Trust", "check_pickle_allowed", "is_loopback"]
 

@@ -16,7 +16,7 @@ from grid_inference.errors import DecodeError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import error_once, logger
-from grid_inference.model.registry import Deployed
+from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.json.values import decode_json, encode_json
 from grid_inference.wire.keys import encode_keys
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
+from grid_inference.model.engines.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 

@@ -17,20 +17,20 @@ import numpy as np
 from grid_inference.config import FUNCTION_NAME
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
-from grid_inference.model.artifact import Artifact, read_file
-from grid_inference.model.compiling import Report, compiled
+from grid_inference.model.engines.compiling import Report, compiled
 from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.expected import Expected
 from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.engines.native import engine_of, library_of
+from grid_inference.model.engines.native.function import PythonFunction
+from grid_inference.model.engines.native.library import ArrayEngine
 from grid_inference.model.engines.sklearn import SklearnEngine
-from grid_inference.model.expected import Expected
-from grid_inference.model.native import engine_of, library_of
-from grid_inference.model.native.function import PythonFunction
-from grid_inference.model.native.library import ArrayEngine
+from grid_inference.model.engines.steadiness import steady
+from grid_inference.model.inputs.sources import Misfits, Sources
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
-from grid_inference.model.sources import Misfits, Sources
-from grid_inference.model.statistics import Statistics
-from grid_inference.model.steadiness import steady
+from grid_inference.model.store.artifact import Artifact, read_file
+from grid_inference.model.store.statistics import Statistics
 
 __all__ = ["Made", "inputs_of", "make", "settled"]
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from grid_inference.errors import ArtifactError
-from grid_inference.model import formats
-from grid_inference.model.keys import SigningKey
-from grid_inference.model.native import LIBRARIES as LIBRARIES_BY_FORMAT
-from grid_inference.model.native import library_in, library_of
-from grid_inference.model.native.library import installed_version
-from grid_inference.model.trust import Trust
+from grid_inference.model.engines import formats
+from grid_inference.model.engines.native import LIBRARIES as LIBRARIES_BY_FORMAT
+from grid_inference.model.engines.native import library_in, library_of
+from grid_inference.model.engines.native.library import installed_version
+from grid_inference.model.store.keys import SigningKey
+from grid_inference.model.store.trust import Trust
 
 __all__ = ["Artifact", "Manifest", "check_versions", "load", "read_file"]
 

@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from grid_inference.config import InputConfig
-from grid_inference.model.binding import NOT_DECLARED, field_kind
 from grid_inference.model.dtypes import zone_of
+from grid_inference.model.inputs.binding import NOT_DECLARED, field_kind
+from grid_inference.model.inputs.sources import Sources
 from grid_inference.model.signature import Input, Signature
-from grid_inference.model.sources import Sources
 from grid_inference.wire.compact import Schema, has_field
 
 __all__ = ["Difference", "differences"]

@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import ArtifactError
-from grid_inference.model.bins import (
+from grid_inference.model.engines.engine import Engine
+from grid_inference.model.engines.isolate import Inputs, Scores
+from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.signature import Signature
+from grid_inference.model.store.bins import (
     CATEGORIES_MAX,
     QUANTILES,
     SUMMED_MAX,
@@ -27,10 +31,6 @@ from grid_inference.model.bins import (
     edges_of,
     numbers_of,
 )
-from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.frame import Frame
-from grid_inference.model.signature import Signature
 
 __all__ = ["SAMPLE_ROWS_MIN", "Column", "Statistics", "labels_of"]
 

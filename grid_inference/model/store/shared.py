@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.logs import logger
-from grid_inference.model.artifact import Manifest
-from grid_inference.model.native import library_of
+from grid_inference.model.engines.native import library_of
+from grid_inference.model.store.artifact import Manifest
 
 __all__ = ["forget", "shared"]
 

@@ -16,11 +16,11 @@ from grid_inference.errors import ArtifactError, DecodeError, DeploymentError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import error_once, logger
-from grid_inference.model.artifact import CHUNK_BYTES, Artifact, Manifest
-from grid_inference.model.expected import Expected
-from grid_inference.model.published import ModelVersion
+from grid_inference.model.engines.expected import Expected
 from grid_inference.model.signature import Signature
-from grid_inference.model.statistics import Statistics
+from grid_inference.model.store.artifact import CHUNK_BYTES, Artifact, Manifest
+from grid_inference.model.store.published import ModelVersion
+from grid_inference.model.store.statistics import Statistics
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json.values import decode_bytes, decode_json, encode_bytes, encode_json
 from grid_inference.wire.keys import encode_keys

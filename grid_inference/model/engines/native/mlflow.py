@@ -24,8 +24,8 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.frame import Frame
-from grid_inference.model.native.library import ArrayEngine, Library, cast
+from grid_inference.model.engines.native.library import ArrayEngine, Library, cast
+from grid_inference.model.inputs.frame import Frame
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 

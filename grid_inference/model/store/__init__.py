@@ -1,0 +1,1 @@
+"""Models as they are kept in a grid: bytes with a manifest, who vouches for them, versions, deployments."""
