@@ -26,7 +26,8 @@ from grid_inference.flow.serving import Loaded
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import rows_of
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, NanPolicy, Scores
+from grid_inference.model.engines.isolate import NanPolicy, Scores
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.store.published import ModelVersion
 
 __all__ = ["Scored", "scored"]

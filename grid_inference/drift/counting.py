@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.logs import logger
-from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.engines.isolate import Scores
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.bins import Counted
 from grid_inference.model.store.statistics import Statistics, labels_of

@@ -1,7 +1,7 @@
 """`ModelCalls`: where a deployment's model is asked, how long it takes, and when it hangs.
 
 On the event loop if a few rows are known to be quick, else in a thread, whose calls are sized so that none takes long
-because of many rows alone; and for rows that may have killed workers in a process of its own (`trial.py`). Models never
+because of many rows alone; and for rows that may have killed workers in a process of its own, on trial. Models never
 see keys or events, nor does this module.
 """
 
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from grid_inference.config import WorkerConfig
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
+from grid_inference.model.engines.isolate import Failure, NanPolicy, Scores
 from grid_inference.model.engines.trial import TRIAL_ROWS_MAX, TrialEngine
+from grid_inference.model.inputs.frame import Inputs
 
 __all__ = ["Asks", "Call", "ModelCalls", "Score", "Scored", "Speed"]
 

@@ -30,7 +30,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
 from grid_inference.metrics import unobserved
-from grid_inference.model.store.artifact import Manifest
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.memory import give_back
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.model.store.shared import forget

@@ -23,8 +23,9 @@ from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import Arrivals
 from grid_inference.grid.link import Link
 from grid_inference.metrics import Observe, unobserved
-from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Scores
+from grid_inference.model.engines.isolate import Failure, NanPolicy, Scores
 from grid_inference.model.inputs.binding import Binding, bind
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.inputs.json_binding import JsonBinding
 from grid_inference.model.inputs.sources import Misfits, Mismatch, Sources
 from grid_inference.records import DeadLetterBatch, PredictionBatch

@@ -22,8 +22,9 @@ from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.expected import Expected
 from grid_inference.model.engines.native import engine_of
 from grid_inference.model.signature import Signature
-from grid_inference.model.store.artifact import Manifest, check_versions, load
+from grid_inference.model.store.artifact import check_versions, load
 from grid_inference.model.store.keys import Keyring
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.memory import give_back
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.model.store.shared import shared

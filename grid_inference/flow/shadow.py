@@ -32,8 +32,9 @@ from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.logs import logger
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, NanPolicy, Scores
+from grid_inference.model.engines.isolate import NanPolicy, Scores
 from grid_inference.model.engines.trial import TRIAL_ROWS_MAX, TrialEngine
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.protocol import messages

@@ -29,7 +29,8 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.link.topics import publish_all
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
-from grid_inference.model.engines.isolate import Inputs, NanPolicy
+from grid_inference.model.engines.isolate import NanPolicy
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.json.values import decode_json, encode_json
 from grid_inference.wire.keys import encode_keys, partition_ids

@@ -2,7 +2,7 @@
 
 In: a fitted estimator, or what another model says of itself, and what the user says about order. Out: the record's
 fields in the model's order, the task, the classes. A signature is plain data that travels as JSON; binding it to a
-record schema is `binding`'s work.
+record schema is `inputs/`'s work.
 """
 
 from __future__ import annotations

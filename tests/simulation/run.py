@@ -25,7 +25,7 @@ from grid_inference.flow.results import ResultMaps
 from grid_inference.grid.leases import LATE_WRITE_S, Leases
 from grid_inference.model.described import Input
 from grid_inference.model.signature import Signature
-from grid_inference.model.store.artifact import Manifest
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.registry import DEPLOYMENTS_MAP, Deployed
 from grid_inference.wire.blobs import Blobs

@@ -14,9 +14,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from grid_inference.errors import ArtifactError, SignatureError, TrustError
-from grid_inference.model.store.artifact import Artifact, Manifest, check_versions, load
+from grid_inference.model.store.artifact import Artifact, check_versions, load
 from grid_inference.model.store.keys import SigningKey
 from grid_inference.model.store.making import make
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.trust import Trust
 
 HERE = Trust(loopback=True, allow_pickle=True)

@@ -32,8 +32,8 @@ from grid_inference.errors import ArtifactError
 from grid_inference.flow import watch as watch_module
 from grid_inference.flow.calls import Score, Scored
 from grid_inference.flow.watch import Tap, Watch, _Watched
-from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.engines.isolate import Scores
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.signature import Input, Signature
 from grid_inference.model.store.bins import Counted
 from grid_inference.model.store.making import make

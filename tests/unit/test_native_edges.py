@@ -31,9 +31,10 @@ from grid_inference.model.engines import compiling
 from grid_inference.model.engines.native import engine_of
 from grid_inference.model.engines.trial import TrialEngine
 from grid_inference.model.signature import Signature
-from grid_inference.model.store.artifact import Artifact, Manifest, load
+from grid_inference.model.store.artifact import Artifact, load
 from grid_inference.model.store.folder import Folder
 from grid_inference.model.store.making import inputs_of, make
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.trust import Trust
 from grid_inference.records import PredictionBatch

@@ -17,9 +17,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import SignatureError
-from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.inputs.binding import Binding, bind
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.inputs.json_binding import JsonBinding
 from grid_inference.model.inputs.sources import Misfits, Mismatch, Sources
 from grid_inference.model.signature import Signature

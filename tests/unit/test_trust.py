@@ -7,8 +7,9 @@ import pytest
 from grid_inference.cli.app import run
 from grid_inference.config import WorkerConfig
 from grid_inference.errors import TrustError
-from grid_inference.model.store.artifact import Artifact, Manifest
+from grid_inference.model.store.artifact import Artifact
 from grid_inference.model.store.keys import SigningKey
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.trust import Trust, check_pickle_allowed, is_loopback
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()

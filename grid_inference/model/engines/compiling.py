@@ -20,11 +20,12 @@ import numpy as np
 from grid_inference.errors import ArtifactError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.formats import said
-from grid_inference.model.engines.isolate import Inputs, Scores
+from grid_inference.model.engines.isolate import Scores
 from grid_inference.model.engines.native.compiled import TOLERANCE, CompiledEngine, CompiledModel, own_library
 from grid_inference.model.engines.native.library import Library
 from grid_inference.model.engines.native.onnx import Onnx, OnnxModel, without_zipmap
 from grid_inference.model.engines.timing import BATCHES, batch_of, took
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.signature import Signature
 
 __all__ = ["TOLERANCE", "Report", "compiled"]

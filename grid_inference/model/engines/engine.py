@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.model.engines import outputs
-from grid_inference.model.engines.isolate import Failure, Inputs, NanPolicy, Predicts, Scores, isolate
+from grid_inference.model.engines.isolate import Failure, NanPolicy, Predicts, Scores, isolate
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.signature import Signature
 
 __all__ = ["Engine"]

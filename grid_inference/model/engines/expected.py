@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import ArtifactError, SignatureError
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.engines.isolate import Scores
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.inputs.sources import Sources
 from grid_inference.wire.columns import column_of
 from grid_inference.wire.compact import Column

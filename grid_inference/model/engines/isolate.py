@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import ModelCrashedError, ModelTimeoutError, UnansweredError
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.frame import Frame, Inputs
 
-__all__ = ["BadOutputError", "Failure", "Inputs", "Predicts", "Scores", "isolate", "plainly_finite"]
+__all__ = ["BadOutputError", "Failure", "Predicts", "Scores", "isolate", "plainly_finite"]
 
-Inputs = NDArray[Any] | Frame
-"""What a model is handed: n rows."""
 NanPolicy = Literal["score", "dead-letter"]
 MESSAGE_CHARS_MAX = 300
 NAMES_SHOWN_MAX = 3

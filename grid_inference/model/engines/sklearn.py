@@ -23,9 +23,9 @@ from grid_inference.model.engines import outputs
 from grid_inference.model.engines.columns import ColumnPath
 from grid_inference.model.engines.direct import DirectPath
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores, plainly_finite
+from grid_inference.model.engines.isolate import BadOutputError, Scores, plainly_finite
 from grid_inference.model.engines.threads import OpenMPThreads
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.signature import Signature
 from grid_inference.model.training import takes_texts_alone
 

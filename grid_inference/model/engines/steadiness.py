@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import SignatureError
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, Scores
+from grid_inference.model.engines.isolate import Scores
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.signature import Signature
 
 __all__ = ["steady"]

@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 
-from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.inputs.frame import Inputs
 
 __all__ = ["BATCHES", "batch_of", "took"]
 

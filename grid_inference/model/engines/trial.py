@@ -22,8 +22,9 @@ from typing import Any, cast
 
 from grid_inference.errors import ModelCrashedError, ModelTimeoutError, TrialStartError
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
+from grid_inference.model.engines.isolate import BadOutputError, Scores
 from grid_inference.model.engines.native import engine_of, library_of
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.signature import Signature
 
 __all__ = ["TRIAL_ROWS_MAX", "TrialEngine"]

@@ -19,7 +19,7 @@ from grid_inference.config import InputConfig
 from grid_inference.errors import SignatureError
 from grid_inference.model.casts import CASTS, unheard
 from grid_inference.model.dtypes import takes, zone_of
-from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.inputs.sources import Misfits, Mismatch, Sources, matrix_of
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs

@@ -21,7 +21,7 @@ from grid_inference.model.dtypes import zone_of
 from grid_inference.wire.compact import Column
 from grid_inference.wire.texts import Texts
 
-__all__ = ["Frame", "odd_inputs"]
+__all__ = ["Frame", "Inputs", "odd_inputs"]
 
 
 NULLS: Mapping[str, Any] = MappingProxyType({"NaN": np.nan, "None": None, "NA": None})
@@ -146,6 +146,10 @@ class Frame:
             if zone := zone_of(dtype):
                 columns[name] = columns[name].dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
         return pl.DataFrame(columns)
+
+
+Inputs = NDArray[Any] | Frame
+"""What a model is handed: n rows."""
 
 
 def odd_inputs(inputs: Iterable[Input]) -> Mapping[str, Input]:

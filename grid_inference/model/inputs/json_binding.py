@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grid_inference.model.engines.isolate import Inputs
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.inputs.sources import Misfits, Mismatch, Sources, matrix_of
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json.columns import decode_json_columns

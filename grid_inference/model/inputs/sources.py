@@ -19,8 +19,7 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.casts import CASTS, Refuse, as_numbers, kind_of, unheard, value_of
 from grid_inference.model.described import Input
 from grid_inference.model.dtypes import of_the_model, takes
-from grid_inference.model.engines.isolate import Inputs
-from grid_inference.model.inputs.frame import Frame, odd_inputs
+from grid_inference.model.inputs.frame import Frame, Inputs, odd_inputs
 from grid_inference.model.signature import Signature
 from grid_inference.wire.compact import Column, join_columns
 

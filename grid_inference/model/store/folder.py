@@ -19,7 +19,8 @@ from grid_inference.config import check_model_name
 from grid_inference.errors import ConfigError, ModelError
 from grid_inference.model.engines.formats import FORMATS
 from grid_inference.model.engines.native import LIBRARIES
-from grid_inference.model.store.artifact import ARTIFACT_BYTES_MAX, Artifact
+from grid_inference.model.store.artifact import Artifact
+from grid_inference.model.store.manifest import ARTIFACT_BYTES_MAX
 from grid_inference.model.store.published import Model, ModelVersion
 
 __all__ = ["Folder"]

@@ -20,12 +20,12 @@ from grid_inference.model import estimators
 from grid_inference.model.engines.compiling import Report, compiled
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.expected import Expected
-from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.engines.native import engine_of, library_of
 from grid_inference.model.engines.native.function import PythonFunction
 from grid_inference.model.engines.native.library import ArrayEngine
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.engines.steadiness import steady
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.inputs.sources import Misfits, Sources
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature

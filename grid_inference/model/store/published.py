@@ -16,7 +16,7 @@ from grid_inference.errors import ArtifactError, DecodeError, ModelError
 from grid_inference.model.engines.compiling import Report
 from grid_inference.model.engines.expected import Expected
 from grid_inference.model.signature import Signature
-from grid_inference.model.store.artifact import Manifest
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.statistics import Statistics
 from grid_inference.wire.json.values import decode_json
 

@@ -18,7 +18,8 @@ from grid_inference.grid.maps import GridMap
 from grid_inference.logs import error_once, logger
 from grid_inference.model.engines.expected import Expected
 from grid_inference.model.signature import Signature
-from grid_inference.model.store.artifact import CHUNK_BYTES, Artifact, Manifest
+from grid_inference.model.store.artifact import CHUNK_BYTES, Artifact
+from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.statistics import Statistics
 from grid_inference.wire.blobs import Blobs

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from grid_inference.logs import logger
 from grid_inference.model.engines.native import library_of
-from grid_inference.model.store.artifact import Manifest
+from grid_inference.model.store.manifest import Manifest
 
 __all__ = ["forget", "shared"]
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import ArtifactError
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, Scores
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.engines.isolate import Scores
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.bins import (
     CATEGORIES_MAX,

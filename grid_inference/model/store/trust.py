@@ -10,14 +10,12 @@ import base64
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from grid_inference.config import parse_address
 from grid_inference.errors import TrustError
 from grid_inference.model.store.keys import PublicKey
-
-if TYPE_CHECKING:
-    from grid_inference.model.store.artifact import Manifest
+from grid_inference.model.store.manifest import Manifest
 
 __all__ = ["Trust", "check_pickle_allowed", "is_loopback"]
 

@@ -1,7 +1,7 @@
 """A model beside its translation to ONNX: batches of each size are scored by the faster of the two.
 
-Which is faster was measured where it was published (`model/engines/compiling.py`), and that both say the same. The model itself
-is asked for missing and infinite values, where two classes are so close that the label could be another one, and
+Which is faster was measured where it was published, and that both say the same (`engines/compiling.py`). The model
+itself is asked for missing and infinite values, where two classes are so close that the label could be another one, and
 where the translation raises.
 """
 
@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from grid_inference.model.described import Described
 from grid_inference.model.engines import formats, outputs
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs, Scores, plainly_finite
+from grid_inference.model.engines.isolate import Scores, plainly_finite
 from grid_inference.model.engines.native.library import Library
 from grid_inference.model.engines.native.lightgbm import Lightgbm
 from grid_inference.model.engines.native.onnx import Onnx, OnnxModel
 from grid_inference.model.engines.native.xgboost import Xgboost
 from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 

@@ -17,9 +17,8 @@ from grid_inference.errors import ArtifactError
 from grid_inference.model.described import Described
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.formats import OWN_MODULE, OWN_REMEDY
-from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.engines.native.library import ArrayEngine, Library
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 

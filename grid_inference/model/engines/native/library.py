@@ -21,8 +21,9 @@ from grid_inference.model.described import Described
 from grid_inference.model.engines import outputs
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.formats import said
-from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
+from grid_inference.model.engines.isolate import BadOutputError, Scores
 from grid_inference.model.engines.threads import OpenMPThreads
+from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 

@@ -23,9 +23,8 @@ import psutil
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import Inputs
 from grid_inference.model.engines.native.library import ArrayEngine, Library, cast
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 

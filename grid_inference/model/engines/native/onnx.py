@@ -22,9 +22,9 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines import outputs
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.isolate import BadOutputError, Inputs, Scores
+from grid_inference.model.engines.isolate import BadOutputError, Scores
 from grid_inference.model.engines.native.library import ArrayEngine, Library, cast, class_index
-from grid_inference.model.inputs.frame import Frame
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
