@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grid_inference.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect, local
-    from grid_inference.comparison.report import Comparison
     from grid_inference.config import DeploymentConfig, DriftConfig, GridConfig, TopicConfig, WorkerConfig
     from grid_inference.drift.report import ColumnDrift, Drift
     from grid_inference.errors import (
@@ -47,8 +46,9 @@ if TYPE_CHECKING:
     from grid_inference.observe.proof import PartitionProof
     from grid_inference.observe.status import Status
     from grid_inference.observe.verify import Verdict
-    from grid_inference.promotion import Promotion
     from grid_inference.records import DeadLetter, Prediction, RecordTable
+    from grid_inference.versions.comparison.report import Comparison
+    from grid_inference.versions.promotion import Promotion
 
 __all__ = [
     # Grids
@@ -123,7 +123,7 @@ _HOMES = {
         "connect",
         "local",
     ),
-    "comparison.report": ("Comparison",),
+    "versions.comparison.report": ("Comparison",),
     "config": (
         "DeploymentConfig",
         "DriftConfig",
@@ -174,7 +174,7 @@ _HOMES = {
     "observe.proof": ("PartitionProof",),
     "observe.status": ("Status",),
     "observe.verify": ("Verdict",),
-    "promotion": ("Promotion",),
+    "versions.promotion": ("Promotion",),
     "records": (
         "DeadLetter",
         "Prediction",

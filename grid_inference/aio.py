@@ -15,9 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from grid_inference.claims import check_claims
-from grid_inference.comparison.compare import ROWS, Basis, compare
-from grid_inference.comparison.report import Comparison
 from grid_inference.config import (
     CHAMPION,
     INTERNAL_PREFIX,
@@ -28,7 +25,6 @@ from grid_inference.config import (
     check_model_name,
 )
 from grid_inference.dead_letters import DeadLetters
-from grid_inference.deploying import loaded_everywhere
 from grid_inference.display import grid_html
 from grid_inference.drift.reading import ask
 from grid_inference.drift.report import Drift
@@ -45,8 +41,6 @@ from grid_inference.features import Features
 from grid_inference.flow.begin import note_begin
 from grid_inference.flow.where import Where
 from grid_inference.flow.write import MESSAGE_FIELDS
-from grid_inference.forgetting import check_forgettable
-from grid_inference.forgetting import forget as forget_results
 from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers, lookout, worker_counts
@@ -66,13 +60,19 @@ from grid_inference.observe.proof import PartitionProof, proof
 from grid_inference.observe.status import Status, failures, status
 from grid_inference.observe.verify import Verdict, verify
 from grid_inference.predictions import Predictions
-from grid_inference.promotion import Promotion, end_canary, promote
 from grid_inference.records import DeadLetter
-from grid_inference.rescoring import Rescored, rescore
-from grid_inference.shadowing import begin_shadow, end_shadow
 from grid_inference.subscriptions.gap import Gap
 from grid_inference.subscriptions.subscription import Subscription
-from grid_inference.synchronization import Synchronized, synchronize
+from grid_inference.versions.claims import check_claims
+from grid_inference.versions.comparison.compare import ROWS, Basis, compare
+from grid_inference.versions.comparison.report import Comparison
+from grid_inference.versions.deploying import loaded_everywhere
+from grid_inference.versions.forgetting import check_forgettable
+from grid_inference.versions.forgetting import forget as forget_results
+from grid_inference.versions.promotion import Promotion, end_canary, promote
+from grid_inference.versions.rescoring import Rescored, rescore
+from grid_inference.versions.shadowing import begin_shadow, end_shadow
+from grid_inference.versions.synchronization import Synchronized, synchronize
 
 __all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
 

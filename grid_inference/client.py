@@ -21,8 +21,6 @@ from grid_inference.blocking.features import Features
 from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.blocking.predictions import Predictions
 from grid_inference.blocking.subscription import Subscription
-from grid_inference.comparison.compare import ROWS
-from grid_inference.comparison.report import Comparison
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
 from grid_inference.drift.report import Drift
@@ -35,11 +33,13 @@ from grid_inference.node import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
-from grid_inference.promotion import Promotion
 from grid_inference.records import DeadLetter
-from grid_inference.rescoring import Rescored
 from grid_inference.subscriptions.gap import Gap
-from grid_inference.synchronization import Synchronized
+from grid_inference.versions.comparison.compare import ROWS
+from grid_inference.versions.comparison.report import Comparison
+from grid_inference.versions.promotion import Promotion
+from grid_inference.versions.rescoring import Rescored
+from grid_inference.versions.synchronization import Synchronized
 
 __all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
 

@@ -10,10 +10,10 @@ import click
 from rich.table import Table
 
 from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
-from grid_inference.comparison.compare import ROWS
+from grid_inference.versions.comparison.compare import ROWS
 
 if TYPE_CHECKING:
-    from grid_inference.comparison.report import Comparison
+    from grid_inference.versions.comparison.report import Comparison
 
 __all__ = ["compare"]
 
@@ -82,7 +82,7 @@ def compare(
             label_field=label_field,
         )
     if png:
-        from grid_inference.comparison.figure import write_png  # noqa: PLC0415
+        from grid_inference.versions.comparison.figure import write_png  # noqa: PLC0415
 
         write_png(found, png)
     if as_json:

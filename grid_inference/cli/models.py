@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from grid_inference.model.engines.compiling import Report
     from grid_inference.model.inputs.difference import Difference
     from grid_inference.model.store.published import Model
-    from grid_inference.promotion import Promotion
+    from grid_inference.versions.promotion import Promotion
 
 __all__ = ["models"]
 

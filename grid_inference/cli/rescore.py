@@ -8,7 +8,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from grid_inference.cli.common import connected, console, examples, grid_options, json_option, write_json
-from grid_inference.rescoring import Rescored
+from grid_inference.versions.rescoring import Rescored
 
 __all__ = ["rescore"]
 

@@ -37,7 +37,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import grid_inference as gi
 from grid_inference.cli.app import run
-from grid_inference.comparison.report import ClassifierQuality, RegressorQuality
+from grid_inference.versions.comparison.report import ClassifierQuality, RegressorQuality
 from grid_inference.wire.keys import encode_keys, partition_ids
 from tests.integration.conftest import FEATURES
 

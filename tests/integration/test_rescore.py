@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import grid_inference as gi
-from grid_inference.rescoring import Rescored
+from grid_inference.versions.rescoring import Rescored
 from tests.integration.conftest import FEATURES, Names, batch, state, under_load
 
 INPUTS = np.random.default_rng(11).random((400, 3))

@@ -13,7 +13,7 @@ import grid_inference as gi
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.model.store.published import MODELS_MAP
-from grid_inference.synchronization import Synchronized
+from grid_inference.versions.synchronization import Synchronized
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, batch, on_a_link

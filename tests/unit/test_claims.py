@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from grid_inference.claims import check_names
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import ConfigError, DeploymentError
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.artifact import Artifact
 from grid_inference.model.store.registry import Deployed
+from grid_inference.versions.claims import check_names
 from tests.integration.conftest import FEATURES, fitted
 
 MODEL = fitted(1.0)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import ks_2samp
 
-from grid_inference.comparison.quality import calibration, of_classifier, of_regressor
-from grid_inference.comparison.statistics import difference, spread
 from grid_inference.model.engines.isolate import Scores
+from grid_inference.versions.comparison.quality import calibration, of_classifier, of_regressor
+from grid_inference.versions.comparison.statistics import difference, spread
 
 SCORES = arrays.arrays(np.float64, st.shared(st.integers(1, 30), key="n"), elements=st.floats(-1e6, 1e6, width=32))
 

@@ -14,11 +14,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.comparison.labels import Labels
-from grid_inference.comparison.quality import of_classifier, of_regressor
-from grid_inference.comparison.report import ClassifierQuality, Comparison, Cost, RegressorQuality, Rows, Side
-from grid_inference.comparison.scoring import Scored, scored
-from grid_inference.comparison.statistics import agreement, difference, spread
 from grid_inference.config import GridConfig, InputConfig
 from grid_inference.errors import ComparisonError, ConfigError
 from grid_inference.flow.events import Events
@@ -31,6 +26,11 @@ from grid_inference.model.engines.timing import BATCHES, batch_of, took
 from grid_inference.model.inputs.binding import resolve
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.published import ModelVersion
+from grid_inference.versions.comparison.labels import Labels
+from grid_inference.versions.comparison.quality import of_classifier, of_regressor
+from grid_inference.versions.comparison.report import ClassifierQuality, Comparison, Cost, RegressorQuality, Rows, Side
+from grid_inference.versions.comparison.scoring import Scored, scored
+from grid_inference.versions.comparison.statistics import agreement, difference, spread
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import schema_ids
 from grid_inference.wire.keys import decode_keys

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from grid_inference.claims import check_results, check_shadow
 from grid_inference.errors import PromotionError
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import lookout
@@ -20,6 +19,7 @@ from grid_inference.grid.maps import GridMap
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.registry import Challenger, Deployed, Registry
 from grid_inference.records import PREDICTION
+from grid_inference.versions.claims import check_results, check_shadow
 
 __all__ = ["begin_shadow", "end_shadow"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from grid_inference.comparison.quality import calibration, claimed
-from grid_inference.comparison.report import ClassifierQuality, Comparison, RegressorQuality
 from grid_inference.model.engines.isolate import Scores
 from grid_inference.pictures import ONE, OTHER, legend, write_panels
+from grid_inference.versions.comparison.quality import calibration, claimed
+from grid_inference.versions.comparison.report import ClassifierQuality, Comparison, RegressorQuality
 
 __all__ = ["write_png"]
 

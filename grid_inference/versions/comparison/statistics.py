@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from grid_inference.comparison.report import Agreement, Difference, Spread
 from grid_inference.model.engines.isolate import Scores
 from grid_inference.model.signature import Signature
+from grid_inference.versions.comparison.report import Agreement, Difference, Spread
 
 __all__ = ["QUANTILES", "agreement", "difference", "spread"]
 

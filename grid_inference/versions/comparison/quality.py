@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_auc_score
 
-from grid_inference.comparison.report import ClassifierQuality, RegressorQuality
 from grid_inference.model.engines.isolate import Scores
+from grid_inference.versions.comparison.report import ClassifierQuality, RegressorQuality
 
 __all__ = ["CALIBRATION_BINS", "calibration", "claimed", "of_classifier", "of_regressor"]
 
