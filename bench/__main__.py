@@ -25,7 +25,7 @@ from bench.measure import machine
 from bench.ours import Ours
 from bench.records import records
 from bench.shadow import shadow
-from grid_inference.node import default_workers
+from grid_inference.node.workers import default_workers
 
 __all__ = ["main"]
 

@@ -16,7 +16,7 @@ from bench.engine import ENGINE_BATCH, Engine
 from bench.helpers import Helper
 from bench.ours import SMALL_JOURNAL, Backlog, BenchError, Ours
 from bench.peers import RECORD_TYPE, BarePredict, ListenerScorer, StockMaps
-from grid_inference.node import cores
+from grid_inference.node.workers import cores
 
 __all__ = [
     "Results",

@@ -12,8 +12,8 @@ from typing import Final
 from bench.compare import Results, Sizes
 from bench.ours import Backlog, Ours
 from grid_inference.grid.member import MemberConfig
-from grid_inference.node import Workers, default_workers
-from grid_inference.nodes import Nodes
+from grid_inference.node.nodes import Nodes
+from grid_inference.node.workers import Workers, default_workers
 
 __all__ = ["instrumentation"]
 

@@ -25,7 +25,7 @@ import grid_inference as gi
 from bench.measure import Meter, machine
 from bench.ours import BenchError
 from grid_inference.grid.member import MemberConfig
-from grid_inference.nodes import Nodes
+from grid_inference.node.nodes import Nodes
 
 __all__ = ["main"]
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 import psutil
 
-from grid_inference.node import cores
+from grid_inference.node.workers import cores
 
 __all__ = ["Meter", "machine"]
 

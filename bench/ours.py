@@ -22,7 +22,7 @@ from bench.peers import stock_client
 from grid_inference.client import Grid
 from grid_inference.grid.member import MemberConfig
 from grid_inference.grid.member.jars import shipped_file
-from grid_inference.nodes import Nodes
+from grid_inference.node.nodes import Nodes
 from grid_inference.observe.verify import Verdict
 
 __all__ = ["JSON", "SMALL_JOURNAL", "TABLE", "WARM_ROWS", "Backlog", "BenchError", "Load", "Ours", "features_of"]

@@ -11,7 +11,7 @@ from bench.engine import Tables
 from bench.helpers import Helper
 from bench.ours import JSON, TABLE, Backlog, Ours
 from bench.peers import RECORD_TYPE, BareFrame, ListenerScorer, StockObjects
-from grid_inference.node import cores
+from grid_inference.node.workers import cores
 
 __all__ = ["records"]
 

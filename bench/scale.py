@@ -25,7 +25,7 @@ from bench.moves import Moved, add_node, kill_node
 from bench.ours import Backlog, Ours
 from grid_inference.grid.member import MemberConfig
 from grid_inference.grid.member.member import PARTITIONS
-from grid_inference.nodes import Nodes
+from grid_inference.node.nodes import Nodes
 
 __all__ = ["main"]
 

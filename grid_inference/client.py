@@ -29,7 +29,7 @@ from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.model.inputs.difference import Difference
 from grid_inference.model.store.published import Model, ModelVersion
 from grid_inference.model.store.registry import Deployed
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict

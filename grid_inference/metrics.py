@@ -1,7 +1,7 @@
 """What a worker measures of its work, as Prometheus has it: counters and histograms of each deployment.
 
 The workers of a node are processes, and each may die: with `PROMETHEUS_MULTIPROC_DIR` in its environment a worker keeps
-its figures in files of that folder, where the node reads them, those of the dead included (`health.py`). What each
+its figures in files of that folder, where the node reads them, those of the dead included (`node/health/`). What each
 metric means stands in docs/metrics.md.
 """
 

@@ -28,7 +28,7 @@ from grid_inference.config import GridConfig
 from grid_inference.demo.features import feature_matrix
 from grid_inference.demo.training import FraudModel, Quality, quality, train
 from grid_inference.grid.member import MemberConfig
-from grid_inference.nodes import Nodes
+from grid_inference.node.nodes import Nodes
 from grid_inference.observe.status import DeploymentStatus
 
 __all__ = ["demo"]

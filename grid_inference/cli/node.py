@@ -14,9 +14,9 @@ from grid_inference.cli.keys import keys_option
 from grid_inference.config import parse_address
 from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.grid.member.member import JOURNAL_CAPACITY, PARTITIONS
-from grid_inference.health.server import Health
 from grid_inference.model.store.keys import Keyring
-from grid_inference.node import Workers, default_workers
+from grid_inference.node.health.server import Health
+from grid_inference.node.workers import Workers, default_workers
 
 __all__ = ["node", "worker"]
 

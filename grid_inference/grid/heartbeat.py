@@ -216,7 +216,7 @@ class Heartbeat:
 
 
 def _model_threads() -> int:
-    """How many threads the models of this process may keep busy; `node.py` shares the cores out."""
+    """How many threads the models of this process may keep busy; `node/workers.py` shares the cores out."""
     return int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
 
 

@@ -23,8 +23,8 @@ from grid_inference.flow.standing import Known, Results, Standing
 from grid_inference.grid.leases import Leases
 from grid_inference.grid.link import Link
 from grid_inference.model.store.registry import Deployed
+from grid_inference.node.worker.turn import Turn
 from grid_inference.wire.protocol import frames
-from grid_inference.worker.turn import Turn
 from tests.chaos.failpoints import point_of
 
 LATE_S = 1.5

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hazelcast.core import HazelcastJsonValue
 
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys
 from grid_inference.wire.protocol import journal, messages

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 import grid_inference as gi
 from grid_inference.cli.app import COMMANDS, SECTIONS, run
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from tests.integration.conftest import until
 
 if TYPE_CHECKING:

@@ -175,7 +175,7 @@ def test_a_forgotten_local_grid_takes_its_processes_along() -> None:
     [
         ("held = gi.Member.start(gi.MemberConfig(cluster_name='forgotten', heap_mb=256))", "the member at 127.0.0.1:"),
         (
-            "from grid_inference.node import Workers; held = Workers(address, cluster, 1).start()",
+            "from grid_inference.node.workers import Workers; held = Workers(address, cluster, 1).start()",
             "the workers of 127.0.0.1:",
         ),
     ],

@@ -26,7 +26,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 import grid_inference as gi
 from grid_inference.model.store.keys import Keyring
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from tests.integration.conftest import FEATURES, batch, until
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from grid_inference.grid.topology import WORKERS_MAP
 from grid_inference.model.store.catalog import Catalog
 from grid_inference.model.store.published import MODELS_MAP, ModelVersion, Reference
 from grid_inference.model.store.registry import Registry
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, on_a_link, state, until

@@ -22,7 +22,7 @@ from grid_inference.grid import liveness
 from grid_inference.grid.journals import journals
 from grid_inference.grid.link import Link
 from grid_inference.grid.link import topics as link_topics
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import DataKey, encode_keys, guard_key, partition_ids
 from grid_inference.wire.protocol import expiry, mapconfig, messages

@@ -62,7 +62,9 @@ class Node:
     def workers(self) -> list[int]:
         """Process ids of the workers that run now."""
         node = psutil.Process(self.process.pid)
-        return [one.pid for one in node.children(recursive=True) if "grid_inference.worker" in " ".join(one.cmdline())]
+        return [
+            one.pid for one in node.children(recursive=True) if "grid_inference.node.worker" in " ".join(one.cmdline())
+        ]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from hazelcast.predicate import sql
 import grid_inference as gi
 from grid_inference.cli.app import run
 from grid_inference.grid.member.member import free_port
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from tests.integration.changes import merge, stock_map
 from tests.integration.conftest import FEATURES, Names, batch, until
 from tests.integration.proxy import Proxy

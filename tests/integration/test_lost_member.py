@@ -20,7 +20,7 @@ import pytest
 import grid_inference as gi
 from grid_inference import aio
 from grid_inference.grid import liveness
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, until
 from tests.integration.operations import MODELS, OPERATIONS, RECORD, ROWS, Operation
 

@@ -18,7 +18,7 @@ from grid_inference.grid.leases import holders
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers
 from grid_inference.grid.topology import read_workers
-from grid_inference.nodes import Nodes
+from grid_inference.node.nodes import Nodes
 from tests.integration.conftest import Names, batch, on_a_link, state, until
 from tests.slow import FIELDS, fitted
 

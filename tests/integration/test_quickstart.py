@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import grid_inference as gi
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

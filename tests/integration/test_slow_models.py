@@ -15,7 +15,7 @@ import grid_inference as gi
 from grid_inference.grid import liveness
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import LOADING, READY, read_workers
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from tests.integration.conftest import Names, batch, on_a_link, until
 from tests.slow import FIELDS, LOADS_BEHIND, SCORES_BEHIND, fitted
 

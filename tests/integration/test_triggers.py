@@ -25,7 +25,7 @@ from hazelcast.predicate import between
 
 import grid_inference as gi
 from grid_inference.grid.member.member import free_port
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 from tests.integration.conftest import FEATURES, until
 from tests.integration.proxy import Proxy
 

@@ -14,8 +14,8 @@ from grid_inference.flow.proof import Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.grid.leases import TRUSTED_SHARE, Leases
 from grid_inference.grid.topology import Beats, now_s
-from grid_inference.worker import turn
-from grid_inference.worker.turn import Turn
+from grid_inference.node.worker import turn
+from grid_inference.node.worker.turn import Turn
 
 __all__ = ["MUTANTS"]
 

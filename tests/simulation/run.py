@@ -28,11 +28,11 @@ from grid_inference.model.signature import Signature
 from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.registry import DEPLOYMENTS_MAP, Deployed
+from grid_inference.node.worker import life, turn
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact.record import encode_record
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys, partition_ids
-from grid_inference.worker import life, turn
 from tests.simulation.judge import Judge, Names, Violation
 from tests.simulation.loop import VirtualLoop, current_thread
 from tests.simulation.members import Cluster

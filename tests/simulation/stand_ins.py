@@ -24,8 +24,8 @@ from grid_inference.grid.heartbeat import Heartbeat
 from grid_inference.grid.link import Link
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Scores
+from grid_inference.node.worker import life
 from grid_inference.wire.schema import Schema
-from grid_inference.worker import life
 from tests.simulation.loop import Process, VirtualLoop, current_thread
 from tests.simulation.network import Connection, Network
 

@@ -15,13 +15,13 @@ from grid_inference import metrics
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConfigError
 from grid_inference.grid.member.jvm_heap import Heap, heap_of
-from grid_inference.health.families import families
-from grid_inference.health.judge import SILENT_S_MAX, STALE_S, Known, not_alive, not_ready
-from grid_inference.health.lag import LagClock, fill
-from grid_inference.health.look import Look, Sample
-from grid_inference.health.server import Health
 from grid_inference.metrics import Meter, late_writes
-from grid_inference.node import Workers
+from grid_inference.node.health.families import families
+from grid_inference.node.health.judge import SILENT_S_MAX, STALE_S, Known, not_alive, not_ready
+from grid_inference.node.health.lag import LagClock, fill
+from grid_inference.node.health.look import Look, Sample
+from grid_inference.node.health.server import Health
+from grid_inference.node.workers import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import DeploymentStatus, Status
 

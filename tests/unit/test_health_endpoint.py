@@ -15,10 +15,10 @@ from http import HTTPStatus
 import pytest
 
 from grid_inference.blocking.loop_thread import LoopThread
-from grid_inference.health import endpoint
-from grid_inference.health.endpoint import Answer, Endpoint, RefusedError, Request, request_of
-from grid_inference.health.server import Health
-from grid_inference.node import Workers
+from grid_inference.node.health import endpoint
+from grid_inference.node.health.endpoint import Answer, Endpoint, RefusedError, Request, request_of
+from grid_inference.node.health.server import Health
+from grid_inference.node.workers import Workers
 
 WAIT_S = 60.0
 SILENT = 200

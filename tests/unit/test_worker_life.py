@@ -11,7 +11,7 @@ import pytest
 from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.flow.deployments import _outdated
 from grid_inference.grid.heartbeat import Heartbeat
-from grid_inference.worker.life import Worker
+from grid_inference.node.worker.life import Worker
 
 TIMEOUT_S = 10.0
 

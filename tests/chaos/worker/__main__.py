@@ -10,7 +10,7 @@ from typing import Any
 from hazelcast.core import Address
 from hazelcast.internal.asyncio_connection import DefaultAsyncioAddressProvider
 
-from grid_inference.worker.__main__ import main as work
+from grid_inference.node.worker.__main__ import main as work
 from tests.chaos.failpoints import Failpoints, install
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.worker import PLAN_VARIABLE

@@ -14,11 +14,11 @@ from grid_inference import aio
 from grid_inference.blocking.loop_thread import LoopThread
 from grid_inference.config import GridConfig
 from grid_inference.errors import GridInferenceError
-from grid_inference.health.lag import LagClock
 from grid_inference.logs import logger
 from grid_inference.metrics import SECONDS
 from grid_inference.model.store.registry import Deployed
-from grid_inference.node import Workers
+from grid_inference.node.health.lag import LagClock
+from grid_inference.node.workers import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.wire.keys import encode_keys, partition_ids

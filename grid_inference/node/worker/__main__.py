@@ -1,4 +1,4 @@
-"""The process of a worker: `python -m grid_inference.worker`, started and supervised by `node.py`.
+"""The process of a worker: `python -m grid_inference.node.worker`, started and supervised by `node/workers.py`.
 
 It stands in a package's `__main__`, which a process for trials (`model/engines/trial.py`) does not import again.
 """
@@ -20,7 +20,7 @@ from hazelcast.errors import HazelcastError
 from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.errors import ConfigError, GridInferenceError
 from grid_inference.logs import bind, set_up
-from grid_inference.worker.life import Worker
+from grid_inference.node.worker.life import Worker
 
 __all__ = ["main"]
 
@@ -57,8 +57,8 @@ def _stop_with_parent(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
 
 
 def main() -> None:
-    """Run one worker process; `node.py` starts it."""
-    parser = argparse.ArgumentParser(prog="python -m grid_inference.worker")
+    """Run one worker process; `node/workers.py` starts it."""
+    parser = argparse.ArgumentParser(prog="python -m grid_inference.node.worker")
     parser.add_argument("--address", required=True)
     parser.add_argument("--cluster", required=True)
     parser.add_argument("--node-address")

@@ -28,12 +28,12 @@ from grid_inference.config import GridConfig
 from grid_inference.errors import ConfigError
 from grid_inference.grid.member import Member
 from grid_inference.grid.member.jvm_heap import heap_of
-from grid_inference.health.endpoint import Answer, Endpoint, Request
-from grid_inference.health.families import families
-from grid_inference.health.judge import Known, not_alive, not_ready
-from grid_inference.health.look import Look
 from grid_inference.model.store.trust import is_loopback
-from grid_inference.node import Workers
+from grid_inference.node.health.endpoint import Answer, Endpoint, Request
+from grid_inference.node.health.families import families
+from grid_inference.node.health.judge import Known, not_alive, not_ready
+from grid_inference.node.health.look import Look
+from grid_inference.node.workers import Workers
 
 __all__ = ["Health"]
 

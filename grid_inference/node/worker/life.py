@@ -31,7 +31,7 @@ from grid_inference.logs import logger
 from grid_inference.metrics import late_writes
 from grid_inference.model.store.proposals import PROPOSALS_MAP
 from grid_inference.model.store.registry import DEPLOYMENTS_MAP
-from grid_inference.worker.turn import Turn
+from grid_inference.node.worker.turn import Turn
 
 __all__ = ["Worker"]
 
@@ -44,7 +44,7 @@ FIRST_BEAT_S_MAX = 5.0
 """How long the first turn waits for the first beat, without which nothing is assigned to this worker."""
 DRAIN_S_MAX = 9.0
 """What is under way when the worker is to stop is waited for so long, so that it is written; what takes longer is given
-up, and scored by whoever comes next. `node.py` waits for twice that time."""
+up, and scored by whoever comes next. `node/workers.py` waits for twice that time."""
 END_S_MAX = 4.0
 """How long the leases may take to be given back behind that, and as long the deployments to end."""
 ANY_CHANGE = 1 | 2 | 4

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from grid_inference.grid.member.jvm_heap import Heap
-from grid_inference.health.judge import Known, not_ready
-from grid_inference.health.lag import fill
-from grid_inference.health.look import Sample
+from grid_inference.node.health.judge import Known, not_ready
+from grid_inference.node.health.lag import fill
+from grid_inference.node.health.look import Sample
 
 __all__ = ["families"]
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from grid_inference.grid.member import Member, MemberConfig
-from grid_inference.node import Workers
+from grid_inference.node.workers import Workers
 
 __all__ = ["Nodes"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grid_inference.health.look import Sample
+from grid_inference.node.health.look import Sample
 
 __all__ = ["Known", "not_alive", "not_ready"]
 

@@ -1,4 +1,4 @@
-"""A node: one grid member and its workers as processes, supervised: a worker that dies comes back, with growing pauses.
+"""The worker processes of a node, supervised: one that dies comes back, with growing pauses.
 
 The total of threads that the workers' models may use stays within the cores: each worker's share is set in its
 environment before anything is imported there. The workers end with us, however we end: they watch a pipe that we hold.
@@ -176,7 +176,7 @@ class Workers:
         command = [
             sys.executable,
             "-m",
-            "grid_inference.worker",
+            "grid_inference.node.worker",
             "--address",
             self.address,
             "--cluster",
