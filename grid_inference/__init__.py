@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grid_inference.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect, local
+    from grid_inference.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect
     from grid_inference.config import DeploymentConfig, DriftConfig, GridConfig, TopicConfig, WorkerConfig
     from grid_inference.drift.report import ColumnDrift, Drift
     from grid_inference.errors import (
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from grid_inference.model.signature import Signature
     from grid_inference.model.store.published import Model, ModelVersion
     from grid_inference.model.store.registry import Deployed
+    from grid_inference.node.local import local
     from grid_inference.observe.proof import PartitionProof
     from grid_inference.observe.status import Status
     from grid_inference.observe.verify import Verdict
@@ -121,7 +122,6 @@ _HOMES = {
         "Predictions",
         "Subscription",
         "connect",
-        "local",
     ),
     "versions.comparison.report": ("Comparison",),
     "config": (
@@ -171,6 +171,7 @@ _HOMES = {
     ),
     "model.store.registry": ("Deployed",),
     "model.signature": ("Signature",),
+    "node.local": ("local",),
     "observe.proof": ("PartitionProof",),
     "observe.status": ("Status",),
     "observe.verify": ("Verdict",),

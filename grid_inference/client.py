@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from grid_inference import aio
 from grid_inference.blocking.dead_letters import DeadLetters
@@ -25,11 +25,10 @@ from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig,
 from grid_inference.display import grid_html
 from grid_inference.drift.report import Drift
 from grid_inference.errors import warn_forgotten
-from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.grid.member import Member
 from grid_inference.model.inputs.difference import Difference
 from grid_inference.model.store.published import Model, ModelVersion
 from grid_inference.model.store.registry import Deployed
-from grid_inference.node.workers import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
@@ -41,7 +40,7 @@ from grid_inference.versions.promotion import Promotion
 from grid_inference.versions.rescoring import Rescored
 from grid_inference.versions.synchronization import Synchronized
 
-__all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect", "local"]
+__all__ = ["DeadLetters", "Features", "Gap", "Grid", "Predictions", "Subscription", "connect"]
 
 
 def connect(
@@ -56,31 +55,26 @@ def connect(
     return Grid(GridConfig.load(flags=flags))
 
 
-def local(workers: int = 1, *, member: MemberConfig | None = None, keys: str | None = None) -> Grid:
-    """Start an embedded member and its workers on this machine, and connect; all of it ends with the grid's close."""
-    started = Member.start(member or MemberConfig())
-    processes = Workers(started.address, started.cluster_name, workers, node_address=started.address, keys=keys)
-    try:
-        processes.start()
-        flags = {"address": started.address, "cluster_name": started.cluster_name, "keys": keys}
-        config = GridConfig.load(flags=flags)
-        grid = Grid(config, member=started, workers=processes)
-    except BaseException:
-        processes.stop()
-        started.stop()
-        raise
-    try:
-        grid.wait_for_workers(workers)
-    except BaseException:
-        grid.close()
-        raise
-    return grid
+class Processes(Protocol):
+    """The worker processes that end with a grid."""
+
+    restarts: int
+    """So many were started again."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that run now."""
+        ...
+
+    def stop(self) -> None:
+        """Let all of them drain and end."""
+        ...
 
 
 class Grid:
     """A connected grid. Use it in `with`, or call `close()`. Several threads may use it at once."""
 
-    def __init__(self, config: GridConfig, *, member: Member | None = None, workers: Workers | None = None) -> None:
+    def __init__(self, config: GridConfig, *, member: Member | None = None, workers: Processes | None = None) -> None:
         self._open = False
         self._opener_id = os.getpid()
         self._loop = LoopThread()
