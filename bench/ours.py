@@ -19,7 +19,7 @@ import grid_inference as gi
 from bench.data import NAMES, columns, matrix, table
 from bench.measure import Meter
 from bench.peers import stock_client
-from grid_inference.client import Grid
+from grid_inference.api.client import Grid
 from grid_inference.grid.member import MemberConfig
 from grid_inference.grid.member.jars import shipped_file
 from grid_inference.node.nodes import Nodes

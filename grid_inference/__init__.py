@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grid_inference.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect
+    from grid_inference.api.client import DeadLetters, Features, Gap, Grid, Predictions, Subscription, connect
     from grid_inference.config import DeploymentConfig, DriftConfig, GridConfig, TopicConfig, WorkerConfig
     from grid_inference.drift.report import ColumnDrift, Drift
     from grid_inference.errors import (
@@ -114,7 +114,7 @@ __all__ = [
 
 # Loaded at their first use: the command line must answer, and take a Ctrl-C, before scikit-learn is imported.
 _HOMES = {
-    "client": (
+    "api.client": (
         "DeadLetters",
         "Features",
         "Gap",

@@ -19,8 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from grid_inference.api.client import Grid, connect
 from grid_inference.cli.ending import USAGE, Ending
-from grid_inference.client import Grid, connect
 from grid_inference.config import PROMOTE_TIMEOUT_S
 from grid_inference.errors import BackupWarning, ExpiryWarning, NearCacheWarning, NoJournalWarning, NoWorkersWarning
 from grid_inference.grid.expiry import LOSS

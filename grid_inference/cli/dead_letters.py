@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 from rich.text import Text
 
+from grid_inference.api.dead_letters import Explanation
 from grid_inference.cli.common import (
     connected,
     console,
@@ -24,7 +25,6 @@ from grid_inference.cli.common import (
     write_json,
 )
 from grid_inference.cli.ending import INCOMPLETE, USAGE, Ending
-from grid_inference.dead_letters import Explanation
 from grid_inference.records import DeadLetter
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import DataKey, key_text

@@ -19,7 +19,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference import aio
+from grid_inference.api import aio
 from grid_inference.cli.common import console, examples, write_json
 from grid_inference.cli.demo_screen import Numbers, Screen, milliseconds, quantiles_ms
 from grid_inference.cli.demo_stream import DEPLOYMENT, FEATURES_MAP, deploy, scores_of, stream

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference import aio
+from grid_inference.api import aio
 from grid_inference.cli.demo_screen import Alert, Numbers, Screen
 from grid_inference.cli.ending import GRID, Ending
 from grid_inference.demo.training import FraudModel

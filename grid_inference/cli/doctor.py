@@ -15,7 +15,7 @@ from typing import Final
 import click
 import hazelcast
 
-from grid_inference import aio
+from grid_inference.api import aio
 from grid_inference.cli.common import console, examples, grid_options, json_option, write_json
 from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.config import GridConfig, parse_address

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from grid_inference.api.client import Features
 from grid_inference.cli.common import (
     connected,
     console,
@@ -24,7 +25,6 @@ from grid_inference.cli.common import (
 from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
 from grid_inference.cli.files import FORMATS, BadRow, Chunk, read
 from grid_inference.cli.values import NUMBER, TEXT, WHOLE
-from grid_inference.client import Features
 from grid_inference.errors import GridError
 from grid_inference.records import Put
 from grid_inference.wire.arrow.intake import key_values

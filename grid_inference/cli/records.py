@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from grid_inference.api.client import Grid
 from grid_inference.cli.common import (
     connected,
     examples,
@@ -21,7 +22,6 @@ from grid_inference.cli.common import (
     write_json,
 )
 from grid_inference.cli.ending import INCOMPLETE, Ending
-from grid_inference.client import Grid
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import DecodeError
 from grid_inference.records import Prediction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grid_inference.client import Grid
+from grid_inference.api.client import Grid
 from grid_inference.config import GridConfig
 from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.node.workers import Workers

@@ -127,7 +127,7 @@ def losses_forgotten() -> None:
 
 def any_map_will_do() -> None:
     """Nobody asks whose the map is that is to hold the predictions, and a sweep takes away what is none."""
-    aio = importlib.import_module("grid_inference.aio")  # the operator's part: workers need not wait for it
+    aio = importlib.import_module("grid_inference.api.aio")  # the operator's part: workers need not wait for it
 
     async def unasked(*_: Any, **__: Any) -> None:
         """Anything goes."""

@@ -10,8 +10,8 @@ import numpy as np
 from strategies import same
 from test_json_properties import stored
 
+from grid_inference.api.features import Features
 from grid_inference.errors import DecodeError
-from grid_inference.features import Features
 from grid_inference.grid.link import Link
 from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetter, Prediction
 from grid_inference.wire.blobs import Blobs

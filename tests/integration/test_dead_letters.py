@@ -17,8 +17,8 @@ import pytest
 
 import grid_inference as gi
 from grid_inference import aio
-from grid_inference.dead_letters import DROPPED, OTHER_REMEDY, REMEDIES, Replay, _Choice, _marked
-from grid_inference.dead_letters import DeadLetters as AsyncDeadLetters
+from grid_inference.api.dead_letters import DROPPED, OTHER_REMEDY, REMEDIES, Replay, _Choice, _marked
+from grid_inference.api.dead_letters import DeadLetters as AsyncDeadLetters
 from grid_inference.grid.maps import GridMap
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import encode_columns, infer_schema

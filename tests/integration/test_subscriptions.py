@@ -16,9 +16,9 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import grid_inference as gi
+from grid_inference.api.subscriptions.messages import Messages
 from grid_inference.grid.member.member import free_port
 from grid_inference.node.workers import Workers
-from grid_inference.subscriptions.messages import Messages
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import topics
 from tests.integration.changes import merge

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 import pytest
 
-from grid_inference.blocking.loop_thread import LoopThread
+from grid_inference.api.blocking.loop_thread import LoopThread
 from grid_inference.node.health import endpoint
 from grid_inference.node.health.endpoint import Answer, Endpoint, RefusedError, Request, request_of
 from grid_inference.node.health.server import Health

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grid_inference.api.subscriptions.arrivals import Arrival, Arrivals
+from grid_inference.api.subscriptions.gap import MARGIN_S, Gap
+from grid_inference.api.subscriptions.messages import Messages
+from grid_inference.api.subscriptions.sources import TopicSource
+from grid_inference.api.subscriptions.watch import UNHEARD_S, Watch
 from grid_inference.errors import ConfigError
 from grid_inference.flow.where import Where
 from grid_inference.grid.link.listeners import Heard
 from grid_inference.records import PREDICTION_MESSAGE, Prediction
-from grid_inference.subscriptions.arrivals import Arrival, Arrivals
-from grid_inference.subscriptions.gap import MARGIN_S, Gap
-from grid_inference.subscriptions.messages import Messages
-from grid_inference.subscriptions.sources import TopicSource
-from grid_inference.subscriptions.watch import UNHEARD_S, Watch
 from grid_inference.wire.compact import encode_record
 from grid_inference.wire.keys import encode_keys
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from grid_inference import aio
-from grid_inference.blocking.loop_thread import LoopThread
+from grid_inference.api import aio
+from grid_inference.api.blocking.loop_thread import LoopThread
 from grid_inference.config import GridConfig
 from grid_inference.errors import GridInferenceError
 from grid_inference.logs import logger

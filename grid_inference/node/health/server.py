@@ -23,7 +23,7 @@ from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from grid_inference.blocking.loop_thread import LoopThread
+from grid_inference.api.blocking.loop_thread import LoopThread
 from grid_inference.config import GridConfig
 from grid_inference.errors import ConfigError
 from grid_inference.grid.member import Member

@@ -10,15 +10,15 @@ import time
 from collections.abc import Awaitable
 from typing import Final, Protocol
 
+from grid_inference.api.subscriptions.arrivals import Arrival, Arrivals
+from grid_inference.api.subscriptions.gap import Gap, Reason
+from grid_inference.api.subscriptions.messages import Messages
+from grid_inference.api.subscriptions.watch import Watch
 from grid_inference.errors import ConnectionLostError, DecodeError, GridError, GridInferenceError, RemoteError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link.listeners import Listener
 from grid_inference.logs import logger
 from grid_inference.records import Prediction
-from grid_inference.subscriptions.arrivals import Arrival, Arrivals
-from grid_inference.subscriptions.gap import Gap, Reason
-from grid_inference.subscriptions.messages import Messages
-from grid_inference.subscriptions.watch import Watch
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import topics
 from grid_inference.wire.protocol.frames import Message

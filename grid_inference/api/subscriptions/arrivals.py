@@ -9,8 +9,8 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
+from grid_inference.api.subscriptions.gap import Gap
 from grid_inference.records import Prediction
-from grid_inference.subscriptions.gap import Gap
 
 __all__ = ["Arrival", "Arrivals"]
 

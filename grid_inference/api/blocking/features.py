@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from grid_inference import aio
-from grid_inference.blocking.loop_thread import LoopThread
+from grid_inference.api import aio
+from grid_inference.api.blocking.loop_thread import LoopThread
 from grid_inference.records import Put, RecordTable
 
 __all__ = ["Features"]

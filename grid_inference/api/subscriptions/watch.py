@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from grid_inference.api.subscriptions.gap import Gap, Reason
 from grid_inference.grid.link.listeners import Heard
-from grid_inference.subscriptions.gap import Gap, Reason
 
 __all__ = ["UNHEARD_S", "Watch"]
 

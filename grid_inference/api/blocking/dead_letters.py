@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from grid_inference import dead_letters
-from grid_inference.blocking.loop_thread import LoopThread
-from grid_inference.dead_letters import Drop, Explanation, Replay
+from grid_inference.api import dead_letters
+from grid_inference.api.blocking.loop_thread import LoopThread
+from grid_inference.api.dead_letters import Drop, Explanation, Replay
 from grid_inference.records import DeadLetter
 
 __all__ = ["DeadLetters"]

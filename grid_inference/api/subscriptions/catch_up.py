@@ -10,15 +10,15 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
+from grid_inference.api.subscriptions.arrivals import Arrival
+from grid_inference.api.subscriptions.messages import matching
+from grid_inference.api.tables import Scan
 from grid_inference.errors import GridError, GridInferenceError
 from grid_inference.flow.where import Where
 from grid_inference.grid.entries import CompactEntries
 from grid_inference.grid.link import Link
 from grid_inference.logs import logger
 from grid_inference.records import PREDICTION, Prediction
-from grid_inference.subscriptions.arrivals import Arrival
-from grid_inference.subscriptions.messages import matching
-from grid_inference.tables import Scan
 
 __all__ = ["CatchUp", "Since", "predictions_since"]
 

@@ -1,6 +1,6 @@
 """What applications import: the API of `aio.py`, blocking, for programs without an event loop.
 
-A grid keeps one event loop in a thread of its own (`blocking/`); its objects may be used by several threads at once.
+A grid keeps one event loop in a thread of its own (`api/blocking/`); its objects may be used by several threads at once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from grid_inference import aio
-from grid_inference.blocking.dead_letters import DeadLetters
-from grid_inference.blocking.features import Features
-from grid_inference.blocking.loop_thread import LoopThread
-from grid_inference.blocking.predictions import Predictions
-from grid_inference.blocking.subscription import Subscription
+from grid_inference.api import aio
+from grid_inference.api.blocking.dead_letters import DeadLetters
+from grid_inference.api.blocking.features import Features
+from grid_inference.api.blocking.loop_thread import LoopThread
+from grid_inference.api.blocking.predictions import Predictions
+from grid_inference.api.blocking.subscription import Subscription
+from grid_inference.api.subscriptions.gap import Gap
 from grid_inference.config import CHAMPION, PROMOTE_TIMEOUT_S, DeploymentConfig, GridConfig
 from grid_inference.display import grid_html
 from grid_inference.drift.report import Drift
@@ -33,7 +34,6 @@ from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
 from grid_inference.records import DeadLetter
-from grid_inference.subscriptions.gap import Gap
 from grid_inference.versions.comparison.compare import ROWS
 from grid_inference.versions.comparison.report import Comparison
 from grid_inference.versions.promotion import Promotion

@@ -13,6 +13,12 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
+from grid_inference.api.subscriptions.arrivals import Arrival, Arrivals
+from grid_inference.api.subscriptions.catch_up import CatchUp, Since, predictions_since
+from grid_inference.api.subscriptions.gap import Gap
+from grid_inference.api.subscriptions.messages import Messages
+from grid_inference.api.subscriptions.sources import MapSource, RingSource, Source, TopicSource
+from grid_inference.api.tables import KEY
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import ConfigError, warn_forgotten
 from grid_inference.flow.literals import Kind, kind_of
@@ -23,12 +29,6 @@ from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
 from grid_inference.model.store.registry import Deployed
 from grid_inference.records import PREDICTION, Prediction
-from grid_inference.subscriptions.arrivals import Arrival, Arrivals
-from grid_inference.subscriptions.catch_up import CatchUp, Since, predictions_since
-from grid_inference.subscriptions.gap import Gap
-from grid_inference.subscriptions.messages import Messages
-from grid_inference.subscriptions.sources import MapSource, RingSource, Source, TopicSource
-from grid_inference.tables import KEY
 from grid_inference.wire.keys import decode_keys
 
 __all__ = ["QUEUE_MAX", "Subscription", "subscribe"]

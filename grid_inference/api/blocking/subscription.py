@@ -7,11 +7,11 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Generic, Self, TypeVar
 
-from grid_inference import aio
-from grid_inference.blocking.loop_thread import LoopThread
+from grid_inference.api import aio
+from grid_inference.api.blocking.loop_thread import LoopThread
+from grid_inference.api.subscriptions.gap import Gap
 from grid_inference.errors import GridError, warn_forgotten
 from grid_inference.records import Prediction
-from grid_inference.subscriptions.gap import Gap
 
 __all__ = ["Subscription"]
 

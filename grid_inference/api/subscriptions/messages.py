@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.api.subscriptions.arrivals import Arrival
 from grid_inference.errors import DecodeError
 from grid_inference.flow.conditions import split_element
 from grid_inference.flow.where import Where
 from grid_inference.records import PREDICTION_MESSAGE, Prediction, RecordTable
-from grid_inference.subscriptions.arrivals import Arrival
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Schema, decode_columns, decode_record, schema_ids
 from grid_inference.wire.keys import key_text

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.api.field_kinds import FieldKinds
+from grid_inference.api.tables import Scan, to_pandas
 from grid_inference.errors import DecodeError, EncodeError
-from grid_inference.field_kinds import FieldKinds
 from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
 from grid_inference.records import Put, RecordTable, pandas_module
-from grid_inference.tables import Scan, to_pandas
 from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (

@@ -10,17 +10,17 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from grid_inference.dead_letters import DeadLetters
+from grid_inference.api.dead_letters import DeadLetters
+from grid_inference.api.features import Features, python_keys
+from grid_inference.api.subscriptions.gap import Gap
+from grid_inference.api.subscriptions.subscription import QUEUE_MAX, Subscription, subscribe
+from grid_inference.api.tables import predictions_to_arrow, to_pandas
 from grid_inference.errors import ConfigError, DeadLetterError, NoWorkersError, PredictionTimeoutError
-from grid_inference.features import Features, python_keys
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.observe.status import status
 from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable, pandas_module
-from grid_inference.subscriptions.gap import Gap
-from grid_inference.subscriptions.subscription import QUEUE_MAX, Subscription, subscribe
-from grid_inference.tables import predictions_to_arrow, to_pandas
 from grid_inference.wire.arrow.intake import key_values
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns

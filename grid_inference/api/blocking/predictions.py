@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, overload
 
-from grid_inference import aio
-from grid_inference.blocking.dead_letters import DeadLetters
-from grid_inference.blocking.loop_thread import LoopThread
-from grid_inference.blocking.subscription import Subscription
+from grid_inference.api import aio
+from grid_inference.api.blocking.dead_letters import DeadLetters
+from grid_inference.api.blocking.loop_thread import LoopThread
+from grid_inference.api.blocking.subscription import Subscription
+from grid_inference.api.subscriptions.gap import Gap
+from grid_inference.api.subscriptions.subscription import QUEUE_MAX
 from grid_inference.records import Prediction, RecordTable
-from grid_inference.subscriptions.gap import Gap
-from grid_inference.subscriptions.subscription import QUEUE_MAX
 
 __all__ = ["Predictions"]
 
