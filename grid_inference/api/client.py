@@ -1,6 +1,6 @@
 """What applications import: the API of `aio.py`, blocking, for programs without an event loop.
 
-A grid keeps one event loop in a thread of its own (`api/blocking/`); its objects may be used by several threads at once.
+A grid keeps one event loop in a thread of its own (`blocking/`); its objects may be used by several threads at once.
 """
 
 from __future__ import annotations

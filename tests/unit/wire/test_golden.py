@@ -37,7 +37,7 @@ from grid_inference.wire.keys import DataKey, decode_keys, encode_keys, murmur3,
 from grid_inference.wire.schema import ARRAY_OF, ITEMS_OF, NUMBER_DTYPES
 
 K = FieldKind
-FOLDER = Path(__file__).parent.parent / "golden"
+FOLDER = Path(__file__).parents[2] / "golden"
 TOO_LATE, TOO_LARGE, AS_DECLARED = "years beyond Python's", "decimals beyond Arrow's", "a Java record"
 
 

@@ -25,7 +25,7 @@ from grid_inference.node.workers import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import DeploymentStatus, Status
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NOW_S = 1000.0
 MEMBER = "127.0.0.1:5701"
 

@@ -22,7 +22,7 @@ from grid_inference.demo.features import FEATURES, window_features
 from grid_inference.demo.simulator import DAY_S, simulate
 from grid_inference.demo.training import STREAM_START_DAY, FraudModel, alert_threshold, quality, train
 
-MODELS = Path(__file__).parents[2] / "models" / "fraud"
+MODELS = Path(__file__).parents[3] / "models" / "fraud"
 RECORDS = 20_000
 
 
