@@ -140,7 +140,6 @@ def install(failpoints: Failpoints) -> None:
         link: Link, payload: bytearray, partition: int, on_answer: Callable[..., None], *rest: Any, **more: Any
     ):
         point, head = point_of(payload)
-        failpoints.doubtful(point)
         action = failpoints.hit(point, head, but=LAST_MOMENT) if point else ""
         if not action:
             return post(link, payload, partition, on_answer, *rest, **more)
@@ -175,6 +174,7 @@ def install_at_the_last_moment(failpoints: Failpoints) -> None:
 
     def sending(connection: Any, payload: bytearray) -> None:
         point, head = point_of(payload)
+        failpoints.doubtful(point)
         action = failpoints.hit(point, head, but=AROUND) if point else ""
         if action:
             os.kill(os.getpid(), LAST_MOMENT[action])
