@@ -33,6 +33,11 @@ QUICKER = {"n_estimators": 5, "max_iter": 100, "n_init": 1}
 WRAPPERS = frozenset(
     {"GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "RandomizedSearchCV", "RFE", "RFECV", "Pipeline"}
 )
+SETTLED: dict[str, dict[str, Any]] = {
+    "IsotonicRegression": {"out_of_bounds": "clip"},
+    "GaussianProcessRegressor": {"alpha": 1e-3},
+}
+"""What some need: other rows than those of the fit, a kernel of equal rows that has an inverse."""
 BY_NAME: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("MultiOutputRegressor", "RegressorChain", "CCA", "PLSCanonical", "MultiTaskElasticNet",
@@ -121,9 +126,7 @@ def made(kind: type, task: str) -> Any:
     model: Any = kind(**{name: value for name, value in given.items() if name in inspect.signature(kind).parameters})
     own = model.get_params(deep=False)
     quicker = {name: most for name, most in QUICKER.items() if isinstance(own.get(name), int) and own[name] > most}
-    if name == "IsotonicRegression":
-        quicker["out_of_bounds"] = "clip"
-    return model.set_params(**quicker)
+    return model.set_params(**quicker, **SETTLED.get(name, {}))
 
 
 def behind_columns(model: Any, form: Form) -> Any:
