@@ -127,7 +127,7 @@ def _pyfunc(task: str, form: Form, _target: Any, folder: Path) -> Fitted:
     ask = _rule(task)
 
     class Rule(mlflow.pyfunc.PythonModel):
-        def predict(self, context, model_input, params=None):
+        def predict(self, context, model_input: pd.DataFrame, params=None):
             del context, params
             return ask(model_input)
 

@@ -106,6 +106,8 @@ def _compared(case: Case, published: Published, whole: Said, alone: list[Said]) 
 
 def _wrong(answer: Answer, said: Said, row: int) -> tuple[str, float]:
     """What is wrong with a row, if it is more than numbers; and how far its numbers are off."""
+    if answer.refused and not np.isfinite(said.score[row]):
+        return "", 0.0  # which is no prediction
     if answer.refused:
         return f"is refused: {answer.refused}; bare {_bare(said, row)}", 0.0
     if answer.label != (None if said.labels is None else said.labels[row]):
