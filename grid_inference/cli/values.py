@@ -260,9 +260,7 @@ def of_objects(values: list[Any], kinds: dict[str, str], name: str, *, key: bool
     allowed = {WHOLE: (int,), NUMBER: (int, float), BOOLEAN: (bool,), TEXT: (str,)}[kind]
     wrong = np.array([value is not None and not _is(value, allowed) for value in values], np.bool_)
     if kind == NUMBER:
-        wrong |= np.array(
-            [type(value) is int and abs(value) > EXACT_MAX and int(float(value)) != value for value in values]
-        )
+        wrong |= np.array([_is_rounded(value) for value in values], np.bool_)
     plain: list[Any] = [None if bad else value for value, bad in zip(values, wrong.tolist(), strict=True)]
     return Values(kind, _column(kind, plain), null, wrong, values)
 
@@ -280,6 +278,11 @@ def _is(value: Any, allowed: tuple[type, ...]) -> bool:
     return type(value) in allowed
 
 
+def _is_rounded(value: Any) -> bool:
+    """Whether a whole number is another one as a double."""
+    return type(value) is int and abs(value) > EXACT_MAX and int(float(value)) != value
+
+
 def _column(kind: str, values: list[Any]) -> Column:
     if kind == NUMBER:
         return Column(np.array([np.nan if value is None else value for value in values], np.float64))
@@ -287,10 +290,14 @@ def _column(kind: str, values: list[Any]) -> Column:
 
 
 def _lists_of_numbers(values: list[Any]) -> Any:
-    """An Arrow array of lists, null where there is something else; a null among numbers is NaN, as JSON has none."""
+    """An Arrow array of lists, null where there is something else; a null among numbers is NaN, as JSON has none.
+
+    A whole number that a double would round is something else.
+    """
     lists = [
         [float("nan") if item is None else float(item) for item in value]
-        if isinstance(value, list) and all(item is None or _is(item, (int, float)) for item in value)
+        if isinstance(value, list)
+        and all(item is None or (_is(item, (int, float)) and not _is_rounded(item)) for item in value)
         else None
         for value in values
     ]

@@ -150,7 +150,8 @@ def _cast(column: Column, dtype: np.dtype[Any], refuse: Refuse) -> Column:
         return each_value(column, dtype, _never, refuse)
     present = column.present()
     with np.errstate(invalid="ignore", over="ignore"):
-        found = values.astype(dtype)
+        # By way of a double, as a number among values of other types goes.
+        found = (values.astype(np.float64) if dtype.kind == "f" else values).astype(dtype)
         wrong = present & (found.astype(values.dtype) != values) if dtype.kind in "iu" else np.zeros(0, np.bool_)
     for row in np.flatnonzero(wrong).tolist():
         refuse(row, values[row].item())

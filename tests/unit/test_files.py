@@ -229,10 +229,11 @@ def test_texts_of_json_lines_stay_texts_and_lists_become_arrays(tmp_path: Path) 
         '{"id": 1, "day": "2024-02-29", "x": [1, 2.5, null]}\n'
         '{"id": 2, "day": null, "x": null}\n'
         '{"id": 3, "x": [1, 2]}\n{"id": 4, "x": [1, 2, "3"]}\n{"id": 5, "x": 6}\n{"id": 6, "x": [1, 2, true]}\n'
+        '{"id": 7, "x": [1, 2, 9007199254740993]}\n{"id": 8, "x": [1, 2, 9007199254740994]}\n'
     )
     found = Found(path)
     assert found.kinds == [{"day": "STRING", "x": "ARRAY_OF_FLOAT64"}]
-    assert found.column("day") == ["2024-02-29", None]
+    assert found.column("day") == ["2024-02-29", None, None]
     np.testing.assert_array_equal(found.records[1]["x"], [1, 2.5, np.nan])
     assert found.records[2]["x"] is None
     assert found.bad == {
@@ -240,6 +241,7 @@ def test_texts_of_json_lines_stay_texts_and_lists_become_arrays(tmp_path: Path) 
         4: "x = \"[1, 2, '3']\" is no array of 3 numbers",
         5: "x = '6' is no array of 3 numbers",
         6: "x = '[1, 2, True]' is no array of 3 numbers",
+        7: "x = '[1, 2, 9007199254740993]' is no array of 3 numbers",
     }
 
 
