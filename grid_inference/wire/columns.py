@@ -104,9 +104,7 @@ def column_of(values: Sequence[Any]) -> Column:
     if types == {bool}:
         return Column(np.array([value is True for value in values], np.bool_), valid)
     if int in types:
-        values = [
-            float(value) if type(value) is int and not INT64_MIN <= value <= INT64_MAX else value for value in values
-        ]
+        values = [float(value) if _is_longer(value) else value for value in values]
         types = {type(value) for value in values} - {type(None)}
     if not types <= {int, float}:
         return objects_of(values)
