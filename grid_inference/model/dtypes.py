@@ -123,7 +123,7 @@ def _floats(column: Column, refuse: Refuse) -> Column:
 
 
 def _numbers(column: Column, refuse: Refuse) -> Column:
-    """Numbers and booleans each as a whole number where it is one: int64, or Python objects where some are fractions."""
+    """Each number or boolean whole where it is: int64, or Python objects where some are fractions."""
     if column.values.dtype.kind in "biu":
         return Column(column.values.astype(np.int64), column.valid)
     if column.empty or column.values.dtype.kind not in "fO":
