@@ -81,7 +81,7 @@ chaos: $(STAMP) ## torment a grid under load from SEED=n, judge what stands in t
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RUNS),--runs $(RUNS)) \
 		$(if $(PROMOTIONS),--promotions $(PROMOTIONS))
 
-battery: $(STAMP) ## every estimator of scikit-learn by every input form against the bare model
+battery: $(STAMP) ## estimators of scikit-learn, XGBoost, LightGBM, in ONNX and MLflow by every input form against the bare model
 	$(BIN)/python -m tests.battery
 
 bench: $(STAMP) ## measure against the peers; writes bench/latest.json

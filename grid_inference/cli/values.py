@@ -1,8 +1,9 @@
 """One column of a file, from texts, JSON values or Arrow to a column: what its first values are, all have to be.
 
 Most of the first values make a column of texts whole numbers, numbers or booleans, and all of them dates or timestamps;
-any other stays text, and says which values made it so. JSON values and Arrow's columns have types already. What is
-empty is null: NaN among numbers that were texts or JSON. A kind never depends on which rows are empty.
+any other stays text, as does one with a zero before a whole number, and says which values made it so. JSON values and
+Arrow's columns have types already. What is empty is null: NaN among numbers that were texts or JSON. A kind never
+depends on which rows are empty.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = ["NUMBER", "TEXT", "WHOLE", "Values", "is_of_a_field", "of_arrow", "of
 pc: Any = pyarrow.compute  # makes its functions at import, which a type checker can't see
 WHOLE, NUMBER, BOOLEAN, TEXT = "whole number", "number", "boolean", "text"
 COMMA: Final = "number with a decimal comma"
+UNPADDED: Final = " without a zero before it"
 PLAIN: Final = "whole number without a plus sign or a zero before it"
 """Of keys: 7, 007 and +7 are three texts and one number."""
 DATE, TIMESTAMP, ZONED = "date", "timestamp", "timestamp with time zone"
@@ -35,6 +37,8 @@ ARRAY: Final = "array"
 WHOLE_PATTERN: Final = r"^[+-]?[0-9]{1,19}$"
 NUMBER_PATTERN: Final = r"^[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|(?i:nan|inf|infinity))$"
 PLAIN_PATTERN: Final = r"^(0|-?[1-9][0-9]{0,18})$"
+PADDED_PATTERN: Final = r"^[+-]?0[0-9]+$"
+"""A code rather than a number, as of a place or a bank: 007 and 7 are two."""
 COMMA_PATTERN: Final = r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$"
 WITH_COMMA_PATTERN: Final = r"^[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?$"
 THOUSANDS_PATTERN: Final = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
@@ -110,10 +114,12 @@ def of_texts(column: Any, kinds: dict[str, str], name: str, *, key: bool = False
         return _moments(kind, cleared, column)
     if kind == WHOLE and not key and _mostly(cleared, NUMBER_PATTERN, WHOLE_PATTERN):
         kind = kinds[name] = NUMBER  # fractions came later than the first values
-    fits = pc.match_substring_regex(cleared, _PATTERNS[kind])
+    fits, said = pc.match_substring_regex(cleared, _PATTERNS[kind]), kind
+    if not key and kind != BOOLEAN and _count(cleared, PADDED_PATTERN):
+        fits, said = pc.and_not(fits, pc.match_substring_regex(cleared, PADDED_PATTERN)), f"{kind}{UNPADDED}"
     wrong = _mask(pc.fill_null(pc.invert(fits), fill_value=False))
     right = pc.if_else(fits, cleared, pa.scalar(None, pa.string()))
-    return _converted(kind, right, _mask(cleared.is_null()), wrong, column)
+    return replace(_converted(kind, right, _mask(cleared.is_null()), wrong, column), kind=said)
 
 
 _PATTERNS: Final = {
@@ -131,6 +137,7 @@ def _cleared(column: Any) -> Any:
 
 def _converted(kind: str, texts: Any, null: NDArray[np.bool_], wrong: NDArray[np.bool_], given: Any) -> Values:
     """Texts that fit their kind, null elsewhere."""
+    texts = pc.utf8_ltrim(texts, "+")  # which Arrow knows before no number
     if kind == BOOLEAN:
         return Values(kind, column_of_arrow("", pc.equal(pc.utf8_lower(texts), "true")), null, wrong, given)
     if kind in (WHOLE, PLAIN):
@@ -170,6 +177,9 @@ def _kind_of_texts(column: Any) -> tuple[str, Strays | None]:
     present = column.drop_null()
     if _mostly(present, BOOLEAN_PATTERN):
         return BOOLEAN, None
+    padded = pc.fill_null(pc.match_substring_regex(column, PADDED_PATTERN), fill_value=False)
+    if pc.any(padded).as_py() and (_mostly(present, NUMBER_PATTERN) or _mostly(present, COMMA_PATTERN)):
+        return TEXT, Strays(f"{NUMBER}{UNPADDED}", np.flatnonzero(_mask(padded)))
     commas, points = _count(present, WITH_COMMA_PATTERN), _count(present, r"^[+-]?[0-9]*\.")
     if commas > max(points, _count(present, THOUSANDS_PATTERN)) and _mostly(present, COMMA_PATTERN):
         return COMMA, None
@@ -260,9 +270,7 @@ def of_objects(values: list[Any], kinds: dict[str, str], name: str, *, key: bool
     allowed = {WHOLE: (int,), NUMBER: (int, float), BOOLEAN: (bool,), TEXT: (str,)}[kind]
     wrong = np.array([value is not None and not _is(value, allowed) for value in values], np.bool_)
     if kind == NUMBER:
-        wrong |= np.array(
-            [type(value) is int and abs(value) > EXACT_MAX and int(float(value)) != value for value in values]
-        )
+        wrong |= np.array([_is_rounded(value) for value in values], np.bool_)
     plain: list[Any] = [None if bad else value for value, bad in zip(values, wrong.tolist(), strict=True)]
     return Values(kind, _column(kind, plain), null, wrong, values)
 
@@ -280,6 +288,11 @@ def _is(value: Any, allowed: tuple[type, ...]) -> bool:
     return type(value) in allowed
 
 
+def _is_rounded(value: Any) -> bool:
+    """Whether a whole number is another one as a double."""
+    return type(value) is int and abs(value) > EXACT_MAX and int(float(value)) != value
+
+
 def _column(kind: str, values: list[Any]) -> Column:
     if kind == NUMBER:
         return Column(np.array([np.nan if value is None else value for value in values], np.float64))
@@ -287,10 +300,14 @@ def _column(kind: str, values: list[Any]) -> Column:
 
 
 def _lists_of_numbers(values: list[Any]) -> Any:
-    """An Arrow array of lists, null where there is something else; a null among numbers is NaN, as JSON has none."""
+    """An Arrow array of lists, null where there is something else; a null among numbers is NaN, as JSON has none.
+
+    A whole number that a double would round is something else.
+    """
     lists = [
         [float("nan") if item is None else float(item) for item in value]
-        if isinstance(value, list) and all(item is None or _is(item, (int, float)) for item in value)
+        if isinstance(value, list)
+        and all(item is None or (_is(item, (int, float)) and not _is_rounded(item)) for item in value)
         else None
         for value in values
     ]

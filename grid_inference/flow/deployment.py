@@ -28,6 +28,7 @@ from grid_inference.flow.rescore import RESCORE, Rescoring
 from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.shadow import Shadow
 from grid_inference.flow.split import Split
+from grid_inference.flow.ticks import to_tick
 from grid_inference.flow.watch import Watch
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import LATE_WRITE_S, Claim, Leases
@@ -69,12 +70,7 @@ class RunningDeployment:
         self._config = config
         self._leases = leases
         settings = deployed.config
-        self._watch = Watch(
-            link,
-            leases.worker,
-            owns=lambda partition: partition in self.reader.feeds,
-            at_work=lambda: {one.version for one in self._at_work()},
-        )
+        self._watch = Watch(link, leases.worker, settings.name, owns=self._feeds, at_work=self._versions)
         self._serving = Serving(link, deployed, loaded, config, observe, self._watch)
         self._split = Split(self._serving.scorer)
         self._canary: Serving | None = None
@@ -102,7 +98,9 @@ class RunningDeployment:
         """Then there are no sequences to compare by."""
         interval_s = 0.0 if self._listens else config.proof_interval_s
         more = self.writer.dead_keys.more
-        self.proof = Proof(self.reader, self.reconciler, self.positions, more, interval_s=interval_s, beside=beside)
+        self.proof = Proof(
+            self.reader, self.reconciler, self.positions, more, interval_s=interval_s, beside=beside, name=settings.name
+        )
         self.rescoring = Rescoring(
             self.reader, deployed, link.partition_count, lambda: self.reconciler.repairs[RESCORE]
         )
@@ -336,6 +334,12 @@ class RunningDeployment:
         batches = [one.calls.held_up for one in self._at_work()]
         return [batch for batch in batches if batch is not None]
 
+    def _feeds(self, partition: int) -> bool:
+        return partition in self.reader.feeds
+
+    def _versions(self) -> set[int]:
+        return {one.version for one in self._at_work()}
+
     def _at_work(self) -> list[Serving]:
         return [self._serving, *([self._canary] if self._canary else []), *list(self._retiring)]
 
@@ -405,7 +409,7 @@ class RunningDeployment:
             "model_s": round(self._retired_model_s + sum(one.calls.model_s for one in self._at_work()), 6),
             "failures": dict(self._pipeline.failures),
             "gaps": dict(reader.gaps),
-            "repairs": dict(self.reconciler.repairs + self.proof.repairs),
+            "repairs": _summed(self.reconciler.repairs, self.proof.repairs),
             "unexplained": self.proof.unexplained,
             "rescore": self.deployed.rescore,
             "rescored": self.rescoring.done,
@@ -442,7 +446,7 @@ class RunningDeployment:
         while True:
             await asyncio.sleep(self._config.position_interval_ms / 1000)
             if not self._listens:
-                await self.positions.moved(REST_S)
+                await self.positions.moved(to_tick(REST_S, self.deployed.config.name))
             try:
                 await self.positions.flush(self._leases.allows)
                 await self.reader.watch()
@@ -450,6 +454,11 @@ class RunningDeployment:
                 _log.warning("positions not stored yet", deployment=self.deployed.config.name, error=error)
             except Exception:  # a bug of ours must not end this for good, nor pass unseen  # noqa: BLE001
                 _log.exception("positions not stored", deployment=self.deployed.config.name)
+
+
+def _summed(one: Counter[str], other: Counter[str]) -> dict[str, int]:
+    """The sum of two counters: theirs looks at each count for itself, and nothing has changed as a rule."""
+    return dict(one + other) if other else dict(one)
 
 
 async def _none() -> Blobs:

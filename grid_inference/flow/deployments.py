@@ -43,6 +43,8 @@ LOADS_AT_ONCE = 4
 """So many models are loaded at a time: each takes memory for its bytes and for itself."""
 REFUSED_PAUSE_S = 10.0
 """So long after an error that does not pass by itself a deployment is tried again."""
+READ_ANYWAY_S = 3.0
+"""What stands in the grid is read so often where nobody tells of a change: a lost connection may keep that from us."""
 
 
 class Deployments:
@@ -60,6 +62,11 @@ class Deployments:
         self._arrays = Path(config.arrays) if config.arrays and config.share_arrays else None
         self._running: dict[str, RunningDeployment] = {}
         self._wake = wake
+        self._is_changed = True
+        """Whether something that is followed has changed since it was read."""
+        self._read_s = 0.0
+        self._stood = set[str](), dict[str, Deployed]()
+        """Digests of the models that are proposed, and the deployments, as read last."""
         self._wanted: dict[str, Deployed] = {}
         """What is to run, as it stood in the grid at the last look."""
         self._starting: dict[str, tuple[Deployed, asyncio.Task[None]]] = {}
@@ -97,8 +104,7 @@ class Deployments:
 
     async def follow(self) -> None:
         """Begin to start, stop and replace, until what runs here is what stands in the grid."""
-        proposed = await self._tryouts.follow()  # before the deployments: what is adopted meanwhile is among those
-        known = await self._registry.ever_deployed()
+        proposed, known = await self._standing()
         self._wanted = wanted = {name: one for name, one in known.items() if one.state == "running"}
         kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
         dropped = self._drop_models(kept | proposed)
@@ -125,18 +131,37 @@ class Deployments:
         self.states = {name: one.state for name, one in known.items()}
         self.ready |= wanted.keys() <= self._running.keys() | self._failures.keys()
 
+    def changed(self) -> None:
+        """Something in the grid that is followed is another than it was: the next turn is to read it."""
+        self._is_changed = True
+
+    async def _standing(self) -> tuple[set[str], dict[str, Deployed]]:
+        """Digests of the models that are proposed, and all deployments; read when told of a change, and now and then.
+
+        Who is told of each change asks seldom: with hundreds of deployments that is most of what a worker at rest does.
+        """
+        if self._is_changed or now_s() > self._read_s + READ_ANYWAY_S:
+            self._is_changed, begun_s = False, now_s()
+            try:  # proposals before the deployments: what is adopted meanwhile is among those
+                self._stood = await self._tryouts.follow(), await self._registry.ever_deployed()
+            except BaseException:
+                self._is_changed = True
+                raise
+            self._read_s = begun_s
+        return self._stood
+
     def own(self, claims: Mapping[int, Claim]) -> bool:
         """Have all that runs feed these partitions, each deployment in its own time.
 
         Returns whether all that is to run does so: who comes up later is to be told as well how they were taken.
         """
         self._claims = claims
-        for name, running in self._running.items():
-            if running not in self._owning and not running.feeds(claims):
+        lacking = {name: running for name, running in self._running.items() if not running.feeds(claims)}
+        for name, running in lacking.items():
+            if running not in self._owning:
                 self._owning[running] = asyncio.create_task(self._own(name, running))
         self._tell_doubts()
-        started = self._wanted.keys() <= self._running.keys()
-        return started and all(running.feeds(claims) for running in self)
+        return self._wanted.keys() <= self._running.keys() and not lacking
 
     async def _own(self, name: str, running: RunningDeployment) -> None:
         try:

@@ -25,6 +25,7 @@ from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds
 from grid_inference.flow.positions import Positions
 from grid_inference.flow.reconcile import NoteDeadLetters, Reconciler
+from grid_inference.flow.ticks import to_tick
 from grid_inference.grid.leases import LATE_WRITE_S
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
@@ -101,12 +102,14 @@ class Proof:
         *,
         interval_s: float,
         beside: Callable[[], int] = lambda: 1,
+        name: str = "",
     ) -> None:
-        """`note` is told of dead letters that are met under keys which differ.
+        """`note` is told of dead letters that are met under keys which differ; `name` is the deployment's.
 
         `beside`: how many deployments share the worker's time, this one included.
         """
         self._beside = beside
+        self._name = name
         self._asked = asyncio.Event()
         """Set by a new doubt."""
         self._choosing = asyncio.Lock()
@@ -205,9 +208,10 @@ class Proof:
         if self._doubts or self._proving:
             return PAUSE_S
         if not (self._interval_s and self._reader.feeds):
-            return PAUSE_S_MAX
+            return to_tick(PAUSE_S_MAX, self._name)
         oldest_s = min(self._looked_s.get(partition, now_s()) for partition in self._reader.feeds)
-        return min(max(PAUSE_S, max(self._rest_until_s, oldest_s + self._interval_s) - now_s()), PAUSE_S_MAX)
+        due_s = max(self._rest_until_s, oldest_s + self._interval_s) - now_s()
+        return to_tick(PAUSE_S_MAX, self._name) if due_s > PAUSE_S_MAX else max(PAUSE_S, due_s)
 
     def _is_free(self, feed: Feed, now: float) -> bool:
         """Whether it can be compared now: not while it is scanned, nor where there is no journal to compare behind."""

@@ -35,6 +35,8 @@ LOOK_EVERY_S = 5.0
 """How often it is looked whether the journals are those that were read: of some changes no parked read ever tells."""
 LOOKED_AT_WHOLE = 3
 """So many deployments look at all their idle partitions at each look; of more each looks at a part."""
+LOOKED_AT_OFTEN = 80
+"""So many deployments look that often; of more each looks the less often the more there are."""
 LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_FIRST, PAGE_ITEMS_MAX = 64, 4096
@@ -83,7 +85,7 @@ class JournalReader(Feeds):
             position = feed and feed.position
             if feed and position and oldest > 0 and position.sequence - oldest < (newest - oldest) * LAG_MARGIN:
                 self._gap(feed, "lag")
-        if time.monotonic() > self._looked_s + LOOK_EVERY_S:
+        if time.monotonic() > self._looked_s + LOOK_EVERY_S * max(1.0, self._beside() / LOOKED_AT_OFTEN):
             self._looked_s = time.monotonic()
             await self._look_at_idle()
 

@@ -25,6 +25,7 @@ from grid_inference.drift.reading import read
 from grid_inference.drift.report import Drift
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.calls import Asks, Score, Scored
+from grid_inference.flow.ticks import to_tick
 from grid_inference.grid.link import Link
 from grid_inference.grid.link.topics import publish_all
 from grid_inference.grid.maps import GridMap
@@ -99,8 +100,16 @@ class _Watched:
 class Watch:
     """Of one deployment in one worker."""
 
-    def __init__(self, link: Link, worker: str, owns: Callable[[int], bool], at_work: Callable[[], set[int]]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        worker: str,
+        deployment: str,
+        owns: Callable[[int], bool],
+        at_work: Callable[[], set[int]],
+    ) -> None:
         self._link = link
+        self._deployment = deployment
         self._map = GridMap(link, DRIFT_MAP)
         self._worker = worker
         self._owns = owns
@@ -126,7 +135,7 @@ class Watch:
     async def run(self) -> None:
         """Tell and evaluate, again and again."""
         while True:
-            await asyncio.sleep(TELL_S)
+            await asyncio.sleep(to_tick(TELL_S, self._deployment))
             try:
                 await self._look()
             except (GridError, DecodeError) as error:

@@ -119,7 +119,7 @@ def _number(value: Any) -> float:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, str):
+    if isinstance(value, str | int):
         return int(value)
     number = _number(value)
     if not (number.is_integer() and -INTEGERS_EXACT_MAX <= number < INTEGERS_EXACT_MAX):
@@ -159,6 +159,8 @@ def moment_of(value: Any) -> Any:
 
 
 def _since_epoch(value: Any, unit: int) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     fraction = isinstance(value, float | Decimal)  # a decimal's int() writes out all its digits, billions it may be
     microseconds = round(_number(value) * unit) if fraction else int(value) * unit
     return np.datetime64(datetime.fromtimestamp(0, UTC).replace(tzinfo=None), "us") + np.timedelta64(microseconds, "us")

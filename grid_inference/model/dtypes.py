@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from grid_inference.model.casts import Refuse, each_value, moment_of
 from grid_inference.model.described import Input
+from grid_inference.wire.columns import EXACT_MAX
 from grid_inference.wire.compact import Column
+from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 
 __all__ = ["of_the_model", "takes", "zone_of"]
 
@@ -50,7 +52,10 @@ def of_the_model(column: Column, wanted: Input, refuse: Refuse, beyond: Refuse, 
     if wanted.dtype.startswith("datetime64"):
         return _moments(column, wanted, refuse, beyond)
     if not wanted.exact:
-        return _floats(column, refuse) if free or column.values.dtype.kind == "O" else column
+        if not free and column.values.dtype.kind != "O":
+            return column
+        whole = bool(wanted.dtype) and np.dtype(wanted.dtype).kind in "iu"
+        return _numbers(column, refuse) if whole else _floats(column, refuse)
     return column if not wanted.dtype else _exactly(column, wanted, refuse)
 
 
@@ -117,6 +122,28 @@ def _floats(column: Column, refuse: Refuse) -> Column:
     return each_value(column, np.float64, _number, refuse)
 
 
+def _numbers(column: Column, refuse: Refuse) -> Column:
+    """Each number or boolean whole where it is: int64, or Python objects where some are fractions."""
+    if column.values.dtype.kind in "biu":
+        return Column(column.values.astype(np.int64), column.valid)
+    if column.empty or column.values.dtype.kind not in "fO":
+        return _floats(column, refuse)
+    found = each_value(column, np.object_, _number_as_it_is, refuse)
+    present = found.present()
+    if not all(isinstance(value, int) for value in found.values[present].tolist()):
+        return found
+    return Column(np.where(present, found.values, 0).astype(np.int64), present)
+
+
+def _number_as_it_is(value: Any) -> int | float:
+    """Whole numbers of 64 bits as such, those of a float if it can stand for no other."""
+    if not isinstance(value, int | float):
+        raise TypeError
+    if isinstance(value, int):
+        return int(value) if INT64_MIN <= value <= INT64_MAX else float(value)
+    return int(value) if value.is_integer() and abs(value) <= EXACT_MAX else value
+
+
 def _number(value: Any) -> float:
     if not isinstance(value, int | float):
         raise TypeError
@@ -150,7 +177,8 @@ def _cast(column: Column, dtype: np.dtype[Any], refuse: Refuse) -> Column:
         return each_value(column, dtype, _never, refuse)
     present = column.present()
     with np.errstate(invalid="ignore", over="ignore"):
-        found = values.astype(dtype)
+        # By way of a double, as a number among values of other types goes.
+        found = (values.astype(np.float64) if dtype.kind == "f" else values).astype(dtype)
         wrong = present & (found.astype(values.dtype) != values) if dtype.kind in "iu" else np.zeros(0, np.bool_)
     for row in np.flatnonzero(wrong).tolist():
         refuse(row, values[row].item())

@@ -220,6 +220,9 @@ def measures_of(model: Any, classes: tuple[str, ...]) -> int:
     last = last_step(model)
     if hasattr(last, "predict_proba"):
         return len(classes)
+    own: Any = getattr(last, "subcluster_labels_", None)  # Birch measures these, which are other things than clusters
+    if own is not None and not np.array_equal(own, np.arange(len(classes))):
+        return 0
     named = hasattr(last, "transform") and hasattr(last, "get_feature_names_out")
     return len(classes) if named and len(last.get_feature_names_out()) == len(classes) else 0
 

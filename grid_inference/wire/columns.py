@@ -94,17 +94,31 @@ def as_column(name: str, values: ColumnLike) -> Column:
 
 
 def column_of(values: Sequence[Any]) -> Column:
-    """The narrowest column that holds Python values: bool, int64, float64, or objects; None is a null."""
+    """The narrowest column that holds Python values: bool, int64, float64, or objects; None is a null.
+
+    Whole numbers that float64 might round are objects beside fractions, so that none hangs on its neighbours; those of
+    more than 64 bits are doubles everywhere.
+    """
     valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
     types: set[type] = {type(value) for value in values} - {type(None)}
     if types == {bool}:
         return Column(np.array([value is True for value in values], np.bool_), valid)
+    if int in types:
+        values = [float(value) if _is_longer(value) else value for value in values]
+        types = {type(value) for value in values} - {type(None)}
     if not types <= {int, float}:
         return objects_of(values)
     numbers = [0 if value is None else value for value in values]
-    if types == {int} and INT64_MIN <= min(numbers) <= max(numbers) <= INT64_MAX:
+    if types == {int}:
         return Column(np.array(numbers, np.int64), valid)
-    return Column(np.array(list(map(float, numbers)), np.float64), valid)
+    if any(type(number) is int and abs(number) > EXACT_MAX for number in numbers):
+        return objects_of(values)
+    return Column(np.array(numbers, np.float64), valid)
+
+
+def _is_longer(value: Any) -> bool:
+    """Whether a value is a whole number of more than 64 bits."""
+    return type(value) is int and not INT64_MIN <= value <= INT64_MAX
 
 
 def objects_of(values: Sequence[Any]) -> Column:

@@ -1,125 +1,126 @@
-"""The battery's cases: an estimator fitted on a table of one form, its records, and what the bare model says."""
+"""The battery's cases: a subject by a form of rows, held against what the bare model says of other rows."""
 
 from __future__ import annotations
 
-import inspect
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import pandas as pd
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.utils import all_estimators
 
 from grid_inference.errors import GridInferenceError
-from tests.battery.records import Published
+from tests.battery.bare import Said
+from tests.battery.boosters import boosters
+from tests.battery.folders import folders
+from tests.battery.graphs import graphs
+from tests.battery.records import Answer, Published
+from tests.battery.subjects import Subject, scikit_learn
+from tests.battery.tables import FORMS, Form, target
 
-ROWS = 90
-KINDS = ("classifier", "regressor", "cluster", "outlier_detector")
-FORMS = ("float64", "float32", "int64", "gaps")
-TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "int64": 1e-9, "gaps": 1e-9}
-QUICKER = {"n_estimators": 5, "max_iter": 100, "n_init": 1}
+__all__ = ["CLOSE", "Case", "Held", "cases", "held"]
+
+ALONE = 5
+"""So many records are also asked for one by one."""
+CLOSE = {"double": 1e-9, "single": 1e-4}
+"""How far a score may be off, by the precision of whoever computes: in another batch sums are added up in another
+order. Labels are equal."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An estimator class on a table of one form."""
+    """A subject by a form."""
 
-    kind: type
-    task: str
-    form: str
+    subject: Subject
+    form: Form
 
     @property
     def name(self) -> str:
-        return f"{self.kind.__name__} of {self.form}"
+        subject = self.subject
+        variant = f" ({subject.variant})" if subject.variant else ""
+        return f"{subject.library}: {subject.name}{variant}, {subject.task}, of {self.form.name}"
+
+    @property
+    def close(self) -> float:
+        """How far a score may be off."""
+        single = self.subject.single or self.form.name in {"float32", "matrix32"}
+        return CLOSE["single" if single else "double"]
 
 
 @dataclass(frozen=True)
 class Held:
-    """What came of a case: nothing to say if all was equal."""
+    """What came of a case."""
 
-    name: str
+    case: Case
+    word: Literal["equal", "close", "refused", "unfit", "differs"]
+    """`equal` to the last bit; `close`, no further off than `Case.close`; refused by us with a reason; unfit for such
+    rows by the library itself."""
     said: str = ""
-    differs: bool = False
+    off: float = 0.0
+    """The most that a score was off."""
 
 
 def cases() -> Iterator[Case]:
-    """In turn every estimator of scikit-learn that predicts, by every form."""
-    seen = set[str]()
-    for task in KINDS:
-        for name, kind in all_estimators(type_filter=None if task == "outlier_detector" else task):
-            detects = task != "outlier_detector" or name in {
-                "IsolationForest", "OneClassSVM", "LocalOutlierFactor", "EllipticEnvelope", "SGDOneClassSVM",
-            }  # fmt: skip
-            if name in seen or not detects or not hasattr(kind, "predict"):
-                continue
-            seen.add(name)
-            yield from (Case(kind, task, form) for form in FORMS)
+    """Every subject by each of its forms."""
+    for subject in (*scikit_learn(), *boosters(), *graphs(), *folders()):
+        yield from (Case(subject, FORMS[name]) for name in subject.forms)
 
 
 def held(case: Case) -> Held:
-    """A case against the bare model; an estimator that can't be fitted on such a table says so."""
-    table, target = _table(case.form), _target(case.task)
-    with warnings.catch_warnings():
+    """A case against the bare model."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        form, records = case.form, case.form.asked
         try:
-            model = _made(case.kind).fit(table, target)
-            labels = np.asarray(model.predict(table))
-        except Exception as error:  # noqa: BLE001  # it takes other inputs than this
-            return Held(case.name, f"the bare model refuses: {type(error).__name__}")
+            fitted = case.subject.fit(form, target(case.subject.task), Path(folder))
+            whole = fitted.said(form.handed(records))
+            alone = [fitted.said(form.handed(records.iloc[row : row + 1])) for row in range(ALONE)]
+        except Exception as error:  # noqa: BLE001  # it takes other rows than these
+            return Held(case, "unfit", f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
         try:
-            published = Published(model, sample=table)
+            published = Published(fitted.source, **form.publish | fitted.publish)
         except GridInferenceError as error:
-            return Held(case.name, f"refused: {error}")
-        for form in ("compact", "json"):
-            for batch in (0, 1):
-                rows = table if not batch else table.iloc[:5]
-                if said := _difference(published.answers(rows, form, batch=batch), labels, case):
-                    return Held(case.name, f"{form}, batches of {batch or 'all'}: {said}", differs=True)
-    return Held(case.name)
+            return Held(case, "refused", str(error))
+        return _compared(case, published, whole, alone)
 
 
-def _difference(answers: list[Any], labels: np.ndarray, case: Case) -> str:
-    for row, answer in enumerate(answers):
-        if answer.refused:
-            return f"row {row} is refused, the bare model says {labels[row]}: {answer.refused}"
-        if answer.label is None:
-            mine = answer.scores or (answer.score,)
-            if not np.allclose(mine, labels[row], rtol=TOLERANCE[case.form], atol=TOLERANCE[case.form]):
-                return f"row {row} is {mine}, not {labels[row]}"
-        else:
-            said = labels[row]
-            if case.task == "outlier_detector":
-                said = "inlier" if said == 1 else "outlier"
-            if answer.label != str(said):
-                return f"row {row} is {answer.label}, not {said}"
-    return ""
+def _compared(case: Case, published: Published, whole: Said, alone: list[Said]) -> Held:
+    off, records = 0.0, case.form.asked
+    for way in ("compact", "json"):
+        together = [(answer, whole, row) for row, answer in enumerate(published.answers(records, way))]
+        by_one = published.answers(records.iloc[:ALONE], way, batch=1)
+        each = [(answer, said, 0) for answer, said in zip(by_one, alone, strict=True)]
+        mates = [(answer, whole, row) for row, answer in enumerate(by_one)]
+        for how, answers in (("together", together), ("one by one", each), ("one by one, bare together", mates)):
+            for number, (answer, said, row) in enumerate(answers):
+                wrong, far = _wrong(answer, said, row)
+                if answers is not mates:
+                    off = max(off, far)
+                if wrong or not far <= case.close:
+                    told = wrong or f"is off by {far:.3g}: {answer}, bare {_bare(said, row)}"
+                    return Held(case, "differs", f"{way}, {how}: row {number} {told}", far)
+    return Held(case, "close" if off else "equal", off=off)
 
 
-def _table(form: str) -> pd.DataFrame:
-    random = np.random.default_rng(7)
-    table = pd.DataFrame(np.abs(random.normal(size=(ROWS, 4))), columns=["age", "amount", "hour", "rate"])
-    if form == "int64":
-        return (table * 10).astype("int64")
-    if form == "gaps":
-        return table.mask(random.random(table.shape) < 0.1)
-    return table.astype(form)
+def _wrong(answer: Answer, said: Said, row: int) -> tuple[str, float]:
+    """What is wrong with a row, if it is more than numbers; and how far its numbers are off."""
+    if answer.refused and not np.isfinite(said.score[row]):
+        return "", 0.0  # which is no prediction
+    if answer.refused:
+        return f"is refused: {answer.refused}; bare {_bare(said, row)}", 0.0
+    if answer.label != (None if said.labels is None else said.labels[row]):
+        return f"is {answer}, bare {_bare(said, row)}", 0.0
+    if (answer.scores is None) != (said.scores is None):
+        return f"has scores {answer.scores}, bare {_bare(said, row)}", 0.0
+    mine = np.array([answer.score, *(answer.scores or ())], float)
+    bare = np.array([said.score[row], *(() if said.scores is None else said.scores[row])], float)
+    if mine.shape != bare.shape:
+        return f"has scores {answer.scores}, bare {_bare(said, row)}", 0.0
+    return "", float(np.max(np.abs(mine - bare) / np.maximum(1, np.abs(bare))))
 
 
-def _target(task: str) -> Any:
-    base = _table("float64")
-    value = base["age"] - base["amount"]
-    return value + 5 if task == "regressor" else np.where(value > 0, "yes", "no") if task == "classifier" else None
-
-
-def _made(kind: type) -> Any:
-    regressor = issubclass(kind, RegressorMixin) and not issubclass(kind, ClassifierMixin)
-    inner = LinearRegression() if regressor else LogisticRegression()
-    given = {"estimator": inner, "estimators": [("one", inner)], "novelty": True, "random_state": 0}
-    model = kind(**{name: value for name, value in given.items() if name in inspect.signature(kind).parameters})
-    own = model.get_params(deep=False)
-    quicker = {name: most for name, most in QUICKER.items() if isinstance(own.get(name), int) and own[name] > most}
-    return model.set_params(**quicker)
+def _bare(said: Said, row: int) -> str:
+    label = None if said.labels is None else said.labels[row]
+    return f"{label} {said.score[row]} {None if said.scores is None else said.scores[row].tolist()}"

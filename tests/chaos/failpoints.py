@@ -58,7 +58,8 @@ class Failpoints:
         self._armed: dict[str, Any] = {}
         self._random = random.Random()
         self._left = 0
-        self._stood_still = False
+        self._stops_s: float | None = None
+        """When the process was stopped; None once it has looked at its leases since."""
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
@@ -90,17 +91,23 @@ class Failpoints:
 
     def stand_still(self) -> None:
         """Stop the process; from when it goes on until a look at the leases nothing may be written: see `doubtful`."""
-        begun_s = time.monotonic()
+        self._stops_s = time.monotonic()  # whichever thread goes on first knows by it that time has passed
         os.kill(os.getpid(), signal.SIGSTOP)
-        self._stood_still = time.monotonic() - begun_s > LEASE_S_MAX
+        if not self._in_doubt:
+            self._stops_s = None
+
+    @property
+    def _in_doubt(self) -> bool:
+        return self._stops_s is not None and time.monotonic() - self._stops_s > LEASE_S_MAX
 
     def looked(self) -> None:
         """The worker has looked which leases are still its own."""
-        self._stood_still = False
+        if self._in_doubt:
+            self._stops_s = None
 
     def doubtful(self, point: str) -> None:
         """A request leaves; if it writes results under leases that may be another's by now, that is noted."""
-        if self._stood_still and point in WRITES:
+        if point in WRITES and self._in_doubt:
             with doubts(self._file).open("a", encoding="utf-8") as file:
                 file.write(f"{point}\n")
 
@@ -133,7 +140,6 @@ def install(failpoints: Failpoints) -> None:
         link: Link, payload: bytearray, partition: int, on_answer: Callable[..., None], *rest: Any, **more: Any
     ):
         point, head = point_of(payload)
-        failpoints.doubtful(point)
         action = failpoints.hit(point, head, but=LAST_MOMENT) if point else ""
         if not action:
             return post(link, payload, partition, on_answer, *rest, **more)
@@ -168,6 +174,7 @@ def install_at_the_last_moment(failpoints: Failpoints) -> None:
 
     def sending(connection: Any, payload: bytearray) -> None:
         point, head = point_of(payload)
+        failpoints.doubtful(point)
         action = failpoints.hit(point, head, but=AROUND) if point else ""
         if action:
             os.kill(os.getpid(), LAST_MOMENT[action])

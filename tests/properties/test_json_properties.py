@@ -119,12 +119,13 @@ def expected_value(record: dict[str, Any] | None, name: str) -> Any:
 
 
 def expected_column(values: list[Any]) -> tuple[str, list[Any]]:
+    values = [float(v) if type(v) is int and not -(2**63) <= v < 2**63 else v for v in values]
     types = {type(value) for value in values} - {type(None)}
     if types == {bool}:
         return "bool", values
-    if types == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
+    if types == {int}:
         return "int64", values
-    if types <= {int, float}:
+    if types <= {int, float} and all(type(value) is not int or abs(value) <= 2**53 for value in values):
         return "float64", [None if value is None else float(value) for value in values]
     return "object", values
 
@@ -240,4 +241,4 @@ def is_plain(values: list[Any]) -> bool:
     types = {type(value) for value in values} - {type(None)}
     if types == {str}:
         return not any(value and re.search("[\ud800-\udfff]", value) for value in values)
-    return types <= {int, float} or types == {bool}
+    return types == {bool} or (types <= {int, float} and expected_column(values)[0] != "object")

@@ -27,6 +27,7 @@ from grid_inference.model.engines.native.onnx import Onnx, OnnxModel, without_zi
 from grid_inference.model.engines.timing import BATCHES, batch_of, took
 from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.signature import Signature
+from grid_inference.model.training import parts
 
 __all__ = ["TOLERANCE", "Report", "compiled"]
 
@@ -114,6 +115,8 @@ def _translated(model: Any, signature: Signature, numbers: str) -> bytes:
 
 def _sklearn(model: Any, signature: Signature, numbers: str) -> Any:
     skl2onnx, types = _module("skl2onnx"), _module("skl2onnx.common.data_types")
+    if not _translates_as(model, numbers):
+        raise ValueError("it is translated as floats only")
     number = getattr(types, numbers)
     if signature.frame:
         kinds = {"string": types.StringTensorType, "bool": types.BooleanTensorType}
@@ -123,6 +126,17 @@ def _sklearn(model: Any, signature: Signature, numbers: str) -> Any:
     plain = {id(model): {"zipmap": False}} if signature.task == "classifier" else None
     with _whole_numbers(_module("skl2onnx.common._container").ModelComponentContainer):
         return skl2onnx.to_onnx(model, initial_types=inputs, options=plain)
+
+
+def _translates_as(model: Any, numbers: str) -> bool:
+    """Whether skl2onnx 1.20 comes to an end with numbers of this type."""
+    return numbers != "DoubleTensorType" or not _as_floats_only(model)
+
+
+def _as_floats_only(model: Any) -> bool:
+    """Whether one of its trees has a threshold of which there is no next double."""
+    trees = (getattr(each, "tree_", None) for each in parts(model))
+    return any(tree is not None and not np.isfinite(tree.threshold).all() for tree in trees)
 
 
 @contextmanager

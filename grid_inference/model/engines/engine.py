@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from grid_inference.model.engines import outputs
 from grid_inference.model.engines.isolate import Failure, NanPolicy, Predicts, Scores, isolate
-from grid_inference.model.inputs.frame import Inputs
+from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.signature import Signature
 
 __all__ = ["Engine"]
@@ -43,8 +43,16 @@ class Engine(ABC):
         """Score all rows, or raise what the model raises. `finite` says that all values are known to be finite."""
         if not inputs.shape[0]:
             return outputs.empty(self.signature)
+        if isinstance(inputs, Frame) and inputs.whole:
+            return self._apart(inputs, finite=finite)
         rows = self.signature.call_rows
         return self._by_calls_of(rows, inputs, finite=finite) if rows else self._predict(inputs, finite=finite)
+
+    def _apart(self, inputs: Frame, *, finite: bool | None) -> Scores:
+        """Ask for rows of whole numbers apart from those with gaps or fractions, so that no row is what others are."""
+        parts = inputs.calls()
+        scores = Scores.concat([self.predict(part, finite=finite) for _, part in parts])
+        return scores.take(np.argsort(np.concatenate([rows for rows, _ in parts])))
 
     def _by_calls_of(self, rows: int, inputs: Inputs, *, finite: bool | None) -> Scores:
         """Ask for just so many rows at a time, the last of them as often as needed to fill up the last call."""

@@ -23,6 +23,7 @@ from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.inputs.sources import Misfits, Mismatch, Sources, matrix_of
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.columns import objects_of
 from grid_inference.wire.compact import (
     NO_SCHEMAS,
     Column,
@@ -223,9 +224,12 @@ def _plain(column: Column, kind: FieldKind | None) -> Column:
         return CASTS["datetime"](column, unheard)
     if kind is FieldKind.TIME:
         return column
+    if kind is not None:
+        return CASTS["float"](column, unheard)
     # What nested records hold is known from those that are here alone: nothing but nulls are NaN, as in JSON values.
-    numbers = all(value is None or isinstance(value, Decimal) for value in column.values.tolist())
-    return CASTS["float"](column, unheard) if numbers or kind is not None else column
+    values = [float(value) if isinstance(value, Decimal) else value for value in column.values.tolist()]
+    numbers = all(value is None or isinstance(value, float) for value in values)
+    return CASTS["float"](column, unheard) if numbers else objects_of(values)
 
 
 def _described(schema: Schema) -> str:

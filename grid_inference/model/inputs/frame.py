@@ -3,13 +3,13 @@
 A column's type follows from the model's input and the record's field, never from what else is in the batch: int64,
 float64, bool, datetime64, or Python strings, dates and times. A null is what the model was fitted with: NaN or NaT, as
 pandas reads it from a file, None or `pandas.NA`. Where nothing tells, a column of integers or booleans that may be null
-is float64.
+is float64; where the sample has them, rows with a gap are asked apart from those without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,15 +18,31 @@ from numpy.typing import NDArray
 
 from grid_inference.model.described import Input
 from grid_inference.model.dtypes import zone_of
+from grid_inference.wire.columns import EXACT_MAX
 from grid_inference.wire.compact import Column
 from grid_inference.wire.texts import Texts
 
-__all__ = ["Frame", "Inputs", "odd_inputs"]
+__all__ = ["Frame", "Inputs", "Whole", "counting_inputs", "odd_inputs"]
 
 
 NULLS: Mapping[str, Any] = MappingProxyType({"NaN": np.nan, "None": None, "NA": None})
 """What stands in a column of objects for a missing value; `pandas.NA` when pandas makes its frame of it."""
 NO_INPUTS: Mapping[str, Input] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """Whole numbers or booleans, and where there are some; both of shape (n,)."""
+
+    values: NDArray[Any]
+    holds: NDArray[np.bool_]
+
+    @property
+    def large(self) -> NDArray[np.bool_]:
+        """Where a double may be another number."""
+        if self.values.dtype.kind == "b":
+            return np.zeros(self.values.size, np.bool_)
+        return (self.values > EXACT_MAX) | (self.values < -EXACT_MAX)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,13 +57,25 @@ class Frame:
     """The same values of those columns of texts that are known to repeat."""
     inputs: Mapping[str, Input] = field(default_factory=dict[str, Input])
     """What the model takes in those columns whose type or gaps are others than those of the values here."""
+    whole: Mapping[str, Whole] = field(default_factory=dict[str, "Whole"])
+    """Of a column that is float64 here as it holds gaps or fractions, and that the model was fitted on as whole numbers
+    or booleans: its values as such, and where they are some. `calls` makes such columns of them."""
 
     @classmethod
-    def of(cls, columns: Mapping[str, Column], odd: Mapping[str, Input] = NO_INPUTS) -> Frame:
+    def of(
+        cls, columns: Mapping[str, Column], odd: Mapping[str, Input] = NO_INPUTS, counts: Collection[str] = ()
+    ) -> Frame:
         """Columns as a model sees them, which are of its types; one whose `valid` is None can't be null.
 
-        `odd` are its `odd_inputs`.
+        `odd` are its `odd_inputs`, `counts` its `counting_inputs`.
         """
+        whole = {name: _whole(columns[name]) for name in counts if _is_mixed(columns[name])}
+        columns = {
+            name: Column(column.values) if name in counts and _is_full(column)
+            else _as_floats(column) if name in whole
+            else column
+            for name, column in columns.items()
+        }  # fmt: skip
         missing = {
             name: ~column.present()
             for name, column in columns.items()
@@ -64,7 +92,7 @@ class Frame:
             else shared[name].values()
             for name, column in columns.items()
         }  # fmt: skip
-        return cls(values, {name: rows for name, rows in missing.items() if rows.any()}, shared, odd)
+        return cls(values, {name: rows for name, rows in missing.items() if rows.any()}, shared, odd, whole)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -86,7 +114,27 @@ class Frame:
         """The rows of a slice, an index array or a boolean mask."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         missing = {name: where[rows] for name, where in self.missing.items() if where[rows].any()}
-        return Frame(columns, missing, {name: texts[rows] for name, texts in self.shared.items()}, self.inputs)
+        shared = {name: texts[rows] for name, texts in self.shared.items()}
+        whole = {name: Whole(each.values[rows], each.holds[rows]) for name, each in self.whole.items()}
+        return Frame(columns, missing, shared, self.inputs, whole)
+
+    def calls(self) -> list[tuple[NDArray[np.intp], Frame]]:
+        """The rows apart by what their columns are, with their numbers; of each of these parts no column is mixed.
+
+        A row of whole numbers throughout has them as such. One that lacks some, or has a fraction, has doubles, but for
+        its numbers beyond 2^53. Neither hangs on what other rows hold.
+        """
+        holds = np.column_stack([each.holds for each in self.whole.values()])
+        large = np.column_stack([each.holds & each.large for each in self.whole.values()]).any(axis=1)
+        kept = holds & (holds.all(axis=1) | large)[:, None]
+        patterns, which = np.unique(kept, axis=0, return_inverse=True)
+        parts: list[tuple[NDArray[np.intp], Frame]] = []
+        for index, pattern in enumerate(patterns[::-1].tolist()):
+            rows = np.flatnonzero(which.reshape(-1) == len(patterns) - 1 - index)
+            part = self[rows]
+            mine = {name: part.whole[name].values for name, keep in zip(self.whole, pattern, strict=True) if keep}
+            parts.append((rows, replace(part, columns={**part.columns, **mine}, whole={})))
+        return parts
 
     def texts(self, name: str) -> Texts | None:
         """A column's texts and what stands for a null, each distinct one once; None if it has other values."""
@@ -150,6 +198,40 @@ class Frame:
 
 Inputs = NDArray[Any] | Frame
 """What a model is handed: n rows."""
+
+
+def counting_inputs(inputs: Iterable[Input]) -> frozenset[str]:
+    """Those that were whole numbers or booleans when the model was fitted, which are numbers like any to it."""
+    return frozenset(each.name for each in inputs if not each.exact and each.dtype in _COUNTS)
+
+
+_COUNTS = frozenset({"bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
+
+
+def _is_full(column: Column) -> bool:
+    return column.values.dtype.kind in "biu" and column.valid is not None and bool(column.valid.all())
+
+
+def _is_mixed(column: Column) -> bool:
+    """Whether it holds whole numbers or booleans beside gaps or fractions."""
+    kind = column.values.dtype.kind
+    if kind in "biu":
+        return column.valid is not None and not bool(column.valid.all())
+    return kind == "O" and any(isinstance(value, int | float) for value in column.values.tolist())
+
+
+def _whole(column: Column) -> Whole:
+    if column.values.dtype.kind != "O":
+        values = column.values if column.values.dtype.kind == "b" else column.values.astype(np.int64)
+        return Whole(values, column.present())
+    holds = np.array([isinstance(value, int) for value in column.values.tolist()], np.bool_) & column.present()
+    return Whole(np.where(holds, column.values, 0).astype(np.int64), holds)
+
+
+def _as_floats(column: Column) -> Column:
+    if column.values.dtype.kind != "O":
+        return column
+    return Column(np.array([np.nan if value is None else value for value in column.values.tolist()], np.float64))
 
 
 def odd_inputs(inputs: Iterable[Input]) -> Mapping[str, Input]:

@@ -19,7 +19,7 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.casts import CASTS, Refuse, as_numbers, kind_of, unheard, value_of
 from grid_inference.model.described import Input
 from grid_inference.model.dtypes import of_the_model, takes
-from grid_inference.model.inputs.frame import Frame, Inputs, odd_inputs
+from grid_inference.model.inputs.frame import Frame, Inputs, counting_inputs, odd_inputs
 from grid_inference.model.signature import Signature
 from grid_inference.wire.compact import Column, join_columns
 
@@ -56,6 +56,7 @@ class Sources:
         self.signature = signature
         self._declared = declared
         self._odd = odd_inputs(signature.inputs)
+        self._counts = counting_inputs(signature.inputs)
         if declared and signature.array_field is not None:
             raise SignatureError(
                 f"inputs can't be declared where all are values of the array field {signature.array_field!r}",
@@ -103,7 +104,7 @@ class Sources:
         if self.signature.frame:
             inputs = self.signature.inputs
             typed = {each.name: self._typed(each, found[each.name], misfits, free) for each in inputs}
-            return Frame.of(typed, self._odd)
+            return Frame.of(typed, self._odd, self._counts)
         matrix = np.empty((count, len(found)))
         for index, (name, column) in enumerate(found.items()):
             matrix[:, index] = as_numbers(column, _refusal(misfits, name, "{kind}, the model needs a number"))

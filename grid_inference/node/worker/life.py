@@ -84,7 +84,7 @@ class Worker:
             asyncio.create_task(heartbeat.ended(), name="heartbeat"),
         ]
         try:
-            await self._listen(link)
+            await self._listen(link, turn.deployments)
             await turn.leases.valid(FIRST_BEAT_S_MAX)
             await self._until_one_ends(asyncio.create_task(self._keep_turning(turn, heartbeat), name="turning"), beside)
         finally:
@@ -200,13 +200,18 @@ class Worker:
         finally:
             os._exit(HUNG_EXIT)
 
-    async def _listen(self, link: Link) -> None:
-        """Wake up at once when deployments or proposals change; without it the next turn sees them."""
+    async def _listen(self, link: Link, deployments: Deployments) -> None:
+        """Wake up at once when deployments or proposals change; without it they are seen when they are read anyway."""
+
+        def heard(_: object) -> None:
+            deployments.changed()
+            self._wake.set()
+
         try:
             for name in (DEPLOYMENTS_MAP, PROPOSALS_MAP):
-                await Listener.on_entries(link, name, lambda _: self._wake.set(), flags=ANY_CHANGE)
+                await Listener.on_entries(link, name, heard, flags=ANY_CHANGE)
         except GridError as error:
-            _log.warning("changes of deployments are seen by the turn only", error=error)
+            _log.warning("changes of deployments are seen seconds later only", error=error)
 
     async def _sleep(self) -> None:
         if self._stopping:

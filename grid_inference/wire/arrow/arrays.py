@@ -152,6 +152,8 @@ def arrow_array(name: str, column: Column) -> Any:
     except (pa.ArrowException, OverflowError, UnicodeError) as error:
         if len(types) == 1:
             raise _unfit(repr(name), error) from None
+        if types == {int, float}:
+            raise _misfit(name, ("whole numbers beyond 2^53", "fractions")) from None
         raise _misfit(name, sorted({_JSON_NAMES.get(each, each.__name__) for each in types})) from None
 
 

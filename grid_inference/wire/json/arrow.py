@@ -23,7 +23,7 @@ import pyarrow.json as arrow_json
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.columns import Column
+from grid_inference.wire.columns import EXACT_MAX, Column
 from grid_inference.wire.json.lookup import Path, find, is_step, parse_object, parse_path
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN, NESTING_MAX
 
@@ -40,6 +40,8 @@ _OPEN, _CLOSE, _NEWLINE = b"{}\n"
 _ONE_LINE = bytes.maketrans(b"\n\r", b"\t\t")
 """Between tokens a tab means the same; inside a string it is as illegal as the line's end was, and stays refused."""
 _ROW = re.compile(r" in row ([0-9]{1,9})$")
+_INT64_SIZE_MAX = 2.0**63
+_LARGE_INTEGER = re.compile(rb"(?<![0-9.+])[1-9][0-9]{15,18}(?![0-9.eE])")
 _MINUS_ZERO = re.compile(rb"-0(?![.0-9eE])")
 
 
@@ -94,9 +96,9 @@ class ArrowReader:
         try:
             table = self._learn_and_read(whole, len(texts)) if learn else _read(whole, self._schema(), len(texts))
             columns = {name: _column(table, name, self._sample) for name in self._names}
+            _mend_floats(columns, texts)
         except _TypesError:
             raise RefusedError(0, len(texts)) from None
-        _mend_zeros(columns, texts)
         return columns
 
     def _learn_and_read(self, whole: bytes, count: int) -> Any:
@@ -328,11 +330,18 @@ def _check_floats(column: Column, sample: Sequence[Any]) -> None:
         raise _TypesError
 
 
-def _mend_zeros(columns: dict[str, Column], texts: Sequence[bytes]) -> None:
-    """Arrow reads -0 in a column of floats as -0.0, where it is the integer 0."""
+def _mend_floats(columns: dict[str, Column], texts: Sequence[bytes]) -> None:
+    """Undo what Arrow makes of integers in a column of floats: -0 is 0, and one that was rounded is refused."""
     for name, column in columns.items():
         if column.values.dtype != np.float64:
             continue
         for row in np.flatnonzero((column.values == 0) & np.signbit(column.values)).tolist():
             if _MINUS_ZERO.search(texts[row]):
                 column.values[row] = float(find(parse_object(texts[row]), name))
+        size = np.abs(column.values)
+        for row in np.flatnonzero((size >= EXACT_MAX) & (size <= _INT64_SIZE_MAX)).tolist():
+            if not _LARGE_INTEGER.search(texts[row]):
+                continue
+            value = find(parse_object(texts[row]), name)
+            if isinstance(value, int) and abs(value) > EXACT_MAX and INT64_MIN <= value <= INT64_MAX:
+                raise _TypesError

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column, childless, column_of, objects_of
+from grid_inference.wire.columns import Column, childless, column_of, holds_exactly
 from grid_inference.wire.json.arrow import ArrowReader, RefusedError, field_names, suited
 from grid_inference.wire.json.lookup import find, flat, parse_object
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES, TYPE_JSON, TYPE_OFFSET
@@ -37,6 +37,7 @@ _ARROW_ROWS_MIN = 64
 """Fewer rows are quicker read one by one."""
 _RETRY_ROWS = 512
 """So many rows at a time are tried behind one that was refused: the next such one costs no more than these."""
+_NUMBERS = {np.dtype(np.int64), np.dtype(np.float64)}
 _TYPE_AND_LENGTH = np.dtype([("type", ">i4"), ("length", ">i4")])
 
 
@@ -54,9 +55,10 @@ def decode_json_columns(values: Blobs, names: Sequence[str]) -> tuple[dict[str, 
     a, `a[0].b.c` and so on; a top-level field called just so goes before, unless it is null. Missing and null are not
     valid; nor is anything in a damaged row (no JSON value, no UTF-8, no JSON, no object).
 
-    int64 if every value is an integer that fits; float64 for other numbers (what is too large is infinite) and where
-    no row has a value; bool; object for strings. Where these are mixed, or a value is an object or array, the column is
-    one of Python objects as json.loads gives them, None where not valid. `valid` is None if all are.
+    int64 if every value is an integer of 64 bits; float64 for other numbers (what is too large is infinite) and where
+    no row has a value; bool; object for strings. Where these are mixed, integers beyond 2^53 beside fractions included,
+    or a value is an object or array, the column is one of Python objects as json.loads gives them, but integers of more
+    than 64 bits as the doubles that they are alone; None where not valid. `valid` is None if all are.
     """
     wanted = list(dict.fromkeys(names))
     rows, texts, damaged = _texts(values)
@@ -174,16 +176,18 @@ class _Batch:
 
     def column(self, name: str) -> Column | None:
         """One field of all rows; None if they are of mixed types, and Arrow's part has lost which were integers."""
-        single = column_of(self._found[name])
         parts = [(part.rows, part.columns[name]) for part in self._parts]
-        dtypes = {column.values.dtype for _, column in [*parts, (None, single)] if not column.empty}
-        if dtypes <= {np.dtype(np.int64), np.dtype(np.float64)} or len(dtypes) == 1:
-            dtype = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float64)
-        elif any(column.values.dtype == np.float64 and not column.empty for _, column in parts):
+        parts.append((np.array(self._rows, np.intp), column_of(self._found[name])))
+        columns = [column for _, column in parts if not column.empty]
+        dtypes = {column.values.dtype for column in columns}
+        if len(dtypes) < 2:
+            dtype = next(iter(dtypes), np.dtype(np.float64))
+        elif dtypes == _NUMBERS and all(map(holds_exactly, columns)):
+            dtype = np.dtype(np.float64)
+        elif any(column.values.dtype == np.float64 for column in columns):
             return None
         else:
-            dtype, single = np.dtype(np.object_), objects_of(self._found[name])
-        parts.append((np.array(self._rows, np.intp), single))
+            dtype = np.dtype(np.object_)
         return _joined(parts, dtype, len(self._texts))
 
     def _read_parts(self, rows: NDArray[np.intp]) -> None:

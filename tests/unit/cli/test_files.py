@@ -157,6 +157,40 @@ def test_a_key_with_a_zero_before_it_that_comes_later_is_left_out(
     assert found.records[7] == {"a": 0}
 
 
+@pytest.mark.parametrize(
+    ("texts", "kind", "rows"),
+    [
+        (["007", "7", "", "12"], "STRING", [0]),
+        (["7", "1.5", " -07", "12"], "STRING", [2]),
+        (["1,5", "2,5", "00"], "STRING", [2]),
+        (["0", "-0", "+7", "10"], "NULLABLE_INT64", []),
+        (["0.5", "-0.25", "01.5", "00.1e3"], "FLOAT64", []),
+    ],
+)
+def test_a_zero_before_a_whole_number_makes_text_of_a_column(
+    tmp_path: Path, texts: list[str], kind: str, rows: list[int]
+) -> None:
+    """As of keys: 01067 is a postcode, and no number."""
+    found = Found(csv(tmp_path, *(f"{row};{text}" for row, text in enumerate(texts)), header="id;a"))
+    assert (found.kinds, found.bad) == ([{"a": kind}], {})
+    if kind == "STRING":
+        assert found.column("a") == [text or None for text in texts]
+    shown = ", ".join(f"row {row + 2} {texts[row]!r}" for row in rows)
+    said = f"a is text, as 1 of {len(texts)} values is no number without a zero before it: {shown}"
+    assert found.notes == ([said] if rows else [])
+
+
+def test_a_whole_number_with_a_zero_before_it_that_comes_later_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "CSV_BLOCK_BYTES", 64)
+    found = Found(csv(tmp_path, *(f"{row},{row},{row}.5" for row in range(30)), "30,007,1", "31,1,01", header="id,a,b"))
+    assert found.bad == {
+        32: "a = '007' is no whole number without a zero before it",
+        33: "b = '01' is no number without a zero before it",
+    }
+
+
 def test_whole_numbers_of_csv_are_exact_beside_gaps_and_fractions(tmp_path: Path) -> None:
     found = Found(csv(tmp_path, "1,9007199254740993,1.5", "2,,9007199254740993", "3,2,", header="id,a,b"))
     assert found.kinds == [{"a": "NULLABLE_INT64", "b": "FLOAT64"}]
@@ -229,10 +263,11 @@ def test_texts_of_json_lines_stay_texts_and_lists_become_arrays(tmp_path: Path) 
         '{"id": 1, "day": "2024-02-29", "x": [1, 2.5, null]}\n'
         '{"id": 2, "day": null, "x": null}\n'
         '{"id": 3, "x": [1, 2]}\n{"id": 4, "x": [1, 2, "3"]}\n{"id": 5, "x": 6}\n{"id": 6, "x": [1, 2, true]}\n'
+        '{"id": 7, "x": [1, 2, 9007199254740993]}\n{"id": 8, "x": [1, 2, 9007199254740994]}\n'
     )
     found = Found(path)
     assert found.kinds == [{"day": "STRING", "x": "ARRAY_OF_FLOAT64"}]
-    assert found.column("day") == ["2024-02-29", None]
+    assert found.column("day") == ["2024-02-29", None, None]
     np.testing.assert_array_equal(found.records[1]["x"], [1, 2.5, np.nan])
     assert found.records[2]["x"] is None
     assert found.bad == {
@@ -240,6 +275,7 @@ def test_texts_of_json_lines_stay_texts_and_lists_become_arrays(tmp_path: Path) 
         4: "x = \"[1, 2, '3']\" is no array of 3 numbers",
         5: "x = '6' is no array of 3 numbers",
         6: "x = '[1, 2, True]' is no array of 3 numbers",
+        7: "x = '[1, 2, 9007199254740993]' is no array of 3 numbers",
     }
 
 

@@ -414,7 +414,7 @@ def test_counts_are_told_and_evaluated_when_there_is_something_new(
     settings = SimpleNamespace(name="cards", drift=SimpleNamespace(window_s=36_000.0))
     deployed = SimpleNamespace(config=settings, model="cards", version=1)
     seen = Counting(statistics_of(inputs), REGRESSOR, 36_000.0)
-    watch = Watch(cast("Any", SimpleNamespace(partition_count=31)), "w1", lambda _: True, lambda: {1})
+    watch = Watch(cast("Any", SimpleNamespace(partition_count=31)), "w1", "d", lambda _: True, lambda: {1})
     watch._watched[1] = _Watched(cast("Any", deployed), seen)
 
     async def told(*_: Any, **__: Any) -> None:

@@ -104,6 +104,18 @@ def test_what_the_translation_can_not_take_the_model_scores() -> None:
     )
 
 
+@pytest.mark.usefixtures("always_faster")
+def test_what_is_translated_as_floats_only(monkeypatch) -> None:
+    monkeypatch.setattr(compiling, "_as_floats_only", lambda _: True)
+    model = RandomForestClassifier(random_state=0).fit(MATRIX, MATRIX[:, 0] > np.median(MATRIX[:, 0]))
+    assert not compiling._translates_as(model, "DoubleTensorType")
+    made = make(model, FIELDS, MATRIX, compile=True)
+    assert made.compiled is not None
+    scores, good, _ = engine_of(load(made.artifact, HERE), made.signature).score(MATRIX, "score")
+    assert good.size == len(MATRIX)
+    np.testing.assert_allclose(scores.scores, model.predict_proba(MATRIX), atol=TOLERANCE)
+
+
 FAR = np.array([[1e9], [1e9 + 1]] * 20)
 UNUSED = {
     "float32 can't tell the values": (

@@ -21,10 +21,12 @@ from grid_inference.errors import SignatureError
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.inputs.binding import Binding, bind
 from grid_inference.model.inputs.frame import Frame
-from grid_inference.model.inputs.sources import Mismatch
+from grid_inference.model.inputs.json_binding import JsonBinding
+from grid_inference.model.inputs.sources import Mismatch, Sources
 from grid_inference.model.signature import Signature
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
+from grid_inference.wire.json.values import encode_json
 
 ROWS = 300
 random = np.random.default_rng(11)
@@ -246,3 +248,72 @@ def test_a_value_beyond_float32_is_refused_whatever_its_mates_hold(mates):
     inputs, _ = binding.inputs(Blobs.of([encode_record(SCHEMA, {"items": 1, "express": True, **row}) for row in rows]))
     failures = SklearnEngine(model, binding.signature).score(inputs, "score")[2]
     assert [(failure.row, failure.cause) for failure in failures] == [(0, "MODEL_ERROR")]
+
+
+LARGE = 2**53
+COUNTED = pd.DataFrame({"id": np.array([LARGE, LARGE + 1, 5, 6] * 10), "n": np.arange(40) % 7, "x": np.arange(40) / 8})
+COUNTS = Schema.of(
+    "counts", {"id": FieldKind.NULLABLE_INT64, "n": FieldKind.NULLABLE_INT32, "x": FieldKind.NULLABLE_FLOAT64}
+)
+
+
+def _counting():
+    columns = ColumnTransformer(
+        [("id", OneHotEncoder(handle_unknown="ignore"), ["id"]), ("numbers", SimpleImputer(), ["n", "x"])]
+    )
+    return make_pipeline(columns, LogisticRegression()).fit(COUNTED, COUNTED["id"] % 2)
+
+
+def _as_compact(signature, rows):
+    binding = bind(signature, COUNTS)
+    assert isinstance(binding, Binding)
+    return binding.inputs(Blobs.of([encode_record(COUNTS, row) for row in rows]))
+
+
+def _as_json(signature, rows):
+    return JsonBinding(Sources(signature, {})).inputs(Blobs.of([encode_json(row) for row in rows]))
+
+
+@pytest.mark.parametrize("read", [_as_compact, _as_json], ids=["compact", "json"])
+def test_whole_numbers_are_what_the_sample_says_whatever_their_mates_hold(read):
+    """2^53 and 2^53 + 1 are two numbers as int64, and one as float64."""
+    model = _counting()
+    signature = Signature.of(model, sample=COUNTED)
+    engine = SklearnEngine(model, signature)
+    rows = COUNTED.iloc[:8].to_dict("records")
+    inputs, misfits = read(signature, rows)
+    assert {name: values.dtype.name for name, values in inputs.columns.items()} == {
+        "id": "int64",
+        "n": "int64",
+        "x": "float64",
+    }
+    alone = [engine.predict(inputs[row : row + 1]).score[0] for row in range(8)]
+    np.testing.assert_allclose(alone, model.predict_proba(COUNTED.iloc[:8])[:, 1], rtol=0, atol=1e-12)
+    assert alone[0] != alone[1]
+    mates = [{"id": LARGE + 1, "n": None, "x": 1.0}, {"id": None, "n": 3, "x": None}, {"id": None, "n": None, "x": 0.5}]
+    if read is _as_json:
+        mates += [{"id": 0.5, "n": 3, "x": 2}, {"id": LARGE + 1, "n": 2.5, "x": 1}, {"id": 5.0, "n": True, "x": 7}]
+    together, misfits = read(signature, [*mates, *rows, *mates])
+    assert not misfits
+    scores, good, _ = engine.score(together, "score")
+    assert good.size == len(together.columns["id"])
+    np.testing.assert_allclose(scores.score[len(mates) : -len(mates)], alone, rtol=0, atol=1e-12)
+    for row, mate in enumerate(mates):
+        bare = pd.DataFrame([mate], columns=["id", "n", "x"])
+        bare = bare.astype({name: float for name in bare if bare[name].isna().any() or bare[name].dtype == object})
+        assert abs(scores.score[row] - model.predict_proba(bare)[0, 1]) < 1e-12, mate
+    assert len({tuple(part.columns[name].dtype.kind for name in ("id", "n")) for _, part in together.calls()}) > 1
+
+
+def test_what_can_be_null_is_what_the_sample_says_where_nothing_is():
+    table = TABLE.assign(express=TABLE["express"])
+    signature = Signature.of(_model(), sample=table)
+    kinds = {each.name: each.kind for each in SCHEMA.fields}
+    schema = Schema.of("orders", {**kinds, "items": FieldKind.NULLABLE_INT16, "express": FieldKind.NULLABLE_BOOLEAN})
+    binding = bind(signature, schema)
+    rows = table.to_dict("records")
+    inputs, _ = binding.inputs(Blobs.of([encode_record(schema, row) for row in [*rows, {"city": "Porto"}]]))
+    (_, fitting), (_, others) = inputs.calls()
+    assert [fitting.columns[name].dtype.name for name in ("items", "express")] == ["int64", "bool"]
+    assert [others.columns[name].dtype.name for name in ("items", "express")] == ["float64", "float64"]
+    assert (fitting.shape[0], others.shape[0]) == (ROWS, 1)

@@ -8,6 +8,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from grid_inference.config import InputConfig
+from grid_inference.model.described import Input
 from grid_inference.model.inputs.frame import Frame
 from grid_inference.model.inputs.json_binding import JsonBinding
 from grid_inference.model.inputs.sources import Mismatch, Sources
@@ -80,3 +82,35 @@ def test_strings_for_a_model_that_picks_columns_by_name() -> None:
         "city": "object",
         "amount": "float64",
     }
+
+
+LARGE = 2**53 + 1
+MATES = [0.5, 9.5e15, "x", True, 2**70, None, [1], 2**63 - 1]
+
+
+@pytest.mark.parametrize("times", [1, 100], ids=["few", "many"])
+@pytest.mark.parametrize("cast", ["float", "int", "string", "bool", "epoch_s", "epoch_ms", None])
+@pytest.mark.parametrize(
+    "value", [LARGE, -LARGE, 2**63 - 1, -(2**63), 2**63, 2**64 + 1, 10**15 + 1, 10**14 + 7, 2**54 + 2**30 + 1, 5, 0]
+)
+def test_what_a_number_is_hangs_on_no_batch_mate(value: int, cast: str | None, times: int) -> None:
+    for dtype in ("int64", "float64", "float32", "int32", "string", "datetime64[us]"):
+        signature = Signature((Input("n", dtype, exact=dtype != "string"),), "regressor", inputs_count=1, frame=True)
+        sources = Sources(signature, {"n": InputConfig(cast=cast)} if cast else {})
+        alone, said = JsonBinding(sources).inputs(_values({"n": value}))
+        for mate in MATES:
+            among, others = JsonBinding(sources).inputs(_values(*[{"n": value}, {"n": mate}] * times))
+            assert isinstance(alone, Frame)
+            assert isinstance(among, Frame)
+            assert others.get(0) == said.get(0), (dtype, mate)
+            if not said:
+                assert repr(among.columns["n"][0]) == repr(alone.columns["n"][0]), (dtype, mate)
+
+
+def test_exact_digits_reach_a_model_that_was_fitted_on_them() -> None:
+    signature = Signature((Input("n", "int64", exact=True),), "regressor", inputs_count=1, frame=True)
+    values = _values({"n": LARGE}, {"n": 0.5}, {"n": 7.0}, {"n": 2**63})
+    inputs, misfits = JsonBinding(Sources(signature, {})).inputs(values)
+    assert isinstance(inputs, Frame)
+    assert (inputs.columns["n"].dtype, inputs.columns["n"][[0, 2]].tolist()) == (np.dtype(np.int64), [LARGE, 7])
+    assert list(misfits) == [1, 3]

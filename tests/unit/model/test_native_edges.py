@@ -39,7 +39,7 @@ from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.trust import Trust
 from grid_inference.records import PredictionBatch
 from grid_inference.wire.keys import encode_keys
-from tests.cases import BINARY, FIELDS, FRAME, MATRIX, VALUES, ZERO_ONE
+from tests.cases import BINARY, FIELDS, FRAME, LABELS, MATRIX, THREE, VALUES, ZERO_ONE
 
 HERE = Trust(allow_pickle=True, loopback=True)
 
@@ -145,18 +145,29 @@ def test_ties_are_settled_by_the_model_itself(trees: int) -> None:
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_classes_are_the_graphs_own_and_not_those_of_a_model_within(model) -> None:
-    labels = np.where(BINARY == "yes", "fraud", "ok")
+@pytest.mark.parametrize("zipmap", [False, True])
+@pytest.mark.parametrize("classes", [("fraud", "ok"), ("fraud", "maybe", "ok")], ids=["two", "three"])
+def test_classes_are_the_graphs_own_and_not_those_of_a_model_within(model, classes, *, zipmap: bool) -> None:
+    labels = np.where(BINARY == "yes", "fraud", "ok") if len(classes) == 2 else np.array(classes)[THREE]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        graph = to_onnx(model.fit(MATRIX, labels), MATRIX[:1].astype(np.float32), options={"zipmap": False})
+        graph = to_onnx(model.fit(MATRIX, labels), MATRIX[:1].astype(np.float32), options={"zipmap": zipmap})
     engine = asked(graph, columns=FIELDS)
-    assert engine.signature.classes == ("fraud", "ok")
+    assert engine.signature.classes == classes
     found, good, _ = engine.score(MATRIX[:50])
     assert good.size == 50
     assert [engine.signature.label(index) for index in found.label_index] == model.predict(
         MATRIX[:50].astype(np.float32)
     ).tolist()
+
+
+def test_a_graph_of_several_labels_a_record_is_refused() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = to_onnx(OneVsRestClassifier(LogisticRegression()).fit(MATRIX, LABELS), MATRIX[:1].astype(np.float32))
+    for more in ({}, {"sample": MATRIX[:30]}, {"classes": ["0", "1"]}):
+        with pytest.raises(SignatureError, match=r"several labels: its output 'output_label' has the shape \(n, 2\)"):
+            make(graph, FIELDS, **more)
 
 
 def test_a_graph_that_names_its_classes_takes_no_others() -> None:
@@ -305,3 +316,38 @@ def test_probabilities_of_onnx_lie_between_0_and_1() -> None:
         scores = engine.predict(MATRIX[:size]).scores
         assert scores.min() >= 0
         assert scores.max() <= 1
+
+
+# ---- what an estimator of a booster is
+
+
+@pytest.mark.parametrize("booster", ["gbtree", "gblinear"])
+def test_softmax_has_the_probabilities_of_its_estimator(booster: str) -> None:
+    """A booster of this objective says the class alone, its estimator the probabilities, too."""
+    three = np.digitize(MATRIX[:, 0], [-0.5, 0.5])
+    model = xgboost.XGBClassifier(n_estimators=3, objective="multi:softmax", booster=booster).fit(MATRIX, three)
+    for each in (model, model.get_booster()):
+        scores = asked(each, columns=FIELDS, sample=MATRIX[:30]).predict(MATRIX)
+        np.testing.assert_array_equal(scores.scores, model.predict_proba(MATRIX))
+        np.testing.assert_array_equal(scores.label_index, model.predict(MATRIX))
+
+
+SHARES = 1 / (1 + np.exp(-MATRIX[:, 0]))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        xgboost.XGBRegressor(n_estimators=3, objective="binary:logistic"),
+        lightgbm.LGBMRegressor(n_estimators=3, objective="binary", verbose=-1),
+    ],
+    ids=["xgboost", "lightgbm"],
+)
+def test_a_regressor_by_an_objective_of_classifiers_gives_values(model) -> None:
+    model.fit(MATRIX, (SHARES > 0.5).astype(float))
+    engine = asked(model, columns=FIELDS, sample=MATRIX[:30])
+    scores = engine.predict(MATRIX)
+    assert (engine.signature.task, scores.label_index, scores.scores) == ("regressor", None, None)
+    np.testing.assert_array_equal(scores.score, model.predict(MATRIX))
+    named = asked(model, columns=FIELDS, classes=["low", "high"])
+    assert (named.signature.task, named.signature.classes) == ("classifier", ("low", "high"))

@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import SignatureError
+from grid_inference.model.described import Input
 from grid_inference.model.inputs.binding import Binding, bind
 from grid_inference.model.inputs.frame import Frame, Inputs
 from grid_inference.model.inputs.json_binding import JsonBinding
@@ -294,3 +295,28 @@ def test_decimals_as_moments_whatever_the_other_records_hold() -> None:
     days = inputs.columns["day"].astype("M8[us]").astype(int)
     assert days[[0, 1, 3]].tolist() == [5_000_000, 1_250_000, 0]
     assert list(misfits) == [2]
+
+
+def test_a_nested_field_is_the_same_beside_records_that_hold_it_as_another_kind() -> None:
+    """The schema of the records within a record is not the outer one's to tell."""
+    ours = Schema.of("Place", {"height": K.INT64})
+    fraction = Schema.of("Place", {"height": K.FLOAT64})
+    rows = [(ADDRESS, Decimal("2.5")), (ours, 2**53 + 1), (fraction, 0.5), (ADDRESS, None)]
+    blobs = [
+        encode_record(
+            ORDER, BARE | {"address": dict.fromkeys(("city", "floor")) | {"height": value}}, {"address": inner}
+        )
+        if inner is ADDRESS
+        else encode_record(ORDER, BARE | {"address": {"height": value}}, {"address": inner})
+        for inner, value in rows
+    ]
+    schemas = {inner.schema_id: inner for inner in (ADDRESS, ours, fraction)}
+    for wanted, expected in (("float64", [2.5, 2.0**53, 0.5]), ("int64", [None, 2**53 + 1, None])):
+        signature = Signature((Input("x", wanted, exact=True),), "regressor", inputs_count=1, frame=True)
+        binding = bind(signature, ORDER, _declared({"x": "address.height"}))
+        assert isinstance(binding, Binding)
+        together, misfits = binding.inputs(Blobs.of(blobs), schemas)
+        for row, each in enumerate(expected):
+            alone, said = binding.inputs(Blobs.of([blobs[row]]), schemas)
+            assert (row in misfits, 0 in said) == (each is None, each is None)
+            assert each is None or alone.columns["x"][0] == together.columns["x"][row] == each

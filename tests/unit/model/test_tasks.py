@@ -182,6 +182,18 @@ def test_clusters_without_distances(model) -> None:
     assert {(each.score, each.scores) for each in found} == {(0.0, None)}
 
 
+def test_distances_to_other_things_than_its_clusters_are_none() -> None:
+    """Birch's `transform` measures subclusters, which may be as many as the clusters and in another order."""
+    centers = np.array([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]])
+    rows = centers[np.arange(80) % 4] + np.random.default_rng(0).normal(scale=0.1, size=(80, 3))
+    model = Birch(n_clusters=4, threshold=1.0).fit(rows)
+    assert sorted(model.subcluster_labels_) == [0, 1, 2, 3]
+    assert list(model.subcluster_labels_) != [0, 1, 2, 3]
+    found = predictions(engine(model), rows)
+    assert [each.label for each in found] == list(map(str, model.predict(rows)))
+    assert {(each.score, each.scores) for each in found} == {(0.0, None)}
+
+
 @pytest.mark.parametrize("rows", [0, 1, FEW, FEW + 1])
 @pytest.mark.parametrize(
     "model",

@@ -52,7 +52,11 @@ def times(request: pytest.FixtureRequest) -> int:
         (["1", "2"], "int64"),
         (["9223372036854775807", "-9223372036854775808"], "int64"),
         (["9007199254740993", "null"], "int64"),
-        (["9007199254740993", "0.5"], "float64"),
+        (["9007199254740993", "0.5"], "object"),
+        (["-9007199254740993", "1e2", "null", "7"], "object"),
+        (["9007199254740993", "9223372036854775808"], "object"),
+        (["9007199254740992", "-9007199254740992", "0.5"], "float64"),
+        (["9007199254740993.0", "9223372036854775807.5", "1"], "float64"),
         (["9223372036854775808", "1"], "float64"),
         (["-9223372036854775809"], "float64"),
         (["18446744073709551615"], "float64"),
@@ -74,6 +78,7 @@ def times(request: pytest.FixtureRequest) -> int:
         (["1", '"x"'], "object"),
         (["1", "true"], "object"),
         (["1", "2.5", '"x"', "9007199254740993"], "object"),
+        (["18446744073709551617", '"x"'], "object"),
         (["[1, 2]", '{"b": 1}', "[]", "{}"], "object"),
         (["1", "[1]"], "object"),
     ],
@@ -83,6 +88,9 @@ def test_values_are_those_of_json_loads(values: list[str], dtype: str, times: in
     expected = [json.loads(value) for value in values]
     if dtype == "float64":
         expected = [None if value is None else float(value) for value in expected]
+    expected = [
+        float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value for value in expected
+    ]
     found, damaged, dtypes = read(texts * times, "a")
     assert repr(found["a"]) == repr(expected * times)  # of floats, -0.0 and all digits
     assert (damaged, dtypes) == ({}, {"a": dtype})
@@ -287,6 +295,22 @@ def test_elements_of_one_array_have_types_of_their_own(times: int) -> None:
     assert read(['{"a": [0, 0.5]}'] * times, "a[0]", "a[1]")[2] == {"a[0]": "int64", "a[1]": "float64"}
 
 
+def test_whole_numbers_keep_their_digits_at_every_place(times: int) -> None:
+    large = 2**53 + 1
+    texts = ['{"a": [0.5, 1], "b": {"c": 0.5}}', f'{{"a": [{large}, 0.5], "b": {{"c": {large}}}}}']
+    found, _, dtypes = read([*texts * times, '{"a": [1, 2]}'], "a[0]", "b.c", "a[1]")
+    assert found["a[0]"] == [0.5, large] * times + [1]
+    assert found["b.c"] == [0.5, large] * times + [None]
+    assert dtypes == {"a[0]": "object", "b.c": "object", "a[1]": "float64"}
+
+
+def test_one_large_number_among_many_fractions_keeps_its_digits() -> None:
+    texts = [f'{{"a": {i}.5}}' for i in range(1000)]
+    texts[700] = f'{{"a": {2**53 + 1}}}'
+    found, _, dtypes = read(texts, "a")
+    assert (found["a"][700], found["a"][701], dtypes["a"]) == (2**53 + 1, 701.5, "object")
+
+
 def test_arrays_of_nulls(times: int) -> None:
     texts = ['{"a": [null, null]}', "{}", '{"a": []}', '{"a": null}']
     assert read(texts * times, "a[0]", "a[1].b")[0] == {"a[0]": [None] * 4 * times, "a[1].b": [None] * 4 * times}
@@ -358,6 +382,7 @@ def table(texts: list[Any]) -> dict[str, list[Any]]:
         (['{"a": [1, "x"]}', '{"a": [{"b": 1}]}'], {"a": [[1, "x"], [{"b": 1}]]}),
         (['{"a": 1}', '{"a": "x"}'], {"a": [1, "x"]}),
         (['{"a": 1}', '{"a": 0.5}'], {"a": [1.0, 0.5]}),
+        (['{"a": {"b": 9007199254740993}}', '{"a": {"b": 0.5}}'], {"a.b": [2**53 + 1, 0.5]}),
         (['{"a": {"x.y": 1}}', '{"a": {"b": 2}}'], {"a": [{"x.y": 1}, None], "a.b": [None, 2]}),
         (['{"a": {"b": {"[": 1}}}', '{"a": {"": 1}}'], {"a": [None, {"": 1}], "a.b": [{"[": 1}, None]}),
         (['{"x.y": {"b": 1}}', '{"x": {"y": {"b": 2}}}'], {"x.y": [{"b": 1}, None], "x.y.b": [None, 2]}),

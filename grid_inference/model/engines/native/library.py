@@ -34,6 +34,7 @@ __all__ = [
     "class_index",
     "fitted",
     "installed_version",
+    "is_regressor",
     "named_classes",
     "no_categories",
 ]
@@ -221,6 +222,11 @@ def fitted(model: Any, part: Callable[[], Any]) -> Any:
         raise SignatureError(
             f"{type(model).__name__} is not fitted", remedy="call model.fit(X, y) before deploying it"
         ) from error
+
+
+def is_regressor(model: Any) -> bool:
+    """Whether an estimator of boosters gives values, whatever its objective; a booster itself is none."""
+    return hasattr(model, "fit") and not hasattr(model, "predict_proba")
 
 
 def no_categories(library: str) -> SignatureError:

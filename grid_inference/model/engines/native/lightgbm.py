@@ -14,7 +14,14 @@ from typing import Any, ClassVar
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
+from grid_inference.model.engines.native.library import (
+    ArrayEngine,
+    Library,
+    fitted,
+    is_regressor,
+    named_classes,
+    no_categories,
+)
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
@@ -73,7 +80,7 @@ class Lightgbm(Library):
             float_dtype="float32",
         )
         known = getattr(model, "classes_", None)
-        if objective not in {"binary", "multiclass", "multiclassova"}:
+        if objective not in {"binary", "multiclass", "multiclassova"} or (is_regressor(model) and not classes):
             if known is not None:
                 raise SignatureError(
                     f"the objective of {type(model).__name__} is its own, and gives no probabilities",

@@ -120,6 +120,7 @@ class Onnx(Library):
 
     @staticmethod
     def _gives(model: OnnxModel, classes: Sequence[str] | None, **takes: Any) -> Described:
+        _check_one_label(model)
         known = _classes(model.content)
         if known and classes and tuple(classes) != known:
             raise SignatureError(f"the graph names its classes itself: {', '.join(known)}", remedy="leave classes out")
@@ -182,6 +183,17 @@ class OnnxEngine(Engine):
         return outputs.of_classes(np.clip(proba, 0, 1), index)
 
 
+def _check_one_label(model: OnnxModel) -> None:
+    """Refuse a graph whose labels are several a record."""
+    _, labels = _outputs(model)
+    for each in model.session.get_outputs():
+        if each.name == labels and len(each.shape) == 2 and isinstance(each.shape[1], int) and each.shape[1] > 1:
+            raise SignatureError(
+                f"the graph gives a record several labels: its output {labels!r} has the shape (n, {each.shape[1]})",
+                remedy="publish the model that it was made of, or a graph for each label",
+            )
+
+
 def _are_probabilities(values: NDArray[Any]) -> bool:
     """Whether values are probabilities but for float32's rounding; NaN is looked for elsewhere."""
     return not bool(((values < -ROUNDING) | (values > 1 + ROUNDING)).any())
@@ -231,13 +243,21 @@ def _classes(content: bytes) -> tuple[str, ...]:
     """The classes that the graph names; none if it names none.
 
     A node of `ai.onnx.ml` has them as an attribute, or a node takes one of several constants. Of several such nodes the
-    one nearest to the outputs counts: models within a model have classes of their own.
+    one nearest to the labels counts, or where none is before these the one nearest to any output: models within a model
+    have classes of their own, which its probabilities may come from.
     """
     onnx = _onnx()
     graph = onnx.load_from_string(content).graph
+    kinds = {onnx.TensorProto.INT64, onnx.TensorProto.STRING}
+    labels = [each.name for each in graph.output if each.type.tensor_type.elem_type in kinds]
+    return _named_before(onnx, graph, labels) or _named_before(onnx, graph, [each.name for each in graph.output])
+
+
+def _named_before(onnx: Any, graph: Any, outputs: Sequence[str]) -> tuple[str, ...]:
+    """The classes that the nearest node before these outputs names."""
     maker = {name: node for node in graph.node for name in node.output}
     constants = {each.name: each for each in graph.initializer}
-    waiting, seen = deque(each.name for each in graph.output), set[str]()
+    waiting, seen = deque(outputs), set[str]()
     while waiting:
         node = maker.get(waiting.popleft())
         if node is None or node.output[0] in seen:

@@ -12,16 +12,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from scipy.special import softmax
+
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
-from grid_inference.model.engines.native.library import ArrayEngine, Library, fitted, named_classes, no_categories
+from grid_inference.model.engines.native.library import (
+    ArrayEngine,
+    Library,
+    fitted,
+    is_regressor,
+    named_classes,
+    no_categories,
+)
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
 __all__ = ["Xgboost"]
 
-BINARY, SEVERAL, MARGINS = "binary:logistic", ("multi:softprob", "multi:softmax"), ("binary:logitraw", "binary:hinge")
+BINARY, MARGINS = "binary:logistic", ("binary:logitraw", "binary:hinge")
+NUMBERS = "multi:softmax"
+"""A booster of this objective gives the class's number; its estimator's probabilities are those of its margins."""
+SEVERAL = ("multi:softprob", NUMBERS)
 HEAD_BYTES = 64
 
 
@@ -81,6 +93,8 @@ class Xgboost(Library):
             float_dtype="float32",
             outputs=targets if targets > 1 else 0,
         )
+        if is_regressor(model) and not classes:
+            return described
         what = type(model).__name__
         if objective == BINARY and targets > 1:
             labels = named_classes([str(label) for label in range(targets)], classes, what)
@@ -94,14 +108,24 @@ class Xgboost(Library):
         """It asks for predictions in place: without a copy into XGBoost's own matrix."""
         best = model.attr("best_iteration")
         until = (0, int(best) + 1) if best is not None else (0, 0)
-        linear = json.loads(model.save_config())["learner"]["gradient_booster"]["name"] == "gblinear"
-        if not linear:
-            return ArrayEngine(
-                lambda matrix: model.inplace_predict(matrix, iteration_range=until, validate_features=False), signature
-            )
-        import xgboost  # noqa: PLC0415
+        learner = json.loads(model.save_config())["learner"]
+        numbers, linear = learner["objective"]["name"] == NUMBERS, learner["gradient_booster"]["name"] == "gblinear"
 
-        return ArrayEngine(lambda matrix: model.predict(xgboost.DMatrix(matrix), validate_features=False), signature)
+        def ask(matrix: Any) -> Any:
+            if linear:
+                import xgboost  # noqa: PLC0415
+
+                found = model.predict(xgboost.DMatrix(matrix), output_margin=numbers, validate_features=False)
+            else:
+                found = model.inplace_predict(
+                    matrix,
+                    iteration_range=until,
+                    predict_type="margin" if numbers else "value",
+                    validate_features=False,
+                )
+            return softmax(found, axis=1) if numbers else found
+
+        return ArrayEngine(ask, signature)
 
 
 def _booster(model: Any) -> Any:
