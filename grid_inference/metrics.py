@@ -2,7 +2,7 @@
 
 The workers of a node are processes, and each may die: with `PROMETHEUS_MULTIPROC_DIR` in its environment a worker keeps
 its figures in files of that folder, where the node reads them, those of the dead included (`node/health/`). What each
-metric means stands in docs/metrics.md.
+metric means stands in docs/metrics.md. The flow does not know of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`DeadKeys`: which keys of the owned partitions have a dead letter, 8 bytes a key: a success must remove it."""
+"""`DeadKeys`: which keys of the owned partitions have a dead letter, 8 bytes a key: a success must remove it.
+
+A key is known until its removal is acknowledged.
+"""
 
 from __future__ import annotations
 

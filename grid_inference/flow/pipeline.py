@@ -1,4 +1,7 @@
-"""The way of a record, on one screen: read, score, write, and only then move the position."""
+"""The way of a record, on one screen: read, score, write, and only then move the position.
+
+An error leads to a retry, never to a skip.
+"""
 
 from __future__ import annotations
 

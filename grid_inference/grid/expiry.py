@@ -2,6 +2,7 @@
 
 Such a record may go before it is scored, and each copy of the journal has its own view of when it went. So a deployment
 on such a map is refused unless whoever deploys accepts that. Our own maps must keep what is in them in any case.
+It is asked behind the journal, as the question makes the map.
 """
 
 from __future__ import annotations

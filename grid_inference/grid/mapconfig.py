@@ -3,6 +3,7 @@
 On members that we configure every feature map has a journal. On a cluster of somebody else's a new map gets the
 cluster's own default settings and a journal, by the protocol's dynamic-configuration message; where that message can't
 carry what the cluster wants, what to write is said instead. A map that exists already keeps what it was created with.
+None is asked about itself before it is configured, as the question makes it.
 """
 
 from __future__ import annotations

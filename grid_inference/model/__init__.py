@@ -1,1 +1,4 @@
-"""Models: what they take and give, how they travel through the grid, who may load them, how they are called."""
+"""Models: what they take and give; in rooms of their own how inputs are made, models asked, and kept.
+
+Nothing in here ever sees a key or an event.
+"""

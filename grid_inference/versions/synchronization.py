@@ -1,4 +1,7 @@
-"""Keeping the models of a grid in a folder, and bringing them back after all of its members were gone at once."""
+"""Keeping the models of a grid in a folder, and bringing them back after all of its members were gone at once.
+
+One that can't be copied keeps none of the others.
+"""
 
 from __future__ import annotations
 

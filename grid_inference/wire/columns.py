@@ -1,4 +1,7 @@
-"""Columns of values with their nulls, and how several become one. Which field kinds they call for: `kinds.py`."""
+"""Columns of values with their nulls, and how several become one. Which field kinds they call for: `kinds.py`.
+
+No number is rounded by its neighbours: what one dtype does not hold exactly stays as Python objects.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """UTF-8 texts of n records: blobs → Arrow strings → Python strings, made by Arrow in one pass.
 
 `Texts` has each distinct text once: of many equal ones only one Python string is made, and whoever turns texts into
-something else need look at each only once.
+something else need look at each only once. Bytes have been found to be UTF-8 before anybody sees a string of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A link's requests: what is sent, and again if need be, and who is told of the answer."""
+"""A link's requests: what is sent, and again if need be, and who is told of the answer.
+
+A request is answered once, or forgotten: what comes behind that finds nobody.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Publishing to topics over a link: matrices of whole Data, a message a row."""
+"""Publishing to topics over a link: matrices of whole Data, a message a row.
+
+A ring that is full or silent holds nobody up for longer than PUBLISH_TIMEOUT_S.
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,9 @@ A nullable number is itself, a nullable boolean a byte, a string or array has an
 array are bits. Dates and times: `temporal.py`; decimals: `decimal.py`. An array with nullable items,
 and one of strings, dates, times, decimals or records, is like a record: int32 bytes of data, int32 count, data, table.
 A nested record is all of the above from the schema id on; its table points into itself.
+
+Who wrote a record is not known, so every byte is taken for hostile. Columns: `encode.py`, `decode.py`; one record:
+`record.py`; records in records: `nested.py`.
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, join_columns

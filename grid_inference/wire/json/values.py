@@ -1,4 +1,8 @@
-"""JSON values and byte arrays as Data: Hazelcast's type -130 (a length and UTF-8 text) and type -12."""
+"""JSON values and byte arrays as Data: Hazelcast's type -130 (a length and UTF-8 text) and type -12.
+
+Equal values give equal bytes, without which there is no compare-and-set. A record is read as strictly by itself as in
+columns.
+"""
 
 from __future__ import annotations
 

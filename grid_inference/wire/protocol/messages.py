@@ -2,7 +2,8 @@
 
 Writing many entries costs no Python object per entry: key and value frames are laid out in one byte matrix per
 combination of key and value length, and each partition's request is cut from it. Source of the layouts: Hazelcast
-Open Binary Client Protocol 2, `protocol-definitions/Map.yaml` and `Topic.yaml`.
+Open Binary Client Protocol 2, `protocol-definitions/Map.yaml` and `Topic.yaml`. Each request may be
+carried out twice without harm, as one whose answer was lost is sent again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Models of other libraries than scikit-learn, each read and asked by its own library."""
+"""Models of other libraries than scikit-learn, each read and asked by its own library.
+
+Such a library is imported with the first model of it.
+"""
 
 from __future__ import annotations
 
