@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 import grid_inference as gi
 from grid_inference import aio
 from grid_inference.cli.app import run
+from tests import cases
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, under_load, until
 
 KEYS = 40
@@ -179,6 +185,21 @@ def test_no_keys_have_no_scores_of_the_same_shape(local_grid: gi.Grid, names: Na
     model, _ = TASKS["three classes"]
     local_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES)
     assert local_grid.predictions(names.deployment).get_batch([1, 2])["scores"].shape == (0, 3)
+    local_grid.undeploy(names.deployment)
+
+
+@pytest.mark.parametrize("way", ["columns", "mlflow"])
+def test_two_outputs_without_a_sample(local_grid: gi.Grid, names: Names, way: str, tmp_path: Path) -> None:
+    steps = ColumnTransformer([("numbers", StandardScaler(), ["a", "b"]), ("texts", OneHotEncoder(), ["kind"])])
+    model = make_pipeline(steps, KNeighborsRegressor(3)).fit(cases.TEXTS, cases.VALUES)
+    handed = model if way == "columns" else cases.saved(model, tmp_path, signed=cases.TEXTS)
+    rows = cases.mixed_rows(KEYS)
+    local_grid.features(names.features).put_batch(rows, key=range(KEYS))
+    local_grid.deploy(names.deployment, handed, features=names.features)
+    verdict = local_grid.verify(names.deployment, wait_s=60)
+    assert (verdict.complete, verdict.dead_letters) == (True, 0)
+    found = local_grid.predictions(names.deployment).get_batch(range(KEYS))["scores"]
+    np.testing.assert_allclose(found, model.predict(rows), rtol=0, atol=1e-12)
     local_grid.undeploy(names.deployment)
 
 
