@@ -109,7 +109,7 @@ def inputs_of(sample: Any, signature: Signature) -> Inputs | None:
     if not signature.names or signature.array_field is not None:
         return _unnamed(sample, signature)
     sample = sample.named(signature.names)
-    lacking = [name for name in signature.names if name not in sample.names]
+    lacking = [name for name in signature.names if name not in sample]
     if lacking:
         raise SignatureError(
             f"the sample lacks a column: {lacking[0]!r}",
