@@ -20,7 +20,13 @@ A nested record is all of the above from the schema id on; its table points into
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, join_columns
-from grid_inference.wire.compact_decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
+from grid_inference.wire.compact_decode import (
+    decode_columns,
+    decode_even_columns,
+    decode_matrix,
+    decode_text_blobs,
+    schema_ids,
+)
 from grid_inference.wire.compact_encode import encode_columns
 from grid_inference.wire.compact_nested import element_of, flat_names, has_field, is_nested, nested_schema_ids
 from grid_inference.wire.compact_record import NESTING_MAX, NO_SCHEMAS, decode_record, encode_record
@@ -38,6 +44,7 @@ __all__ = [
     "Schema",
     "as_column",
     "decode_columns",
+    "decode_even_columns",
     "decode_matrix",
     "decode_record",
     "decode_text_blobs",
