@@ -23,7 +23,8 @@ from grid_inference.observe.status import status
 from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable, pandas_module
 from grid_inference.wire.arrow.intake import key_values
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.compact import decode_columns
+from grid_inference.wire.columns import Column
+from grid_inference.wire.compact import decode_even_columns
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import encode_keys
 
@@ -53,15 +54,20 @@ class Predictions:
         return None if value is None else Prediction.decode(data, value)
 
     async def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
-        """Those predictions of the keys that are there, as columns, in the keys' order."""
+        """Those predictions of the keys that are there, as columns, in the keys' order.
+
+        `scores` has shape (n, k) if each has k of them; else, as behind versions that differ, it holds n lists, None
+        where there are none.
+        """
         keys = key_values("keys", keys, key_type)
         data = encode_keys(keys, key_type)
         found, values = await (await self._map()).get_batch(data)
         rows = rows_of(data, found)
         there = rows >= 0
         mine = python_keys(keys, data, there)
-        classes = len((await self._resolved()).signature.classes)
-        columns = decode_columns(values.take(rows[there]), PREDICTION, None, {"scores": classes})
+        columns = decode_even_columns(values.take(rows[there]), PREDICTION)
+        if not mine and (count := (await self._resolved()).signature.scores_count):
+            columns["scores"] = Column(np.empty((0, count)))  # no row tells how many there are
         return RecordTable.of(mine, [(np.arange(len(mine)), columns)])
 
     async def get_current(self, key: Any) -> Prediction | None:

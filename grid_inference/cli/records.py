@@ -117,5 +117,7 @@ def _say(prediction: Prediction) -> None:
     moment = datetime.fromtimestamp(prediction.scored_at_us / 1e6).astimezone().strftime("%H:%M:%S.%f")[:-3]
     label = "" if prediction.label is None else f"  {prediction.label}"
     version = f"{prediction.model} version {prediction.version}"
-    sys.stdout.write(f"{moment}  {prediction.key!s:<20}  {prediction.score:.6f}{label}  {version}\n")
+    several = prediction.scores if prediction.label is None else None  # of a regressor each is a value
+    shown = ", ".join(f"{value:.6f}" for value in several or (prediction.score,))
+    sys.stdout.write(f"{moment}  {prediction.key!s:<20}  {shown}{label}  {version}\n")
     sys.stdout.flush()

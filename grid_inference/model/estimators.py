@@ -19,6 +19,7 @@ from sklearn.mixture._base import BaseMixture
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from grid_inference.errors import SignatureError
@@ -32,6 +33,7 @@ __all__ = [
     "describe",
     "feature_names",
     "fitted_dtype",
+    "gives_one_value",
     "inputs_count",
     "last_step",
     "may_overwrite",
@@ -258,13 +260,22 @@ def may_overwrite(model: Any) -> bool:
 def outputs_of(model: Any) -> int:
     """How many values a regressor gives for a record, where it gives several; 0 if one, or if it does not say."""
     last = last_step(model)
-    several = getattr(last, "n_outputs_", None) or getattr(last, "_training_dim", None)
+    inner = getattr(last, "regressor_", None)
+    if inner is not None:  # of a TransformedTargetRegressor
+        return outputs_of(inner)
+    several = getattr(last, "n_outputs_", None)
     if hasattr(last, "estimators_") and type(last).__name__ in {"MultiOutputRegressor", "RegressorChain"}:
         several = len(last.estimators_)
     weights: Any = getattr(last, "coef_", None)
     if several is None and getattr(weights, "ndim", 0) == 2:
         several = weights.shape[0]
     return int(several) if isinstance(several, int) and several > 1 else 0
+
+
+def gives_one_value(regressor: Any) -> bool:
+    """Whether a regressor is of a class of scikit-learn that knows no several outputs."""
+    own = isinstance(regressor, BaseEstimator) and type(regressor).__module__.startswith("sklearn.")
+    return own and not get_tags(regressor).target_tags.multi_output
 
 
 def fitted_dtype(model: Any) -> np.dtype[np.float32] | None:

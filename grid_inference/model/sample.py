@@ -73,6 +73,10 @@ class Sample:
             return self.matrix.shape[0]
         return next((len(values) for values in self._columns.values()), 0)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a column of this name."""
+        return name in self._columns
+
     def named(self, names: Sequence[str]) -> Sample:
         """The same with these names for a matrix's columns; raise SignatureError if they are not as many."""
         if self.matrix is None:
@@ -113,7 +117,7 @@ def _by_name(frame: Any) -> dict[str, Any]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise SignatureError(f"the sample has two columns of the name {twice!r}", remedy="give each its own name")
-    return {name: frame.iloc[:, index] for index, name in enumerate(names)}
+    return dict(zip(names, (series for _, series in frame.items()), strict=True))
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -267,7 +267,7 @@ def _nameless(inputs: Sequence[Input]) -> SignatureError:
 
 def _input(own: Input, sample: Sample | None) -> Input:
     """What the model's steps remember of a column, and what the sample tells of it."""
-    if sample is None or own.name not in sample.names:
+    if sample is None or own.name not in sample:
         return replace(own, nullable=False)
     seen = sample.input(own.name)
     told = own.nullable or own.null != "NaN"

@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 import grid_inference as gi
 from grid_inference.cli.app import run
 from grid_inference.config import DeploymentConfig
-from tests.integration.conftest import FEATURES, INPUTS, Names, batch, until
+from tests.integration.conftest import FEATURES, INPUTS, Names, batch, state, until
 
 KEYS = 300
 TWO = np.where(INPUTS.sum(axis=1) > 1.5, "fraud", "ok")
@@ -33,6 +33,28 @@ def scores(grid: gi.Grid, names: Names, **which: Any) -> np.ndarray[Any, Any]:
     assert grid.verify(names.deployment, wait_s=60).complete
     found = grid.predictions(names.deployment, **which).to_arrow()
     return found["score"].to_numpy()[np.argsort(found["key"].to_numpy())]
+
+
+def column(grid: gi.Grid, names: Names, field: str) -> np.ndarray[Any, Any]:
+    """A field of what stands, in the order of the keys."""
+    found = grid.predictions(names.deployment).to_arrow()
+    return found[field].to_numpy()[np.argsort(found["key"].to_numpy())]
+
+
+def versions(grid: gi.Grid, names: Names) -> np.ndarray[Any, Any]:
+    """Which version has said what stands, in the order of the keys."""
+    return column(grid, names, "version")
+
+
+def labels(grid: gi.Grid, names: Names) -> np.ndarray[Any, Any]:
+    """The labels that stand, in the order of the keys."""
+    return column(grid, names, "label")
+
+
+def canary_scores(grid: gi.Grid, names: Names, share: float) -> bool:
+    """Whether the worker scores a share of the keys by a canary; what is set is seen with its next turn."""
+    said = [one["canary"] for one in grid.worker_counts(names.deployment).values()]
+    return bool(said) and all(one and one["share"] == share for one in said)
 
 
 @pytest.mark.parametrize(("labels", "name"), [(TWO, "fraud"), (TWO, "ok"), (THREE, "bad"), (THREE, "maybe")])
@@ -114,6 +136,45 @@ def test_other_versions_keep_the_class_and_one_version_has_one(local_grid: gi.Gr
     for change in (local_grid.promote, lambda *which: local_grid.shadow(names.deployment, "{}@{}".format(*which))):
         with pytest.raises(gi.SignatureError, match="'fraud' is none of the model's classes"):
             change(name, 3)
+    local_grid.undeploy(names.deployment)
+
+
+def test_a_canary_and_a_rescore_keep_the_class(local_grid: gi.Grid, names: Names, name: str) -> None:
+    models = [LogisticRegression(C=slope).fit(INPUTS, TWO) for slope in (0.1, 10.0)]
+    for one in models:
+        local_grid.publish(one, name=name, columns=FEATURES, sample=INPUTS[:30])
+    local_grid.promote(name, 1)
+    inputs = put(local_grid, names)
+    local_grid.deploy(names.deployment, f"{name}@champion", features=names.features, score_of="fraud")
+    first, second = (one.predict_proba(inputs)[:, 0] for one in models)  # "fraud" is the first of the two
+    np.testing.assert_allclose(scores(local_grid, names), first, rtol=0, atol=1e-12)
+    local_grid.promote(name, 2, share=0.5)
+    until(lambda: canary_scores(local_grid, names, 0.5), "the canary", 120.0)
+    put(local_grid, names, 1)
+    inputs = put(local_grid, names, 2)  # each key at least once since the canary is at work
+    first, second = (one.predict_proba(inputs)[:, 0] for one in models)
+    found = scores(local_grid, names)
+    by = versions(local_grid, names)
+    assert set(by) == {1, 2}
+    np.testing.assert_allclose(found, np.where(by == 1, first, second), rtol=0, atol=1e-12)
+    assert (labels(local_grid, names) == np.where(found > 0.5, "fraud", "ok")).all()
+    local_grid.promote(name, 2)
+    assert set(versions(local_grid, names)) == {1, 2}, "what stands stays"
+    done = local_grid.rescore(names.deployment)
+    assert (done.version, done.records, done.complete) == (2, int((by == 1).sum()), True)
+    np.testing.assert_allclose(scores(local_grid, names), second, rtol=0, atol=1e-12)
+    assert set(versions(local_grid, names)) == {2}
+    local_grid.undeploy(names.deployment)
+
+
+def test_what_can_be_no_canary_of_the_class(local_grid: gi.Grid, names: Names, name: str) -> None:
+    for labels in (TWO, THREE):
+        local_grid.publish(LogisticRegression().fit(INPUTS, labels), name=name, columns=FEATURES)
+    local_grid.promote(name, 1)
+    local_grid.deploy(names.deployment, f"{name}@champion", features=names.features, score_of="fraud")
+    with pytest.raises(gi.SignatureError, match="'fraud' is none of the model's classes"):
+        local_grid.promote(name, 2, share=0.5)
+    assert (state(local_grid, names).candidate, state(local_grid, names).share) == (None, 0.0)
     local_grid.undeploy(names.deployment)
 
 

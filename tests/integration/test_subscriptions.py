@@ -442,7 +442,7 @@ def published(grid: gi.Grid, names: Names) -> set[Any]:
     """Keys of the messages that a reliable topic's ring holds."""
     link, ring = grid._grid.link, topics.ring_name(f"{names.deployment}.predictions")
     partition = int(partition_ids(encode_keys([ring]), link.partition_count)[0])
-    reader, start, found = Messages(names.deployment, None, 2), 0, set[Any]()
+    reader, start, found = Messages(names.deployment, None), 0, set[Any]()
     end = topics.decode_tail(grid._loop.run(link.call(topics.tail_request(ring), partition))) + 1
     while start < end:
         answer = grid._loop.run(link.call(topics.read_ring_request(ring, start, 1, 500), partition))

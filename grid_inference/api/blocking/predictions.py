@@ -31,7 +31,11 @@ class Predictions:
         return self._loop.run(self._predictions.get(key))
 
     def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
-        """Those predictions of the keys that are there, as columns, in the keys' order."""
+        """Those predictions of the keys that are there, as columns, in the keys' order.
+
+        `scores` has shape (n, k) if each has k of them; else, as behind versions that differ, it holds n lists, None
+        where there are none.
+        """
         return self._loop.run(self._predictions.get_batch(keys, key_type))
 
     def get_current(self, key: Any) -> Prediction | None:

@@ -34,7 +34,7 @@ Since = Callable[[int], AsyncGenerator[Arrival]]
 
 
 async def predictions_since(
-    link: Link, name: str, since_us: int, *, where: str | None = None, published: Where | None = None, classes: int = 0
+    link: Link, name: str, since_us: int, *, where: str | None = None, published: Where | None = None
 ) -> AsyncGenerator[Arrival]:
     """Scan a predictions map: `where` filters as on a map, `published` by a message's fields. Memory stays flat."""
     asked = f"scored_at_us >= {since_us}" + (f" AND ({where})" if where else "")
@@ -45,7 +45,7 @@ async def predictions_since(
                     continue
                 keys, values = part.keys, part.values
                 if published:
-                    mask = matching(published, part.schema, keys, values, classes)
+                    mask = matching(published, part.schema, keys, values)
                     keys, values = keys.take(mask), values.take(mask)
                 for key, value in zip(keys.tolist(), values.tolist(), strict=True):
                     yield Arrival(key, Prediction.decode(key, value))

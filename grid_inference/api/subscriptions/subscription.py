@@ -193,11 +193,10 @@ def _topic_source(link: Link, deployed: Deployed, where: str | None, arrivals: A
     asked = Where.parse(where) if where else None
     if asked:
         asked.check(MESSAGE_FIELDS)
-    classes = len(deployed.signature.classes)
-    name, messages = topic.name or config.predictions, Messages(config.name, asked, classes)
+    name, messages = topic.name or config.predictions, Messages(config.name, asked)
     # What the workers don't publish is not caught up either.
     both = [f"({text})" for text in (topic.where, where) if text]
     published = Where.parse(" AND ".join(both)) if both else None
-    since = partial(predictions_since, link, config.predictions, published=published, classes=classes)
+    since = partial(predictions_since, link, config.predictions, published=published)
     kind = TopicSource if topic.kind == "topic" else RingSource
     return kind(link, arrivals, name, messages), since

@@ -120,6 +120,15 @@ class SklearnEngine(Engine):
                 handed = transform.transform(handed)
             return self._last.predict(handed)
 
+    def raw_of_last(self) -> Any:
+        """What its last step alone gives for a row of zeros, of as many as it was fitted with."""
+        return self._last.predict(np.zeros((1, self._last.n_features_in_)))
+
+    @property
+    def gives_one(self) -> bool:
+        """Whether its class gives one value for a record, whatever it was fitted on."""
+        return estimators.gives_one_value(self._last)
+
     def _handed(self, inputs: Inputs) -> Any:
         """The inputs as the model's first step wants them."""
         if isinstance(inputs, Frame):

@@ -126,7 +126,8 @@ class Frame:
         """
         holds = np.column_stack([each.holds for each in self.whole.values()])
         large = np.column_stack([each.holds & each.large for each in self.whole.values()]).any(axis=1)
-        kept = holds & (holds.all(axis=1) | large)[:, None]
+        exact = np.asarray(holds.all(axis=1) | large, np.bool_)
+        kept = holds & exact[:, None]
         patterns, which = np.unique(kept, axis=0, return_inverse=True)
         parts: list[tuple[NDArray[np.intp], Frame]] = []
         for index, pattern in enumerate(patterns[::-1].tolist()):

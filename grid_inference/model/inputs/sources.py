@@ -62,9 +62,10 @@ class Sources:
                 f"inputs can't be declared where all are values of the array field {signature.array_field!r}",
                 remedy='name the inputs by `columns` and take elements: field = "x[3]"',
             )
+        names = set(signature.names)
         for name, said in declared.items():
             _check_default(name, said)
-            if not signature.needs_order and name not in signature.names:
+            if names and name not in names:
                 raise SignatureError(
                     f"inputs.{name}: the model has no such input",
                     remedy=f"its inputs are {', '.join(signature.names)}",

@@ -7,7 +7,7 @@ In: an estimator, a model object of another library, the path of a file or folde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,11 @@ from grid_inference.config import FUNCTION_NAME
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
 from grid_inference.model.engines.compiling import Report, compiled
-from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.expected import Expected
 from grid_inference.model.engines.native import engine_of, library_of
 from grid_inference.model.engines.native.function import PythonFunction
-from grid_inference.model.engines.native.library import ArrayEngine
-from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.engines.steadiness import steady
+from grid_inference.model.engines.width import settled
 from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.inputs.sources import Misfits, Sources
 from grid_inference.model.sample import Sample
@@ -32,7 +30,7 @@ from grid_inference.model.signature import Signature
 from grid_inference.model.store.artifact import Artifact, read_file
 from grid_inference.model.store.statistics import Statistics
 
-__all__ = ["Made", "inputs_of", "make", "settled"]
+__all__ = ["Made", "inputs_of", "make"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +98,6 @@ def make(
     return Made(artifact, signature, expected, report, Statistics.of(engine, inputs))
 
 
-def settled(engine: Engine, inputs: Inputs | None) -> Signature:
-    """The signature with what only the model's answer tells: how many values a regressor gives for a record.
-
-    It is asked for one row of the sample, or of zeros; a model that raises for it is taken to give one value.
-    """
-    signature = engine.signature
-    if signature.task != "regressor" or signature.outputs or not isinstance(engine, SklearnEngine | ArrayEngine):
-        return signature
-    if inputs is None and not signature.frame:
-        inputs = np.zeros((1, max(signature.inputs_count, 1)))
-    if inputs is None:
-        return signature
-    try:
-        found = np.asarray(engine.raw(inputs[np.arange(1)]))
-    except Exception:  # noqa: BLE001  # zeros may be no possible record; real ones will tell
-        return signature
-    return replace(signature, outputs=found.shape[1]) if found.ndim == 2 and found.shape[1] > 1 else signature
-
-
 def inputs_of(sample: Any, signature: Signature) -> Inputs | None:
     """A sample's rows as the model gets them; None without a sample, or where nothing says which column is which.
 
@@ -130,7 +109,7 @@ def inputs_of(sample: Any, signature: Signature) -> Inputs | None:
     if not signature.names or signature.array_field is not None:
         return _unnamed(sample, signature)
     sample = sample.named(signature.names)
-    lacking = [name for name in signature.names if name not in sample.names]
+    lacking = [name for name in signature.names if name not in sample]
     if lacking:
         raise SignatureError(
             f"the sample lacks a column: {lacking[0]!r}",

@@ -20,7 +20,7 @@ from grid_inference.errors import DecodeError
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column
-from grid_inference.wire.compact.decode import decode_columns, decode_text_blobs
+from grid_inference.wire.compact.decode import decode_even_columns, decode_text_blobs
 from grid_inference.wire.compact.nested import element_of, has_field, nested_ids, split_wanted
 from grid_inference.wire.compact.record import Nesting
 from grid_inference.wire.compact.var import VarReader
@@ -70,13 +70,10 @@ def arrow_columns(
     plain, paths = split_wanted(schema, names)
     strings = [name for name in plain if name in schema.slots and schema.slots[name].kind is FieldKind.STRING]
     found = {name: arrow_texts(texts) for name, texts in decode_text_blobs(values, schema, strings).items()}
-    lengths = _array_lengths(values, schema, plain)
     others = [name for name in plain if name not in found]
-    for name, column in decode_columns(values, schema, others, lengths, schemas).items():
+    for name, column in decode_even_columns(values, schema, others, schemas).items():
         element = element_of(schema, name)
         kind = _item_of(schema.slots[element[0]].kind) if element else schema.slots[name].kind
-        if name in lengths and not _full(column):  # the arrays differ in length, or some are null
-            column = decode_columns(values, schema, [name])[name]  # noqa: PLW2901
         found[name] = _array(name, kind, column)
     for head, rest in paths.items():
         found.update(_nested_arrays(values, schema, head, rest, schemas))
@@ -100,21 +97,8 @@ def _nested_arrays(
     return {name: parts.column(name).take(places).combine_chunks() for name in paths}
 
 
-def _array_lengths(values: Blobs, schema: Schema, names: Sequence[str]) -> dict[str, int]:
-    """The lengths of the first record's arrays of numbers: mostly all records' arrays are as long."""
-    arrays = [name for name in names if name in schema.slots and schema.slots[name].kind in ARRAY_OF]
-    if not arrays or not len(values):
-        return {}
-    first = decode_columns(values.take(np.arange(1)), schema, arrays)
-    return {name: len(column.values[0]) for name, column in first.items() if _full(column)}
-
-
 def _item_of(kind: FieldKind) -> FieldKind:
     return ARRAY_OF.get(kind, ITEMS_OF.get(kind, kind))
-
-
-def _full(column: Column) -> bool:
-    return column.valid is None or bool(column.valid.all())
 
 
 def _array(name: str, kind: FieldKind, column: Column) -> Any:

@@ -23,7 +23,13 @@ Who wrote a record is not known, so every byte is taken for hostile. Columns: `e
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, join_columns
-from grid_inference.wire.compact.decode import decode_columns, decode_matrix, decode_text_blobs, schema_ids
+from grid_inference.wire.compact.decode import (
+    decode_columns,
+    decode_even_columns,
+    decode_matrix,
+    decode_text_blobs,
+    schema_ids,
+)
 from grid_inference.wire.compact.encode import encode_columns
 from grid_inference.wire.compact.nested import element_of, flat_names, has_field, is_nested, nested_schema_ids
 from grid_inference.wire.compact.record import NESTING_MAX, NO_SCHEMAS, decode_record, encode_record
@@ -41,6 +47,7 @@ __all__ = [
     "Schema",
     "as_column",
     "decode_columns",
+    "decode_even_columns",
     "decode_matrix",
     "decode_record",
     "decode_text_blobs",

@@ -23,6 +23,7 @@ from grid_inference.wire.compact.record import NO_SCHEMAS, Nesting
 from grid_inference.wire.compact.var import VarReader, native
 from grid_inference.wire.layout import DATA_HEADER_BYTES, TYPE_COMPACT, TYPE_OFFSET
 from grid_inference.wire.schema import (
+    ARRAY_OF,
     NULLABLE_OF,
     NUMBER_DTYPES,
     SCHEMA_ID_BYTES,
@@ -31,7 +32,7 @@ from grid_inference.wire.schema import (
     Slot,
 )
 
-__all__ = ["decode_columns", "decode_matrix", "decode_text_blobs", "schema_ids"]
+__all__ = ["decode_columns", "decode_even_columns", "decode_matrix", "decode_text_blobs", "schema_ids"]
 
 _BLOCK_BYTES = 1 << 19
 """What is decoded at a time stays in a core's cache."""
@@ -177,6 +178,30 @@ def decode_columns(
     and null where a is null or shorter.
     """
     return _decode_columns(values, schema, wanted, array_lengths, Nesting(schemas))
+
+
+def decode_even_columns(
+    values: Blobs, schema: Schema, wanted: Iterable[str] | None = None, schemas: Mapping[int, Schema] = NO_SCHEMAS
+) -> dict[str, Column]:
+    """The same; an array field of numbers is an (n, length) matrix if all n arrays are there and of one length."""
+    names = list(schema.slots if wanted is None else wanted)
+    lengths = _first_lengths(values, schema, names)
+    columns = decode_columns(values, schema, names, lengths, schemas)
+    uneven = [name for name in lengths if not _full(columns[name])]
+    return columns | decode_columns(values, schema, uneven)
+
+
+def _first_lengths(values: Blobs, schema: Schema, names: Iterable[str]) -> dict[str, int]:
+    """The lengths of the first record's arrays of numbers: mostly all records' arrays are as long."""
+    arrays = [name for name in names if name in schema.slots and schema.slots[name].kind in ARRAY_OF]
+    if not arrays or not len(values):
+        return {}
+    first = decode_columns(values.take(np.arange(1)), schema, arrays)
+    return {name: len(column.values[0]) for name, column in first.items() if _full(column)}
+
+
+def _full(column: Column) -> bool:
+    return column.valid is None or bool(column.valid.all())
 
 
 def _decode_columns(

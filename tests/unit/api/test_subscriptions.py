@@ -211,9 +211,9 @@ def published(key: Any, scores: list[float] | None) -> bytes:
 
 def test_messages_are_filtered_by_an_element_of_the_scores() -> None:
     values = [published(1, [0.2, 0.8]), published(2, [0.9, 0.1]), published(3, None)]
-    found = Messages("d", Where.parse("scores[1] > 0.5 OR scores[0] = null"), 2).read(values)
+    found = Messages("d", Where.parse("scores[1] > 0.5 OR scores[0] = null")).read(values)
     assert [one.prediction.key for one in found] == [1, 3]
-    found = Messages("d", Where.parse("scores[0] = null AND label = null"), 0).read([published(3, None)])
+    found = Messages("d", Where.parse("scores[0] = null AND label = null")).read([published(3, None)])
     assert [one.prediction.key for one in found] == [3]
 
 
@@ -221,7 +221,7 @@ def test_a_filter_that_fails_ends_the_subscription_with_its_error() -> None:
     async def go() -> None:
         arrivals = Arrivals(10)
         link: Any = None
-        source = TopicSource(link, arrivals, "t", Messages("d", Where.parse("score > 'high'"), 2))
+        source = TopicSource(link, arrivals, "t", Messages("d", Where.parse("score > 'high'")))
         source._came.append(published(1, [0.2, 0.8]))
         source._read()
         with pytest.raises(ConfigError, match="score is compared with 'high'"):

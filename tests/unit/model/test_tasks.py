@@ -23,8 +23,9 @@ from sklearn.tree import DecisionTreeClassifier
 from grid_inference.errors import SignatureError
 from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.model.engines.sklearn import SklearnEngine
+from grid_inference.model.engines.width import settled
 from grid_inference.model.signature import Signature
-from grid_inference.model.store.making import inputs_of, settled
+from grid_inference.model.store.making import inputs_of
 from grid_inference.records import Prediction, PredictionBatch
 from grid_inference.wire.blobs import FEW
 from grid_inference.wire.keys import encode_keys

@@ -133,9 +133,11 @@ class ArrayEngine(Engine):
     probabilities, of which those above one half apply.
     """
 
-    def __init__(self, ask: Callable[[Inputs], Any], signature: Signature) -> None:
+    def __init__(self, ask: Callable[[Inputs], Any], signature: Signature, *, gives_one: bool = False) -> None:
+        """`gives_one`: the model says that it gives one value for a record."""
         super().__init__(signature)
         self._ask = ask
+        self.gives_one = gives_one
         self._threads = OpenMPThreads()
 
     def raw(self, inputs: Inputs) -> Any:

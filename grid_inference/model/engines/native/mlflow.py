@@ -119,6 +119,7 @@ class Mlflow(Library):
                 "the MLflow model takes tensors, and records are columns", remedy="save it with a signature of columns"
             )
         inputs = tuple(Input(each.name, _dtype(each)) for each in schema.inputs)
+        gives["outputs"] = 0 if classes else _outputs(model.loaded.metadata.get_output_schema())
         return Described(inputs=inputs, count=len(inputs), **gives)
 
     def engine(self, model: MlflowModel, signature: Signature) -> Engine:
@@ -137,7 +138,8 @@ class Mlflow(Library):
             found = loaded.predict(frame)
             return found.to_numpy() if hasattr(found, "to_numpy") else np.asarray(found)
 
-        return ArrayEngine(ask, signature)
+        gives = loaded.metadata.get_output_schema()
+        return ArrayEngine(ask, signature, gives_one=gives is not None and not signature.outputs)
 
 
 def _sweep() -> None:
@@ -146,6 +148,23 @@ def _sweep() -> None:
         owner = folder.name.removeprefix(FOLDER).partition("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _outputs(schema: Any) -> int:
+    """How many values a record gets by the signature; 0 where it is one, or nothing is said."""
+    if schema is None:
+        return 0
+    if schema.is_tensor_spec():
+        shapes = [each.shape for each in schema.inputs]
+        count = shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 2 else 0
+    else:
+        if texts := [each for each in schema.inputs if getattr(each.type, "name", "") == "string"]:
+            raise SignatureError(
+                f"the MLflow model gives texts{f' as {texts[0].name!r}' if texts[0].name else ''}, no numbers",
+                remedy="name the classes that they are: classes = [...]",
+            )
+        count = len(schema.inputs)
+    return count if count > 1 else 0
 
 
 def _dtype(column: Any) -> str:
