@@ -22,6 +22,7 @@ from grid_inference.wire.schema import FieldKind, Schema
 
 __all__ = [
     "DEAD_LETTER",
+    "MESSAGE_FIELDS",
     "PREDICTION",
     "PREDICTION_MESSAGE",
     "DeadLetter",
@@ -49,6 +50,8 @@ PREDICTION_MESSAGE = Schema.of(
     "grid_inference.PredictionMessage",
     {**_PREDICTION_FIELDS, "key": FieldKind.STRING, "key_data": FieldKind.ARRAY_OF_INT8},
 )
+MESSAGE_FIELDS = {name: slot.kind for name, slot in PREDICTION_MESSAGE.slots.items() if name != "key_data"}
+"""What a topic's `where` may speak of, and of which kind that is."""
 DEAD_LETTER = Schema.of(
     "grid_inference.DeadLetter",
     {

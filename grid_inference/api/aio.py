@@ -43,7 +43,6 @@ from grid_inference.errors import (
 )
 from grid_inference.flow.begin import note_begin
 from grid_inference.flow.where import Where
-from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers, lookout, worker_counts
@@ -56,15 +55,14 @@ from grid_inference.model.signature import Signature
 from grid_inference.model.store.artifact import Artifact
 from grid_inference.model.store.catalog import Catalog
 from grid_inference.model.store.keys import Keyring
-from grid_inference.model.store.making import Made, make
-from grid_inference.model.store.published import Model, ModelVersion, Reference
+from grid_inference.model.store.published import Made, Model, ModelVersion, Reference
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.observe.proof import PartitionProof, proof
 from grid_inference.observe.status import Status, failures, status
 from grid_inference.observe.verify import Verdict, verify
-from grid_inference.records import DeadLetter
+from grid_inference.records import MESSAGE_FIELDS, DeadLetter
 from grid_inference.versions.claims import check_claims
-from grid_inference.versions.comparison.compare import ROWS, Basis, compare
+from grid_inference.versions.comparison.basis import ROWS, Basis
 from grid_inference.versions.comparison.report import Comparison
 from grid_inference.versions.deploying import loaded_everywhere
 from grid_inference.versions.forgetting import check_forgettable
@@ -246,6 +244,8 @@ class Grid:
         **how: bool,
     ) -> Made:
         """A model as it is published, signed with this machine's key."""
+        from grid_inference.model.store.making import make  # noqa: PLC0415 - scikit-learn: only models need it
+
         made = await asyncio.to_thread(make, model, columns, sample, classes, **how)
         return replace(made, artifact=await asyncio.to_thread(self._signed, made.artifact))
 
@@ -502,6 +502,8 @@ class Grid:
             config = deployed.config
             basis = replace(basis, inputs=config.inputs, nan=config.nan, score_of=config.score_of)
         first, second = [await self._catalog.version(_published(name)) for name in (one, other)]
+        from grid_inference.versions.comparison.compare import compare  # noqa: PLC0415 - scikit-learn, as above
+
         return await compare(self.link, first, second, basis, self.config)
 
     async def sync_models(self, folder: str | Path) -> Synchronized:

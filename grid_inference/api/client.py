@@ -34,7 +34,7 @@ from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
 from grid_inference.observe.verify import Verdict
 from grid_inference.records import DeadLetter
-from grid_inference.versions.comparison.compare import ROWS
+from grid_inference.versions.comparison.basis import ROWS
 from grid_inference.versions.comparison.report import Comparison
 from grid_inference.versions.promotion import Promotion
 from grid_inference.versions.rescoring import Rescored

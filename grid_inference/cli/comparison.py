@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from grid_inference.cli.common import connected, console, examples, grid_options, json_option, table, write_json
-from grid_inference.versions.comparison.compare import ROWS
+from grid_inference.versions.comparison.basis import ROWS
 
 if TYPE_CHECKING:
     from grid_inference.versions.comparison.report import Comparison

@@ -31,7 +31,7 @@ from grid_inference.cli.shadow import shadow
 from grid_inference.config import CHAMPION
 
 if TYPE_CHECKING:
-    from grid_inference.model.engines.compiling import Report
+    from grid_inference.model.engines.report import Report
     from grid_inference.model.inputs.difference import Difference
     from grid_inference.model.store.published import Model
     from grid_inference.versions.promotion import Promotion

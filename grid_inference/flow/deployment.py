@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from grid_inference.config import DeploymentConfig, WorkerConfig
 from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.calls import Call
+from grid_inference.flow.causes import RESCORE
 from grid_inference.flow.feeds import Arrivals, Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
 from grid_inference.flow.pipeline import Pipeline
@@ -24,7 +25,7 @@ from grid_inference.flow.positions import Position, Positions, Progress
 from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import NOTHING, Counting, Reconciler
-from grid_inference.flow.rescore import RESCORE, Rescoring
+from grid_inference.flow.rescore import Rescoring
 from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.shadow import Shadow
 from grid_inference.flow.split import Split

@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from grid_inference.flow.causes import RESCORE
 from grid_inference.flow.feeds import Feed, Feeds
 from grid_inference.flow.reconcile import Counting
 from grid_inference.grid.topology import now_s
 from grid_inference.model.store.registry import Deployed
 
-__all__ = ["RESCORE", "Rescoring"]
+__all__ = ["Rescoring"]
 
-RESCORE = "rescore"
-"""The cause of its scans."""
 PAUSE_S = 0.1
 """How often it is looked, while a pass is under way, whether there is anything to do."""
 

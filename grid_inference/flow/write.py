@@ -29,6 +29,7 @@ from grid_inference.logs import logger
 from grid_inference.metrics import Observe, unobserved
 from grid_inference.records import (
     DEAD_LETTER,
+    MESSAGE_FIELDS,
     PREDICTION,
     PREDICTION_MESSAGE,
     PredictionBatch,
@@ -37,12 +38,10 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import key_text
 from grid_inference.wire.protocol import messages
 
-__all__ = ["MESSAGE_FIELDS", "Writer", "WriterCounts"]
+__all__ = ["Writer", "WriterCounts"]
 
 _log = logger(__name__)
 
-MESSAGE_FIELDS = {name: slot.kind for name, slot in PREDICTION_MESSAGE.slots.items() if name != "key_data"}
-"""What a topic's `where` may speak of, and of which kind that is."""
 PUBLISH_TRIES = 5
 PUBLISH_PAUSE_S = 0.5
 """Pause after the first failed try; it grows by as much with every further one."""

@@ -5,10 +5,13 @@ In: nothing but plain values. Out: the same; `Signature` makes of it what the re
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["LABELS_MAX", "Described", "FloatType", "Input", "Null", "Task"]
+import numpy as np
+
+__all__ = ["LABELS_MAX", "Described", "FloatType", "Input", "Null", "Task", "null_of"]
 
 Task = Literal["classifier", "multilabel", "regressor", "outlier_detector", "clusterer"]
 """`multilabel`: a classifier that may give a record several labels, or none."""
@@ -51,3 +54,15 @@ class Described:
     frame: bool = False
     float_dtype: FloatType = "float64"
     call_rows: int = 0
+
+
+def null_of(values: Iterable[Any]) -> Null | None:
+    """What stands for a missing value among Python values; None if nothing does."""
+    for value in values:
+        if value is None:
+            return "None"
+        if isinstance(value, float | np.floating) and value != value:  # noqa: PLR0124  # NaN
+            return "NaN"
+        if type(value).__name__ == "NAType":
+            return "NA"
+    return None

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import SignatureError
-from grid_inference.model.described import Input, Null
-from grid_inference.model.training import null_of
+from grid_inference.model.described import Input, Null, null_of
 from grid_inference.wire.compact import Column
 
 __all__ = ["Sample"]

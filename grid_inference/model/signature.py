@@ -14,7 +14,6 @@ from typing import Any, Literal, Self, cast, get_args
 import numpy as np
 
 from grid_inference.errors import SignatureError
-from grid_inference.model import estimators
 from grid_inference.model.described import LABELS_MAX, Described, FloatType, Input, Null, Task
 from grid_inference.model.dtypes import zone_of
 from grid_inference.model.sample import Sample
@@ -60,6 +59,8 @@ class Signature:
 
         `columns=["x"]` for a model of several inputs says that the records hold them in the one array field `x`.
         """
+        from grid_inference.model import estimators  # noqa: PLC0415 - scikit-learn: whoever only reads needs none of it
+
         return cls.described(estimators.describe(model), columns, sample)
 
     @classmethod

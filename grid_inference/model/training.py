@@ -6,7 +6,7 @@ or a class of another library remembers nothing: to it a column's type counts, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,9 +18,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
-from grid_inference.model.described import Input, Null
+from grid_inference.model.described import Input, null_of
 
-__all__ = ["does_nothing", "inputs_of_steps", "is_opaque", "null_of", "parts", "steps_of", "takes_texts_alone"]
+__all__ = ["does_nothing", "inputs_of_steps", "is_opaque", "parts", "steps_of", "takes_texts_alone"]
 
 STEPS_DEEP_MAX = 20
 """Steps within steps are followed so far."""
@@ -65,18 +65,6 @@ def takes_texts_alone(model: Any) -> bool:
         return False
     tags = get_tags(model).input_tags
     return bool(tags.string and not tags.two_d_array)
-
-
-def null_of(values: Iterable[Any]) -> Null | None:
-    """What stands for a missing value among Python values; None if nothing does."""
-    for value in values:
-        if value is None:
-            return "None"
-        if isinstance(value, float | np.floating) and value != value:  # noqa: PLR0124  # NaN
-            return "NaN"
-        if type(value).__name__ == "NAType":
-            return "NA"
-    return None
 
 
 def parts(value: Any, seen: set[int] | None = None) -> Iterator[BaseEstimator]:

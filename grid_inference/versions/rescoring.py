@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from grid_inference.errors import DeploymentError
-from grid_inference.flow.rescore import RESCORE
+from grid_inference.flow.causes import RESCORE
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import worker_counts
 from grid_inference.model.store.registry import Deployed, Registry

@@ -21,7 +21,8 @@ from grid_inference.model.inputs.json_binding import JsonBinding
 from grid_inference.model.inputs.sources import Mismatch, Sources
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.artifact import load
-from grid_inference.model.store.making import Made, make
+from grid_inference.model.store.making import make
+from grid_inference.model.store.published import Made
 from grid_inference.model.store.trust import Trust
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Column, encode_columns, infer_schema

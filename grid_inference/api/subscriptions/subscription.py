@@ -23,12 +23,11 @@ from grid_inference.config import DeploymentConfig
 from grid_inference.errors import ConfigError, warn_forgotten
 from grid_inference.flow.literals import Kind, kind_of
 from grid_inference.flow.where import Where
-from grid_inference.flow.write import MESSAGE_FIELDS
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import logger
 from grid_inference.model.store.registry import Deployed
-from grid_inference.records import PREDICTION, Prediction
+from grid_inference.records import MESSAGE_FIELDS, PREDICTION, Prediction
 from grid_inference.wire.keys import decode_keys
 
 __all__ = ["QUEUE_MAX", "Subscription", "subscribe"]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -21,55 +21,22 @@ from grid_inference.errors import ArtifactError
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.formats import said
 from grid_inference.model.engines.isolate import Scores
-from grid_inference.model.engines.native.compiled import TOLERANCE, CompiledEngine, CompiledModel, own_library
+from grid_inference.model.engines.native.compiled import CompiledEngine, CompiledModel, own_library
 from grid_inference.model.engines.native.library import Library
 from grid_inference.model.engines.native.onnx import Onnx, OnnxModel, without_zipmap
+from grid_inference.model.engines.report import TOLERANCE, Report
 from grid_inference.model.engines.timing import BATCHES, batch_of, took
 from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.signature import Signature
 from grid_inference.model.training import parts
 
-__all__ = ["TOLERANCE", "Report", "compiled"]
+__all__ = ["compiled"]
 
 ROWS_MAX = 10_000
 TASKS = ("classifier", "regressor")
 _one_at_a_time = threading.Lock()
 TYPES = ("DoubleTensorType", "FloatTensorType")
 """What numbers are translated as: as exactly as the model, else as fast as most others do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What became of a translation."""
-
-    rows: int = 0
-    """Of the sample, at which both say the same."""
-    difference: float | None = None
-    """The greatest between their scores there; None where a label differs, or a row that only one of them takes."""
-    tolerance: float = TOLERANCE
-    model_us: dict[str, float] = field(default_factory=dict[str, float])
-    """Rows of a batch → microseconds that the model takes for it."""
-    onnx_us: dict[str, float] = field(default_factory=dict[str, float])
-    """The same of the translation."""
-    reason: str = ""
-    """Why there is no translation; empty if there is one."""
-
-    @property
-    def used(self) -> tuple[int, ...]:
-        """Sizes of batches for which the translation is used."""
-        return tuple(int(size) for size, took in self.onnx_us.items() if took < self.model_us[size])
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Give plain values that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave; raise ArtifactError for anything else."""
-        try:
-            return cls(**mapping)
-        except TypeError as error:
-            raise ArtifactError(f"a version's report can't be read: {error}") from None
 
 
 def compiled(

@@ -19,9 +19,6 @@ from contextlib import suppress
 from types import FunctionType
 from typing import Any, cast
 
-import joblib
-from sklearn.exceptions import InconsistentVersionWarning
-
 from grid_inference.errors import ArtifactError
 
 __all__ = [
@@ -82,7 +79,7 @@ def dump(model: Any) -> tuple[str, bytes]:
         raise ArtifactError(what, remedy=OWN_REMEDY)
     buffer = io.BytesIO()
     try:
-        joblib.dump(model, buffer)
+        _joblib().dump(model, buffer)
     except Exception as error:
         by_name = isinstance(error, pickle.PicklingError | AttributeError)
         raise ArtifactError(
@@ -155,7 +152,7 @@ def read(form: str, content: bytes, name: str) -> Any:
     """The model in bytes that were vouched for, or that hold no type to be trusted first."""
     if form == JOBLIB:
         _check_pickle(content, name)
-        return _guarded(lambda: joblib.load(io.BytesIO(content)), form, name)
+        return _guarded(lambda: _joblib().load(io.BytesIO(content)), form, name)
     trusted = types_to_trust(content, name)
     return _guarded(lambda: _skops_io().loads(content, trusted=trusted), form, name)
 
@@ -171,6 +168,13 @@ def _skops_io() -> Any:
     import skops.io  # noqa: PLC0415
 
     return skops.io
+
+
+def _joblib() -> Any:
+    """Loaded with the first model: whoever only puts and reads needs none."""
+    import joblib  # noqa: PLC0415
+
+    return joblib
 
 
 def _check_archive(content: bytes, name: str) -> list[dict[str, Any]]:
@@ -252,13 +256,16 @@ def _guarded(load: Any, form: str, name: str) -> Any:
         remedy = OWN_REMEDY if OWN_MODULE in str(error) else REMEDIES[form]
         raise ArtifactError(f"{name}: is no model that {form} can load: {said(error)}", remedy=remedy) from error
     for each in caught:
-        if isinstance(each.message, InconsistentVersionWarning):
-            _check_origin(name, each.message)
+        _check_origin(name, each.message)
     return loaded
 
 
-def _check_origin(name: str, warning: InconsistentVersionWarning) -> None:
+def _check_origin(name: str, warning: Any) -> None:
     """Refuse a file that another minor version of scikit-learn wrote; a patch release's difference is allowed."""
+    from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415 - loaded with the first model
+
+    if not isinstance(warning, InconsistentVersionWarning):
+        return
     theirs, mine = str(warning.original_sklearn_version), str(warning.current_sklearn_version)
     if theirs.split(".")[:2] != mine.split(".")[:2]:
         raise ArtifactError(

@@ -14,13 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 from grid_inference.errors import ArtifactError
 from grid_inference.model.engines import formats
-from grid_inference.model.engines.native import LIBRARIES as LIBRARIES_BY_FORMAT
-from grid_inference.model.engines.native import library_in, library_of
-from grid_inference.model.engines.native.library import installed_version
 from grid_inference.model.store.keys import SigningKey
 from grid_inference.model.store.manifest import ARTIFACT_BYTES_MAX, Manifest
 from grid_inference.model.store.trust import Trust
@@ -30,6 +28,12 @@ __all__ = ["Artifact", "check_versions", "load", "read_file"]
 CHUNK_BYTES = 1 << 20
 LIBRARIES = ("scikit-learn", "numpy", "scipy")
 FORMAT_LIBRARY = {formats.SKOPS: "skops", formats.JOBLIB: "joblib"}
+OTHER_NAMES = {
+    "mlflow": ("mlflow-skinny",),
+    "onnxruntime": ("onnxruntime-gpu",),
+    "xgboost": ("xgboost-cpu",),
+}
+"""Packages that hold the same as one of another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,13 @@ class Artifact:
     @classmethod
     def from_model(cls, model: Any) -> Self:
         """Write a model down: as its own library does, as a skops archive, or by joblib what skops can't write."""
-        library = library_of(model)
+        library = _native().library_of(model)
         if library is None:
             form, content = formats.dump(model)
             versions = {name: metadata.version(name) for name in (*LIBRARIES, FORMAT_LIBRARY[form])}
         else:
             form, content = library.format, library.write(model)
-            versions = {name: installed_version(name) for name in library.packages_of(model)}
+            versions = {name: _installed_version(name) for name in library.packages_of(model)}
         manifest = Manifest(
             sha256=hashlib.sha256(content).hexdigest(),
             size=len(content),
@@ -97,12 +101,29 @@ class Artifact:
         return cls(manifest, content)
 
 
+def _native() -> ModuleType:
+    """Loaded with the first model, and scikit-learn with it: whoever only puts and reads needs neither."""
+    from grid_inference.model.engines import native  # noqa: PLC0415
+
+    return native
+
+
+def _installed_version(name: str) -> str:
+    """The version of a package here, found without importing it; empty if there is none."""
+    for each in (name, *OTHER_NAMES.get(name, ())):
+        try:
+            return metadata.version(each)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
+
+
 def check_versions(manifest: Manifest) -> None:
     """Refuse an artifact that another minor version of Python or of a library wrote, naming which."""
-    library = LIBRARIES_BY_FORMAT.get(manifest.format)
+    library = _native().LIBRARIES.get(manifest.format)
     if library:
         library.check_installed(f"the model {manifest.class_name}")
-    here = {name: installed_version(name) for name in manifest.libraries}
+    here = {name: _installed_version(name) for name in manifest.libraries}
     wanted = dict(manifest.libraries)
     if library is None or library.runs_code:
         here, wanted = here | {"python": platform.python_version()}, {"python": manifest.python} | wanted
@@ -118,7 +139,7 @@ def check_versions(manifest: Manifest) -> None:
 def load(artifact: Artifact, trust: Trust) -> Any:
     """Load the model, if its versions fit, and if `trust` allows it or reading it runs no code."""
     manifest, name = artifact.manifest, f"the artifact of {artifact.manifest.class_name}"
-    library = LIBRARIES_BY_FORMAT.get(manifest.format)
+    library = _native().LIBRARIES.get(manifest.format)
     if library is None and manifest.format not in formats.FORMATS:
         raise ArtifactError(f"an artifact of format {manifest.format!r} can't be loaded by this version")
     if not trust.vouched(manifest):
@@ -132,7 +153,7 @@ def load(artifact: Artifact, trust: Trust) -> Any:
 def read_file(path: str | Path) -> Any:
     """The model in a file or folder, whichever library wrote it; raise ArtifactError if there is none."""
     path = Path(path)
-    library = library_in(path)
+    library = _native().library_in(path)
     if library is None:
         content = _read(path)
         return formats.read(formats.format_of(content), content, str(path))

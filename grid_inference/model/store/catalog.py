@@ -17,8 +17,7 @@ from grid_inference.errors import ModelError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.model.store.artifact import Artifact
-from grid_inference.model.store.making import Made
-from grid_inference.model.store.published import MODELS_MAP, Model, ModelVersion, Reference
+from grid_inference.model.store.published import MODELS_MAP, Made, Model, ModelVersion, Reference
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.wire.json.values import encode_json
 from grid_inference.wire.keys import encode_keys

@@ -18,7 +18,6 @@ from typing import Any
 from grid_inference.config import check_model_name
 from grid_inference.errors import ConfigError, ModelError
 from grid_inference.model.engines.formats import FORMATS
-from grid_inference.model.engines.native import LIBRARIES
 from grid_inference.model.store.artifact import Artifact
 from grid_inference.model.store.manifest import ARTIFACT_BYTES_MAX
 from grid_inference.model.store.published import Model, ModelVersion
@@ -88,6 +87,8 @@ def _can_name(text: str) -> bool:
 
 def _artifact_name(version: ModelVersion) -> str:
     form = version.manifest.format
+    from grid_inference.model.engines.native import LIBRARIES  # noqa: PLC0415 - scikit-learn: only models need it
+
     library = LIBRARIES.get(form)
     if library is None and form not in FORMATS:  # it becomes a path: whoever writes to the grid must not choose that
         raise ModelError(f"{version} is of the format {form!r}, which this version does not know")

@@ -7,7 +7,6 @@ In: an estimator, a model object of another library, the path of a file or folde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from grid_inference.config import FUNCTION_NAME
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
-from grid_inference.model.engines.compiling import Report, compiled
+from grid_inference.model.engines.compiling import compiled
 from grid_inference.model.engines.expected import Expected
 from grid_inference.model.engines.native import engine_of, library_of
 from grid_inference.model.engines.native.function import PythonFunction
@@ -28,22 +27,10 @@ from grid_inference.model.inputs.sources import Misfits, Sources
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.artifact import Artifact, read_file
+from grid_inference.model.store.published import Made
 from grid_inference.model.store.statistics import Statistics
 
-__all__ = ["Made", "inputs_of", "make"]
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A model as it is published."""
-
-    artifact: Artifact
-    signature: Signature
-    expected: Expected | None
-    compiled: Report | None = None
-    """What became of its translation to ONNX, if one was asked for."""
-    statistics: Statistics | None = None
-    """How the sample was spread; None if it has too few rows for that."""
+__all__ = ["inputs_of", "make"]
 
 
 def make(

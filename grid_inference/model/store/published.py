@@ -13,14 +13,15 @@ from typing import Any, Final, Self
 
 from grid_inference.config import check_model_name
 from grid_inference.errors import ArtifactError, DecodeError, ModelError
-from grid_inference.model.engines.compiling import Report
 from grid_inference.model.engines.expected import Expected
+from grid_inference.model.engines.report import Report
 from grid_inference.model.signature import Signature
+from grid_inference.model.store.artifact import Artifact
 from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.statistics import Statistics
 from grid_inference.wire.json.values import decode_json
 
-__all__ = ["MODELS_MAP", "Model", "ModelVersion", "Reference"]
+__all__ = ["MODELS_MAP", "Made", "Model", "ModelVersion", "Reference"]
 
 MODELS_MAP: Final = "grid_inference.models"
 REFERENCE: Final = re.compile(r"(?P<model>[\w.-]{1,200})@(?P<which>[\w.-]{1,100})", re.ASCII)
@@ -46,6 +47,19 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.model}@{self.which}"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A model as it is published."""
+
+    artifact: Artifact
+    signature: Signature
+    expected: Expected | None
+    compiled: Report | None = None
+    """What became of its translation to ONNX, if one was asked for."""
+    statistics: Statistics | None = None
+    """How the sample was spread; None if it has too few rows for that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,15 @@ In: two versions, and over what they are compared. Out: `Comparison`. Nothing is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.config import GridConfig, InputConfig
-from grid_inference.errors import ComparisonError, ConfigError
+from grid_inference.config import GridConfig
+from grid_inference.errors import ComparisonError
 from grid_inference.flow.events import Events
 from grid_inference.flow.serving import Loaded, fetched
 from grid_inference.grid.link import Link
@@ -26,6 +25,7 @@ from grid_inference.model.engines.timing import BATCHES, batch_of, took
 from grid_inference.model.inputs.binding import resolve
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.published import ModelVersion
+from grid_inference.versions.comparison.basis import Basis
 from grid_inference.versions.comparison.labels import Labels
 from grid_inference.versions.comparison.quality import of_classifier, of_regressor
 from grid_inference.versions.comparison.report import ClassifierQuality, Comparison, Cost, RegressorQuality, Rows, Side
@@ -35,33 +35,9 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import schema_ids
 from grid_inference.wire.keys import decode_keys
 
-__all__ = ["ROWS", "Basis", "compare"]
+__all__ = ["compare"]
 
-ROWS = 10_000
-"""So many records are compared where nobody says how many."""
 LABELLED_TASKS = ("classifier", "regressor")
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """Over what versions are compared."""
-
-    features: str
-    rows: int = ROWS
-    """At most so many records, of all partitions alike."""
-    labels: str | None = None
-    """The map of labels, under the records' keys."""
-    label_field: str | None = None
-    """The field of the labels' values; without it they are plain values, or have one field only."""
-    inputs: Mapping[str, InputConfig] = field(default_factory=dict[str, InputConfig])
-    """Where the models' inputs come from, as a deployment declares it."""
-    nan: NanPolicy = "dead-letter"
-    score_of: str | None = None
-    """The class whose probability is the score."""
-
-    def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ConfigError(f"rows = {self.rows} must be 1 or more")
 
 
 async def compare(link: Link, one: ModelVersion, other: ModelVersion, basis: Basis, config: GridConfig) -> Comparison:

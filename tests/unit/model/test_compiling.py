@@ -26,9 +26,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from grid_inference.errors import ArtifactError
 from grid_inference.model.engines import compiling
-from grid_inference.model.engines.compiling import TOLERANCE, Report
 from grid_inference.model.engines.native import engine_of
 from grid_inference.model.engines.native.compiled import CompiledModel
+from grid_inference.model.engines.report import TOLERANCE, Report
 from grid_inference.model.engines.timing import BATCHES
 from grid_inference.model.store.artifact import load
 from grid_inference.model.store.making import inputs_of, make

@@ -18,7 +18,8 @@ from grid_inference.model.inputs.frame import Frame
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.artifact import load
 from grid_inference.model.store.keys import SigningKey
-from grid_inference.model.store.making import Made, make
+from grid_inference.model.store.making import make
+from grid_inference.model.store.published import Made
 from grid_inference.model.store.trust import Trust
 from tests.cases import CASES, Case
 

@@ -29,15 +29,14 @@ from grid_inference.model.engines.native.library import Library
 from grid_inference.model.engines.native.lightgbm import Lightgbm
 from grid_inference.model.engines.native.onnx import Onnx, OnnxModel
 from grid_inference.model.engines.native.xgboost import Xgboost
+from grid_inference.model.engines.report import TOLERANCE
 from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
 
-__all__ = ["TOLERANCE", "Compiled", "CompiledEngine", "CompiledModel", "own_library"]
+__all__ = ["Compiled", "CompiledEngine", "CompiledModel", "own_library"]
 
-TOLERANCE = 1e-5
-"""Scores of a translation may differ by so much, and no label: most of them compute in float32."""
 ONNX, PLAN = "model.onnx", "plan.json"
 OWN: dict[str, Library] = {one.format: one for one in (Xgboost(), Lightgbm())}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +32,6 @@ __all__ = [
     "cast",
     "class_index",
     "fitted",
-    "installed_version",
     "is_regressor",
     "named_classes",
     "no_categories",
@@ -42,12 +40,6 @@ __all__ = [
 
 FEW_ROWS = 256
 """Up to so many labels are looked up one by one."""
-OTHER_NAMES = {
-    "mlflow": ("mlflow-skinny",),
-    "onnxruntime": ("onnxruntime-gpu",),
-    "xgboost": ("xgboost-cpu",),
-}
-"""Packages that hold the same as one of another name."""
 
 
 class Library(ABC):
@@ -155,16 +147,6 @@ class ArrayEngine(Engine):
             proba = np.asarray(found)
             return outputs.labelled(proba, proba > 0.5, len(signature.classes))
         return outputs.values(_numbers(found), signature.outputs)
-
-
-def installed_version(name: str) -> str:
-    """The version of a package here, found without importing it; empty if there is none."""
-    for each in (name, *OTHER_NAMES.get(name, ())):
-        try:
-            return metadata.version(each)
-        except metadata.PackageNotFoundError:
-            continue
-    return ""
 
 
 def cast(values: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
