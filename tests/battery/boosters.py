@@ -9,6 +9,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 import xgboost
+from scipy.special import softmax
 
 from tests.battery.bare import VALUES, Said, of_classes, of_estimator, of_values
 from tests.battery.subjects import FORMS_OF_ALL, Fitted, Subject
@@ -123,6 +124,7 @@ def _estimator(kind: type, given: Given, task: str) -> Callable[[Form, Any, Path
         target = target if own else _numbered(target, task)
         more: Given = {"group": [FITTED // 3] * 3} if task == "ranks" else {}
         if {"early_stopping_round", "early_stopping_rounds"} & given.keys():
+            more |= {} if own else {"verbose": False}
             more |= {"eval_set": [(rows, np.roll(target, 1))]}  # which is learnt badly, so that it stops
         model = kind(**given).fit(rows, target, **more)
         return Fitted(model, lambda asked: of_estimator(model, asked, task))
@@ -137,7 +139,13 @@ def _xgboost_booster(objective: str, task: str) -> Callable[[Form, Any, Path], F
         if objective.startswith("multi"):
             given["num_class"] = len(np.unique(target))
         model = xgboost.train(given, xgboost.DMatrix(form.fitted, target), TREES)
-        return Fitted(model, lambda asked: _of_booster(model.predict(xgboost.DMatrix(asked)), task))
+        margins = objective == "multi:softmax"  # else it says the class's number alone
+
+        def said(asked: Any) -> Said:
+            found = model.predict(xgboost.DMatrix(asked), output_margin=margins)
+            return _of_booster(softmax(found, axis=1) if margins else found, task)
+
+        return Fitted(model, said)
 
     return fit
 
@@ -155,11 +163,9 @@ def _lightgbm_booster(objective: str, task: str) -> Callable[[Form, Any, Path], 
 
 
 def _of_booster(found: np.ndarray, task: str) -> Said:
-    """What an array means: values, probabilities of the second class or of each, or the numbers of classes."""
+    """What an array means: values, probabilities of the second class or of each."""
     if task in VALUES:
         return of_values(found)
     if task == "two classes":
         return of_classes(np.stack([1 - found, found], axis=1), (found > 0.5).astype(int), [0, 1])
-    if found.ndim == 1:
-        return of_classes(np.eye(3)[found.astype(int)], found.astype(int), [0, 1, 2])
     return of_classes(found, found.argmax(axis=1), [0, 1, 2])

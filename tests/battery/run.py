@@ -42,10 +42,9 @@ class Case:
         variant = f" ({subject.variant})" if subject.variant else ""
         return f"{subject.library}: {subject.name}{variant}, {subject.task}, of {self.form.name}"
 
-    @property
-    def close(self) -> float:
+    def close(self, said: Said) -> float:
         """How far a score may be off."""
-        single = self.subject.single or self.form.name in {"float32", "matrix32"}
+        single = self.subject.single or self.form.name in {"float32", "matrix32"} or said.score.dtype == np.float32
         return CLOSE["single" if single else "double"]
 
 
@@ -87,7 +86,7 @@ def held(case: Case) -> Held:
 
 
 def _compared(case: Case, published: Published, whole: Said, alone: list[Said]) -> Held:
-    off, records = 0.0, case.form.asked
+    off, close, records = 0.0, case.close(whole), case.form.asked
     for way in ("compact", "json"):
         together = [(answer, whole, row) for row, answer in enumerate(published.answers(records, way))]
         by_one = published.answers(records.iloc[:ALONE], way, batch=1)
@@ -98,7 +97,7 @@ def _compared(case: Case, published: Published, whole: Said, alone: list[Said]) 
                 wrong, far = _wrong(answer, said, row)
                 if answers is not mates:
                     off = max(off, far)
-                if wrong or not far <= case.close:
+                if wrong or not far <= close:
                     told = wrong or f"is off by {far:.3g}: {answer}, bare {_bare(said, row)}"
                     return Held(case, "differs", f"{way}, {how}: row {number} {told}", far)
     return Held(case, "close" if off else "equal", off=off)
