@@ -26,7 +26,7 @@ ROOMS = {
     "model.store": "model.engines model.inputs model grid wire config logs display errors",
     "model.engines": "model.inputs model wire config errors",
     "model.inputs": "model wire config errors",
-    "model": "wire.compact errors",
+    "model": "wire.compact wire errors",
     "grid": "grid.link wire config logs errors",
     "grid.link": "wire.compact wire.protocol wire config logs errors",
     "grid.member": "config logs errors",

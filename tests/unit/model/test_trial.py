@@ -126,7 +126,7 @@ def test_the_process_ends_with_close_and_comes_back(poisonable: Tried):
 
 
 PARENT = """
-from tests.unit.test_trial import Tried, records
+from tests.unit.model.test_trial import Tried, records
 from tests.poison import HANG, fitted
 import sys
 
