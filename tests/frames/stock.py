@@ -61,6 +61,10 @@ class Deep(Item):
     """One within that."""
 
 
+class Seen(Item):
+    """One for the model of `seen.py`."""
+
+
 class _Writes(CompactSerializer):
     """Without a word on reading, which no test does."""
 
@@ -103,10 +107,32 @@ class _OfDeep(_Writes):
         writer.write_nullable_int64("n", obj.fields.get("n"))
 
 
+class _OfSeen(_Writes):
+    def write(self, writer: CompactWriter, obj: Item) -> None:
+        for name, kind in _SEEN.items():
+            getattr(writer, f"write_{kind}")(name, _fixed(obj.fields.get(name)))
+        record = obj.fields.get("r")
+        writer.write_compact("r", None if record is None else Inner(record))
+
+
+_SEEN = {
+    "n": "nullable_int64",
+    "x": "nullable_float64",
+    "t": "string",
+    "k": "nullable_int64",
+    "y": "nullable_boolean",
+    "s": "string",
+    "m": "timestamp",
+    "z": "timestamp_with_timezone",
+    "d": "date",
+    "c": "time",
+}
+
+
 def _fixed(value: Any) -> Any:
     """A moment of a named zone with its offset: the client writes the former's wall clock with none."""
     ahead = ahead_s(value)
     return value if ahead is None else value.astimezone(dt.timezone(dt.timedelta(seconds=ahead)))
 
 
-SERIALIZERS = (_OfItems(Item), _OfInner(Inner), _OfDeep(Deep))
+SERIALIZERS = (_OfItems(Item), _OfInner(Inner), _OfDeep(Deep), _OfSeen(Seen))

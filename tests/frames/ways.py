@@ -20,7 +20,7 @@ import grid_inference as gi
 from grid_inference.cli import files
 from grid_inference.cli.values import TEXT
 from tests.frames.draw import NESTED, Drawn
-from tests.frames.stock import Item
+from tests.frames.stock import Item, Seen
 from tests.frames.values import ahead_s
 
 Frame = dict[str, Drawn]
@@ -147,8 +147,6 @@ SORTS: dict[str, frozenset[str]] = {
     "parquet": _NUMBERS_AND_TEXTS | _MOMENTS | {"decimal"},
 }
 """What a way has a form for: JSON has no dates, a file's lists are all of one length, lists in `put` are floats."""
-FOR_MODELS = {"csv": _NUMBERS_AND_TEXTS | _MOMENTS, "jsonl": _NUMBERS_AND_TEXTS | _MOMENTS}
-"""A model that knows its inputs' types takes texts for moments too."""
 JSON_WAYS = frozenset({"jsonl", "stock client, JSON"})
 
 
@@ -162,7 +160,7 @@ def ways(client: Any) -> dict[str, Put]:
         "csv": put_csv,
         "jsonl": put_jsonl,
         "stock client, JSON": _stock(client, lambda record: HazelcastJsonValue(_json(record))),
-        STOCK_COMPACT: _stock(client, Item),
+        STOCK_COMPACT: _stock(client, lambda record: (Seen if "n" in record else Item)(record)),
     }
 
 
