@@ -77,8 +77,11 @@ class Features:
         keys = key_values(key if isinstance(key, str) else "key", given, key_type)
         if not len(keys):
             return Put(0, 0)
-        fields = await self._settled({name: column_from(name, values) for name, values in named.items()})
+        given_fields = {name: column_from(name, values) for name, values in named.items()}
+        undecided = {name for name, column in given_fields.items() if is_undecided(column)}
+        fields = await self._settled(given_fields, undecided)
         schema = infer_schema(self.name, fields)
+        self._kinds.put(schema, undecided)
         await self._link.send_schema(schema)
         values, data = encode_columns(schema, fields), encode_keys(keys, key_type)
         if len(values) != len(data):
@@ -88,9 +91,8 @@ class Features:
         await self._map.put_batch(data.take(last), values.take(last))
         return Put(len(data), len(last))
 
-    async def _settled(self, columns: dict[str, Column]) -> dict[str, Column]:
+    async def _settled(self, columns: dict[str, Column], undecided: set[str]) -> dict[str, Column]:
         """Columns that hold nothing, and whose type says nothing either, as what the map has or a model needs."""
-        undecided = {name for name, column in columns.items() if is_undecided(column)}
         if not undecided:
             return columns
         known = await self._kinds.of(undecided)
@@ -188,6 +190,7 @@ class Features:
         known = await self._kinds.of(unsaid) if unsaid else {}
         record = plain_record(record, known)
         schema, nested = infer_record_schemas(self.name, record, known)
+        self._kinds.put(schema, unsaid, nested)
         for inner in nested.values():
             await self._link.send_schema(inner)
         await self._link.send_schema(schema)

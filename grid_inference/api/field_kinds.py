@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -16,13 +16,16 @@ import numpy as np
 from grid_inference.errors import DecodeError
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
+from grid_inference.model.dtypes import zone_of
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, decode_columns, schema_ids
+from grid_inference.wire.json.lookup import parse_path
 from grid_inference.wire.schema import NULLABLE_OF
 
 __all__ = ["FieldKinds"]
 
+NOTHING_NESTED: Mapping[str, Schema] = MappingProxyType({})
 RECORDS_LOOKED_AT = 20
 """So many records of a partition are looked at."""
 LOOK_S_MIN = 1.0
@@ -31,7 +34,14 @@ _WIDENING = (
     FieldKind.INT8, FieldKind.INT16, FieldKind.INT32, FieldKind.INT64, FieldKind.FLOAT32, FieldKind.FLOAT64
 )  # fmt: skip
 _OF_DTYPE: Mapping[str, FieldKind] = MappingProxyType(
-    {"string": FieldKind.STRING, "bool": FieldKind.BOOLEAN, "datetime": FieldKind.TIMESTAMP}
+    {
+        "string": FieldKind.STRING,
+        "bool": FieldKind.BOOLEAN,
+        "datetime": FieldKind.TIMESTAMP,
+        "date": FieldKind.DATE,
+        "time": FieldKind.TIME,
+        "timedelta": FieldKind.TIME,
+    }
 )
 
 
@@ -43,6 +53,7 @@ class FieldKinds:
         self._map = GridMap(link, name)
         self._registry = Registry(link)
         self._known: dict[str, FieldKind] = {}
+        self._put = set[tuple[int, ...]]()
         self._looked_at = -LOOK_S_MIN
 
     async def of(self, names: Iterable[str]) -> dict[str, FieldKind]:
@@ -54,6 +65,22 @@ class FieldKinds:
         if not asked <= self._known.keys():
             await self._look_at_models()
         return {name: self._known[name] for name in asked if name in self._known}
+
+    def put(self, schema: Schema, unsaid: Collection[str], nested: Mapping[str, Schema] = NOTHING_NESTED) -> None:
+        """Remember of what kinds the fields of a record are that is put, but for those `unsaid`, which hold nothing.
+
+        `nested` has the schemas of the records within it, by the fields that hold them.
+        """
+        ids = (schema.schema_id, *(inner.schema_id for inner in nested.values()))
+        if ids in self._put:
+            return
+        for name, inner in {"": schema, **nested}.items():
+            for field, slot in inner.slots.items():
+                path = f"{name}.{field}" if name else field
+                if path not in unsaid:
+                    self._known.setdefault(path, NULLABLE_OF.get(slot.kind, slot.kind))
+        if not unsaid:
+            self._put.add(ids)
 
     async def _look_at_records(self) -> None:
         found: dict[str, set[FieldKind]] = {}
@@ -103,11 +130,26 @@ def _kinds_of(deployed: Deployed) -> Iterator[tuple[str, FieldKind]]:
     for each in signature.inputs:
         said = declared.get(each.name)
         for field in (said.fields if said else ()) or (each.name,):
-            yield field, _kind_of(each.dtype)
+            yield from _leading_to(field, _kind_of(each.dtype))
+
+
+def _leading_to(field: str, kind: FieldKind) -> Iterator[tuple[str, FieldKind]]:
+    """The kinds of a field and of what it lies in: `a.b` is in a record in a, `a[3]` in an array."""
+    yield field, kind
+    head, *steps = parse_path(field)
+    for depth, step in enumerate(steps):
+        if not isinstance(head, str):
+            return
+        if isinstance(step, int):
+            several = FieldKind.ARRAY_OF_COMPACT if depth + 1 < len(steps) else FieldKind[f"ARRAY_OF_{kind.name}"]
+            yield head, several
+            return
+        yield head, FieldKind.COMPACT
+        head = f"{head}.{step}"
 
 
 def _kind_of(dtype: str) -> FieldKind:
+    if zone_of(dtype):
+        return FieldKind.TIMESTAMP_WITH_TIMEZONE
     start = dtype.rstrip("0123456789").partition("64")[0]
-    if start in {"int", "uint"}:
-        return FieldKind.INT64
-    return FieldKind.TIME if start == "timedelta" else _OF_DTYPE.get(start, FieldKind.FLOAT64)
+    return FieldKind.INT64 if start in {"int", "uint"} else _OF_DTYPE.get(start, FieldKind.FLOAT64)

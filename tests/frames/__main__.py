@@ -22,7 +22,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     print(f"seed {seed}, {options.cases:,} cases", flush=True)
-    member = gi.MemberConfig(cluster_name=f"frames-{uuid.uuid4().hex[:8]}", heap_mb=1024)
+    member = gi.MemberConfig(cluster_name=f"frames-{uuid.uuid4().hex[:8]}", heap_mb=1024, partitions=7)
     with gi.local(workers=1, member=member) as grid:
         grid.wait_for_workers(1)
         run = Run(grid, seed)

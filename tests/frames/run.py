@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import grid_inference as gi
+from tests.frames import stock
 from tests.frames.draw import Drawn, column
-from tests.frames.seen import hash_of
-from tests.frames.ways import SORTS, canonical, out, ways
+from tests.frames.out import Tables, at
+from tests.frames.seen import FLAT_SEEN, INPUTS, NESTING, RECORD_SEEN, SAMPLE, SORTS_SEEN, hash_of
+from tests.frames.ways import SORTS, STOCK_COMPACT, Put, fit_for, ways
 from tests.integration.changes import stock_client
 
-MODEL_FIELDS = {"n": "whole", "x": "fraction", "t": "text"}
 SCORED_EACH = 25
 """Each so many-th case puts records before the model instead."""
-VERIFY_S = 120.0
+TOGETHER_MAX = 16
+"""So many frames at most share a map, which is then read once; one alone is drawn too."""
+ROWS_MAX = 6
+KEYS_EACH = 10
+VERIFY_S = 300.0
 
 
 class Run:
@@ -36,78 +38,110 @@ class Run:
 
     def cases(self, first: int, count: int) -> None:
         """Run so many cases; `differences` gets what was other than drawn."""
-        name = f"frames-{self.seed}-{first}"
-        sample = pd.DataFrame({"n": [1.0, 2.0, None], "x": [0.5, 1.5, None], "t": ["a", "b", None]})
-        self._grid.deploy(name, "tests.frames.seen:hashed", features=f"{name}-in", sample=sample, nan="score")
-        with stock_client(self._grid) as client, tempfile.TemporaryDirectory() as folder:
-            for number in range(first, first + count):
-                self._case(number, client, Path(folder), f"{name}-in")
+        name, end = f"frames-{self.seed}-{first}", first + count
+        features = f"{name}-in"
+        self._grid.deploy(
+            name, "tests.frames.seen:hashed", features=features, sample=SAMPLE, inputs=INPUTS, nan="score"
+        )
+        with stock_client(self._grid, stock.SERIALIZERS) as client, tempfile.TemporaryDirectory() as folder:
+            by = ways(client)
+            for number in range(-first % SCORED_EACH + first, end, SCORED_EACH):
+                self._for_model(number, by, Path(folder), self._grid.features(features))
+            while first < end:
+                together = random.Random(f"{self.seed}/{first}/together").choice((1, 4, TOGETHER_MAX))
+                self._together(range(first, min(end, first + together)), by, Path(folder))
+                first += together
         self._judge_scores(name)
-        self._grid.undeploy(name)
+        self._grid.undeploy(name, forget=True)
+        self._grid.features(features).destroy()
 
-    def _case(self, number: int, client: Any, folder: Path, scored: str) -> None:
+    def _together(self, numbers: range, by: dict[str, Put], folder: Path) -> None:
+        """Frames into one map, each with fields and keys of its own, but for the stock client's one type."""
+        features, put = self._grid.features(f"c{self.seed}-{numbers[0]}"), dict[int, tuple[str, dict[str, Drawn]]]()
+        for number in numbers:
+            if number % SCORED_EACH == 0:
+                continue
+            random_ = random.Random(f"{self.seed}/{number}")
+            way = random_.choice(list(by))
+            frame = _frame(random_, random_.randint(1, ROWS_MAX), way, number)
+            said = f"case {number}, {way}, {', '.join(f'{name}: {drawn.said}' for name, drawn in frame.items())}"
+            self.counts[way] += 1
+            try:
+                by[way](features, frame, folder, number * KEYS_EACH)
+                put[number] = said, frame
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                self.differences.append(f"{said}: {type(error).__name__}: {error}")
+        try:
+            tables = Tables(features) if put else None
+            for number, (said, frame) in put.items():
+                found = [f"{said}: {each}" for each in tables.differences(number * KEYS_EACH, frame)] if tables else []
+                self.differences += found
+                self.counts["different"] += bool(found)
+        except Exception as error:  # noqa: BLE001 - the same
+            listed = "; ".join(said for said, _ in put.values())
+            self.differences.append(f"{type(error).__name__}: {error}, in {listed}")
+        features.destroy()
+
+    def _for_model(self, number: int, by: dict[str, Put], folder: Path, features: gi.Features) -> None:
         random_ = random.Random(f"{self.seed}/{number}")
-        way, put = random_.choice(list(ways(client).items()))
-        rows, before = random_.randint(1, 6), len(self.differences)
+        way = random_.choice(list(by))
         self.counts[way] += 1
-        for_model = number % SCORED_EACH == 0
-        frame = _for_model(random_, rows, way) if for_model else _frame(random_, rows, way)
+        frame = _frame_for_model(random_, random_.randint(1, ROWS_MAX), way)
         said = f"case {number}, {way}, {', '.join(f'{name}: {drawn.said}' for name, drawn in frame.items())}"
         try:
-            if for_model:
-                put(self._grid, scored, frame, folder, number * 10)
-                listed = zip(*(drawn.values for drawn in frame.values()), strict=True)
-                self._scored |= {number * 10 + row: hash_of(values) for row, values in enumerate(listed)}
-            else:
-                self._read(f"c{self.seed}-{number}", put, frame, folder, said)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            by[way](features, frame, folder, number * KEYS_EACH)
+        except Exception as error:  # noqa: BLE001 - the same
             self.differences.append(f"{said}: {type(error).__name__}: {error}")
-        self.counts["different"] += len(self.differences) > before
-
-    def _read(self, name: str, put: Any, frame: dict[str, Drawn], folder: Path, said: str) -> None:
-        put(self._grid, name, frame, folder, 0)
-        for field, drawn in frame.items():
-            expected = [canonical(value) for value in drawn.values]
-            for reader, found in out(self._grid, name, len(expected), field).items():
-                if found != expected:
-                    self.differences.append(f"{said}: {reader} gives {found} for {field} = {expected}")
-        self._grid.features(name).destroy()
+            return
+        for row in range(len(next(iter(frame.values())).values)):
+            seen = [_seen(frame, name, row) for name in SAMPLE]
+            self._scored[number * KEYS_EACH + row] = hash_of(seen)
 
     def _judge_scores(self, deployment: str) -> None:
         verdict = self._grid.verify(deployment, VERIFY_S)
         if not verdict.complete or verdict.dead_letters:
-            letters = [letter.message for letter in self._grid.dead_letters(deployment)[:3]]
+            letters = [f"{letter.key}: {letter.message}" for letter in self._grid.dead_letters(deployment)[:3]]
             self.differences.append(f"the model scored not all: {verdict}, {letters}")
         found = self._grid.predictions(deployment).get_batch(list(self._scored))
-        for key, score in zip(found.keys, found["score"].tolist(), strict=True):
+        for key, score in zip(found.keys, found["score"].tolist() if self._scored else [], strict=True):
             if score != self._scored[key]:
-                self.differences.append(f"case {key // 10}, row {key % 10}: the model saw another record")
+                self.differences.append(f"case {key // KEYS_EACH}, row {key % KEYS_EACH}: the model saw another record")
         self.counts["scored"] += len(found)
+        self._scored.clear()
 
     def report(self) -> str:
         """All of it as a line of JSON."""
         return json.dumps({"seed": self.seed, **self.counts, "differences": len(self.differences)})
 
 
-def _frame(random_: random.Random, rows: int, way: str) -> dict[str, Drawn]:
-    frame = {name: column(random_, rows, SORTS.get(way, ())) for name in ("a", "b", "c")[: random_.randint(1, 3)]}
-    return {name: _finite(drawn) if way in {"jsonl", "stock client"} else drawn for name, drawn in frame.items()}
+def _frame(random_: random.Random, rows: int, way: str, number: int) -> dict[str, Drawn]:
+    if way == STOCK_COMPACT:
+        return stock.frame(random_, rows)
+    names = [f"{letter}{number}" for letter in "abc"[: random_.randint(1, 3)]]
+    return {name: fit_for(way, column(random_, rows, SORTS[way])) for name in names}
 
 
-def _for_model(random_: random.Random, rows: int, way: str) -> dict[str, Drawn]:
-    """Columns of the model's sorts, within what its doubles are exact for."""
-    frame = {name: column(random_, rows, {sort}) for name, sort in MODEL_FIELDS.items()}
-    finite = {name: _finite(drawn) for name, drawn in frame.items()}
-    large = [value is not None and abs(value) > 2**53 for value in finite["n"].values]
-    if any(large):
-        values = [None if gone else value for value, gone in zip(finite["n"].values, large, strict=True)]
-        finite["n"] = Drawn("whole of list", "whole", values, values)
-    return finite
+def _frame_for_model(random_: random.Random, rows: int, way: str) -> dict[str, Drawn]:
+    """Columns of the sorts that the model was fitted on; what it has as doubles within what these are exact for."""
+    sorts = SORTS_SEEN | (RECORD_SEEN if way in NESTING else FLAT_SEEN)
+    frame = {name: fit_for(way, column(random_, rows, {sort}, kind)) for name, (sort, kind) in sorts.items()}
+    return {name: _finite(drawn, small=name == "n") for name, drawn in frame.items()}
 
 
-def _finite(drawn: Drawn) -> Drawn:
-    """Without infinity, which JSON has no form for."""
-    if not any(isinstance(value, float) and math.isinf(value) for value in drawn.values):
+def _seen(frame: dict[str, Drawn], name: str, row: int) -> Any:
+    """What the model is to see as one of its inputs."""
+    if name in frame:
+        return frame[name].values[row]
+    return at(frame["r"].values[row], (name.removeprefix("in_"),))
+
+
+def _finite(drawn: Drawn, *, small: bool) -> Drawn:
+    def gone(value: Any) -> bool:
+        return (isinstance(value, float) and abs(value) == float("inf")) or (
+            small and value is not None and abs(value) > 2**53
+        )
+
+    if not any(map(gone, drawn.values)):
         return drawn
-    values = [None if isinstance(value, float) and math.isinf(value) else value for value in drawn.values]
-    return Drawn("finite fractions of list", drawn.sort, values, values)
+    values = [None if gone(value) else value for value in drawn.values]
+    return Drawn(f"{drawn.sort} of list", drawn.sort, values, values)

@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import zlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
-from tests.frames.ways import canonical
+from tests.frames.draw import DATED
+from tests.frames.values import canonical
+
+_FIRST = dt.datetime(2024, 7, 1, 12)  # noqa: DTZ001 - a column without a zone
+SAMPLE = pd.DataFrame(
+    {
+        "n": [1.0, 2.0, None],
+        "x": [0.5, 1.5, None],
+        "t": ["a", "b", None],
+        "k": pd.array([1, 2, None], "Int64"),
+        "y": pd.array([True, False, None], "boolean"),
+        "s": pd.array(["a", "b", None], "string"),
+        "m": pd.array([_FIRST, _FIRST, None], "datetime64[us]"),
+        "z": pd.array([_FIRST, _FIRST, None], "datetime64[us]"),
+        "d": [_FIRST.date(), _FIRST.date(), None],
+        "c": [_FIRST.time(), _FIRST.time(), None],
+        "in_n": pd.array([1, 2, None], "Int64"),
+        "in_t": ["a", "b", None],
+        "in_z": pd.array([_FIRST, _FIRST, None], "datetime64[us]"),
+    }
+)
+for _name in ("z", "in_z"):
+    SAMPLE[_name] = SAMPLE[_name].dt.tz_localize("Europe/Berlin")
+INPUTS: dict[str, dict[str, list[str]]] = {f"in_{leaf}": {"field": [f"r.{leaf}", f"in_{leaf}"]} for leaf in "ntz"}
+NESTING = frozenset({"put", "stock client, JSON", "stock client, Compact"})
+"""The ways by which these stand in a record within the record; in others they are fields like any."""
+
+_ZONED = pa.timestamp("us", "Asia/Kathmandu")
+SORTS_SEEN: dict[str, tuple[str, Any]] = {
+    "n": ("whole", None),
+    "x": ("fraction", None),
+    "t": ("text", None),
+    "k": ("whole", pa.int64()),
+    "y": ("boolean", None),
+    "s": ("text", None),
+    "m": ("moment", pa.timestamp("us")),
+    "z": ("zoned", _ZONED),
+    "d": ("day", None),
+    "c": ("clock", None),
+}
+"""What is drawn for a field of the records: sort and type."""
+RECORD_SEEN = {"r": ("dated record", DATED)}
+FLAT_SEEN = {"in_n": ("whole", pa.int64()), "in_t": ("text", None), "in_z": ("zoned", _ZONED)}
 
 
 def hashed(frame: Any) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""Ways in and out of a feature map, and what a value is allowed to be on each of them."""
+"""Ways into a feature map, and what each of them has a form for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import math
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,69 +19,78 @@ from pyarrow import parquet
 import grid_inference as gi
 from grid_inference.cli import files
 from grid_inference.cli.values import TEXT
-from tests.frames.draw import Drawn
+from tests.frames.draw import NESTED, Drawn
+from tests.frames.stock import Item, Seen
+from tests.frames.values import ahead_s
 
 Frame = dict[str, Drawn]
-_EPOCH = np.datetime64(0, "us")
+Put = Callable[[gi.Features, Frame, Path, int], None]
+"""Puts a frame's rows under the keys from a number on; a folder is for files."""
 
 
-def put_batch(grid: gi.Grid, name: str, frame: Frame, folder: Path, first: int = 0) -> None:
+def put_batch(features: gi.Features, frame: Frame, folder: Path, first: int) -> None:
     """All columns at once, as the libraries have them."""
-    rows = len(next(iter(frame.values())).values)
-    grid.features(name).put_batch(
-        {field: drawn.given for field, drawn in frame.items()}, key=np.arange(first, first + rows)
-    )
+    features.put_batch({field: drawn.given for field, drawn in frame.items()}, key=_keys(frame, first))
 
 
-def put_frame(grid: gi.Grid, name: str, frame: Frame, folder: Path, first: int = 0) -> None:
+def put_frame(features: gi.Features, frame: Frame, folder: Path, first: int) -> None:
     """All columns in one frame of a library, the keys among them."""
     given = {field: drawn.given for field, drawn in frame.items()}
-    rows = len(next(iter(frame.values())).values)
     if all(isinstance(each, pl.Series) for each in given.values()):
-        made: Any = pl.DataFrame({**given, "key": range(first, first + rows)}).lazy()
+        made: Any = pl.DataFrame({**given, "key": _keys(frame, first)}).lazy()
     elif all(isinstance(each, pa.Array | pa.ChunkedArray) for each in given.values()):
-        made = pa.table({**given, "key": range(first, first + rows)})
+        made = pa.table({**given, "key": _keys(frame, first)})
     else:
-        made = {**given, "key": pd.Series(np.arange(first, first + rows, dtype=float))}
+        made = {**given, "key": pd.Series(_keys(frame, first), dtype=float)}
         if all(isinstance(each, pd.Series | np.ndarray) for each in given.values()):
             made = pd.DataFrame(made)
-    grid.features(name).put_batch(made, key="key")
+    features.put_batch(made, key="key")
 
 
-def put(grid: gi.Grid, name: str, frame: Frame, folder: Path, first: int = 0) -> None:
-    """Record by record, the values as a library's rows have them."""
-    given = {field: list(_rows(drawn)) for field, drawn in frame.items()}
-    for key, row in enumerate(zip(*given.values(), strict=True), first):
-        grid.features(name).put(key, dict(zip(given, row, strict=True)))
+def put(features: gi.Features, frame: Frame, folder: Path, first: int) -> None:
+    """Record by record, the values as a library's rows have them.
+
+    What a NaN is in a field that nobody has said anything of, nobody knows: those with one come behind the others.
+    """
+    given = {field: _rows(drawn) for field, drawn in frame.items()}
+    rows = list(zip(_keys(frame, first), *given.values(), strict=True))
+    for key, *row in sorted(rows, key=lambda row: any(map(_is_nan, row))):
+        features.put(key, dict(zip(given, row, strict=True)))
 
 
-def _rows(drawn: Drawn) -> Any:
+def _rows(drawn: Drawn) -> list[Any]:
     given = drawn.given
-    if isinstance(given, list | pd.Series | np.ndarray):
-        return [None if value is None else each for value, each in zip(drawn.values, given, strict=True)]
-    return given.to_pylist() if hasattr(given, "to_pylist") else given.to_list()
+    rows = list(given) if isinstance(given, list | pd.Series | np.ndarray) else given.to_pylist() \
+        if hasattr(given, "to_pylist") else given.to_list()  # fmt: skip
+    unsaid = all(value is None for value in drawn.values)
+    return [None if unsaid and _is_nan(value) else value for value in rows]
 
 
-def put_parquet(grid: gi.Grid, name: str, frame: Frame, folder: Path, first: int = 0) -> None:
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def put_parquet(features: gi.Features, frame: Frame, folder: Path, first: int) -> None:
     """A file, by what the command reads it with."""
-    path = folder / f"{name}.parquet"
-    columns = {field: _arrow(drawn) for field, drawn in frame.items()}
-    parquet.write_table(pa.table({**columns, "key": range(first, first + len(next(iter(columns.values()))))}), path)
-    _put_file(grid, name, path)
+    path = folder / "r.parquet"
+    parquet.write_table(
+        pa.table({**{field: _arrow(drawn) for field, drawn in frame.items()}, "key": _keys(frame, first)}), path
+    )
+    _put_file(features, path)
 
 
 def _arrow(drawn: Drawn) -> Any:
     return drawn.given if isinstance(drawn.given, pa.Array | pa.ChunkedArray) else pa.array(drawn.values)
 
 
-def put_csv(grid: gi.Grid, name: str, frame: Frame, folder: Path, first: int = 0) -> None:
+def put_csv(features: gi.Features, frame: Frame, folder: Path, first: int) -> None:
     """A file of texts, whose columns are what they look like; texts are said to be that."""
-    path = folder / f"{name}.csv"
-    rows = zip(*(drawn.values for drawn in frame.values()), strict=True)
-    lines = [",".join(["key", *frame]), *(",".join(map(_cell, (key, *row))) for key, row in enumerate(rows, first))]
+    path = folder / "r.csv"
+    rows = zip(_keys(frame, first), *(drawn.values for drawn in frame.values()), strict=True)
+    lines = [",".join(["key", *frame]), *(",".join(map(_cell, row)) for row in rows)]
     path.write_bytes("\n".join([*lines, ""]).encode())
     texts = [field for field, drawn in frame.items() if any(isinstance(value, str) for value in drawn.values)]
-    _put_file(grid, name, path, dict.fromkeys(texts, TEXT))
+    _put_file(features, path, dict.fromkeys(texts, TEXT))
 
 
 def _cell(value: Any) -> str:
@@ -90,48 +98,59 @@ def _cell(value: Any) -> str:
     return "" if value is None else quoted
 
 
-def put_jsonl(grid: gi.Grid, name: str, frame: Frame, folder: Path, first: int = 0) -> None:
+def put_jsonl(features: gi.Features, frame: Frame, folder: Path, first: int) -> None:
     """A file of objects."""
-    path = folder / f"{name}.jsonl"
-    rows = zip(*(drawn.values for drawn in frame.values()), strict=True)
-    objects = [{"key": key, **dict(zip(frame, row, strict=True))} for key, row in enumerate(rows, first)]
-    path.write_text("".join(json.dumps(each) + "\n" for each in objects), encoding="utf-8")
-    _put_file(grid, name, path)
+    path = folder / "r.jsonl"
+    rows = zip(_keys(frame, first), *(drawn.values for drawn in frame.values()), strict=True)
+    objects = [_json({"key": key, **dict(zip(frame, row, strict=True))}) for key, *row in rows]
+    path.write_text("".join(f"{each}\n" for each in objects), encoding="utf-8")
+    _put_file(features, path)
 
 
-def _put_file(grid: gi.Grid, name: str, path: Path, kinds: dict[str, str] | None = None) -> None:
+def _put_file(features: gi.Features, path: Path, kinds: dict[str, str] | None = None) -> None:
     for chunk in files.read(path, None, "key", kinds or {}):
         assert not chunk.bad, f"rows were left out: {chunk.bad[:3]}"
         if chunk.columns:
-            grid.features(name).put_batch(chunk.columns, key=chunk.columns.pop("key"))
+            features.put_batch(chunk.columns, key=chunk.columns.pop("key"))
 
 
-def put_json_values(client: Any) -> Callable[[gi.Grid, str, Frame, Path], None]:
-    """The stock client's JSON values, a nested object among them."""
+def _json(record: Any) -> str:
+    return json.dumps(record, default=lambda value: value.isoformat())
 
-    def put(grid: gi.Grid, name: str, frame: Frame, folder: Path, first: int = 0) -> None:
+
+def _keys(frame: Frame, first: int) -> list[int]:
+    return list(range(first, first + len(next(iter(frame.values())).values)))
+
+
+def _stock(client: Any, value_of: Callable[[dict[str, Any]], Any]) -> Put:
+    """The stock client's `put_all` of values that are made of records."""
+
+    def put(features: gi.Features, frame: Frame, folder: Path, first: int) -> None:
         rows = zip(*(drawn.values for drawn in frame.values()), strict=True)
-        values = {
-            key: HazelcastJsonValue(json.dumps(dict(zip(frame, row, strict=True))))
-            for key, row in enumerate(rows, first)
-        }
-        client.get_map(name).blocking().put_all(values)
+        values = {key: value_of(dict(zip(frame, row, strict=True))) for key, row in enumerate(rows, first)}
+        client.get_map(features.name).blocking().put_all(values)
 
     return put
 
 
-TEXTUAL = frozenset({"whole", "fraction", "boolean", "text", "category"})
+STOCK_COMPACT = "stock client, Compact"
+_NUMBERS_AND_TEXTS = frozenset({"whole", "fraction", "boolean", "text", "category"})
+_MOMENTS = frozenset({"day", "clock", "moment", "zoned"})
+_LISTS = frozenset({"list"})
 SORTS: dict[str, frozenset[str]] = {
-    "put": frozenset({"decimal", "day", "clock", "moment", "zoned"}) | TEXTUAL,
-    "csv": frozenset({"day", "moment", "zoned"}) | TEXTUAL,
-    "jsonl": TEXTUAL,
-    "stock client": TEXTUAL,
-    "parquet": frozenset({"decimal", "day", "clock", "moment", "zoned"}) | TEXTUAL,
+    "put_batch": _NUMBERS_AND_TEXTS | _MOMENTS | _LISTS | {"decimal"},
+    "frame": _NUMBERS_AND_TEXTS | _MOMENTS | _LISTS | {"decimal"},
+    "put": _NUMBERS_AND_TEXTS | _MOMENTS | NESTED | {"decimal"},
+    "csv": (_NUMBERS_AND_TEXTS | _MOMENTS) - {"clock"},
+    "jsonl": _NUMBERS_AND_TEXTS,
+    "stock client, JSON": _NUMBERS_AND_TEXTS | _LISTS | {"record", "records"},
+    "parquet": _NUMBERS_AND_TEXTS | _MOMENTS | {"decimal"},
 }
 """What a way has a form for: JSON has no dates, a file's lists are all of one length, lists in `put` are floats."""
+JSON_WAYS = frozenset({"jsonl", "stock client, JSON"})
 
 
-def ways(client: Any) -> dict[str, Callable[[gi.Grid, str, Frame, Path, int], None]]:
+def ways(client: Any) -> dict[str, Put]:
     """Every way in, by name."""
     return {
         "put_batch": put_batch,
@@ -140,58 +159,38 @@ def ways(client: Any) -> dict[str, Callable[[gi.Grid, str, Frame, Path, int], No
         "parquet": put_parquet,
         "csv": put_csv,
         "jsonl": put_jsonl,
-        "stock client": put_json_values(client),
+        "stock client, JSON": _stock(client, lambda record: HazelcastJsonValue(_json(record))),
+        STOCK_COMPACT: _stock(client, lambda record: (Seen if "n" in record else Item)(record)),
     }
 
 
-# ---- out
+def fit_for(way: str, drawn: Drawn) -> Drawn:
+    """The column as a way has a form for its values: JSON has no infinity, CSV no offsets of seconds."""
+    if way in JSON_WAYS:
+        return _changed(drawn, _finite)
+    return _changed(drawn, _of_whole_minutes) if way == "csv" else drawn
 
 
-def out(grid: gi.Grid, name: str, rows: int, field: str) -> dict[str, list[Any]]:
-    """One field of the rows in order, by each reader; a reader's way to say null is None."""
-    features = grid.features(name)
-    table = features.to_arrow()
-    order = np.argsort(table["key"].to_numpy())
-    frame = features.to_pandas().sort_index()
-    found = {
-        "get": [(features.get(key) or {}).get(field) for key in range(rows)],
-        "get_batch": list(features.get_batch(list(range(rows)))[field]),
-        "to_arrow": table[field].take(pa.array(order)).to_pylist(),
-        "to_pandas": list(frame[field]),
-    }
-    return {reader: [canonical(value) for value in values] for reader, values in found.items()}
+def _changed(drawn: Drawn, change: Callable[[Any], Any]) -> Drawn:
+    values = [change(value) for value in drawn.values]
+    if all(new is old for new, old in zip(values, drawn.values, strict=True)):
+        return drawn
+    return Drawn(f"{drawn.sort} of list", drawn.sort, values, values)
 
 
-def canonical(value: Any) -> Any:
-    """A value of any library as one that can be compared: exact, null as None."""
-    if isinstance(value, list | tuple | np.ndarray) and not np.isscalar(value):
-        return tuple(canonical(item) for item in value)
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else ("moment", int((value.astype("M8[us]") - _EPOCH).astype(np.int64)))
-    if isinstance(value, np.timedelta64 | pd.Timedelta):
-        plain = np.timedelta64(value)
-        return None if np.isnat(plain) else ("clock", int(plain.astype("m8[us]").astype(np.int64)))
-    return _canonical_scalar(value)
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(each) for each in value] if any(map(_is_endless, value)) else value
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()} if any(map(_is_endless, value.values())) else value
+    return None if _is_endless(value) else value
 
 
-def _canonical_scalar(value: Any) -> Any:  # noqa: PLR0911  # a sort of value is a line
-    if isinstance(value, dt.datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-        delta = aware - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-        return "moment", (delta.days * 86_400 + delta.seconds) * 10**6 + delta.microseconds
-    if isinstance(value, dt.date):
-        return "moment", (value - dt.date(1970, 1, 1)).days * 86_400 * 10**6
-    if isinstance(value, dt.time):
-        return "clock", ((value.hour * 60 + value.minute) * 60 + value.second) * 10**6 + value.microsecond
-    if isinstance(value, Decimal):
-        return "decimal", value
-    if isinstance(value, float | np.floating):
-        return None if math.isnan(value) else ("number", float(value), math.copysign(1, value))
-    if isinstance(value, bool | np.bool_):
-        return ("number", float(value), 1.0)
-    if isinstance(value, int | np.integer):
-        exact = int(value)
-        return ("number", float(exact), math.copysign(1, exact)) if abs(exact) <= 2**53 else ("whole", exact)
-    return value
+def _is_endless(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_endless, value.values()))
+    return isinstance(value, float) and math.isinf(value)
+
+
+def _of_whole_minutes(value: Any) -> Any:
+    return value if (ahead_s(value) or 0) % 60 == 0 else value.astimezone(dt.UTC)

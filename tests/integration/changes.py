@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,13 +25,14 @@ METADATA = struct.pack("<10q", 1, 0, NEVER_MS, 0, 0, 0, 0, 0, NEVER_MS, NEVER_MS
 
 
 @contextmanager
-def stock_client(grid: gi.Grid) -> Iterator[Any]:
-    """The ordinary client; whole numbers are LONG, as ours are."""
+def stock_client(grid: gi.Grid, serializers: Sequence[Any] = ()) -> Iterator[Any]:
+    """The ordinary client, with Compact serializers; whole numbers are LONG, as ours are."""
     client = hazelcast.HazelcastClient(
         cluster_name=grid.cluster_name,
         cluster_members=[grid.address],
         default_int_type=IntType.LONG,
         statistics_enabled=False,
+        compact_serializers=list(serializers),
     )
     try:
         yield client

@@ -15,6 +15,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import grid_inference as gi
+from grid_inference.api import field_kinds
 from tests.integration.conftest import Names
 
 LARGE = 2**53 + 1
@@ -114,6 +115,13 @@ def test_the_count_says_rows_and_keys(local_grid: gi.Grid, names: Names) -> None
     assert str(done) == "3 rows, 2 keys"
 
 
+def test_large_whole_numbers_in_lists_are_exact_beside_nulls(local_grid: gi.Grid, names: Names) -> None:
+    features = local_grid.features(names.features)
+    features.put_batch({"a": pa.array([[LARGE, None], None, [1]])}, key=[1, 2, 3])
+    frame = features.to_pandas().sort_index()
+    assert [each if each is None else list(each) for each in frame["a"]] == [[LARGE, None], None, [1]]
+
+
 # ---- single records
 
 
@@ -130,6 +138,48 @@ def test_a_missing_value_is_a_null_of_the_kind_that_the_map_has(
     assert features.get(2) == dict.fromkeys(whole)
     table = features.to_arrow()
     assert {row.pop("key"): row for row in table.to_pylist()} == {1: whole, 2: dict.fromkeys(whole)}
+
+
+def test_nan_is_a_null_of_the_kind_that_was_put_just_before(
+    local_grid: gi.Grid, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The map is looked at no more than once a while; what was put by these hands is known without."""
+    monkeypatch.setattr(field_kinds, "LOOK_S_MIN", 1e9)
+    features = local_grid.features(names.features)
+    features.put(1, {"a": "x", "b": None, "c": {"d": "y", "e": 1}})
+    features.put(2, {"a": np.nan, "b": None, "c": {"d": np.nan, "e": np.nan}})
+    features.put_batch({"f": ["x"], "b": [None]}, key=[3])
+    features.put(4, {"a": "z", "b": None, "f": np.nan})
+    assert [features.get(key) for key in (2, 4)] == [
+        {"a": None, "b": None, "c": {"d": None, "e": None}},
+        {"a": "z", "b": None, "f": None},
+    ]
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA])
+def test_a_null_is_what_the_model_takes_there(local_grid: gi.Grid, names: Names, missing: Any) -> None:
+    """Before anybody has put a record: of its moments, days and hours, and of a record within the record."""
+    days = pd.DataFrame(
+        {
+            "z": pd.to_datetime(["2024-07-01", None]).tz_localize("Europe/Berlin"),
+            "m": pd.to_datetime(["2024-07-01", None]),
+            "d": [dt.date(2024, 7, 1), None],
+            "c": [dt.time(12), None],
+            "n": pd.array([1, None], "Int64"),
+            "x": [0.5, None],
+        }
+    )
+    inputs = {"n": {"field": "r.n"}, "x": {"field": "x[1]"}}
+    local_grid.deploy(
+        names.deployment, "tests.frames.seen:hashed", features=names.features, sample=days, inputs=inputs, nan="score"
+    )
+    features = local_grid.features(names.features)
+    features.put(1, dict.fromkeys(("z", "m", "d", "c", "r", "x"), missing))
+    features.put_batch({name: [missing] for name in ("z", "m", "d", "c", "x")} | {"r.n": [None]}, key=[2])
+    verdict = local_grid.verify(names.deployment, 30.0)
+    letters = [letter.message for letter in local_grid.dead_letters(names.deployment)]
+    assert (verdict.complete, verdict.predictions, letters) == (True, 2, [])
+    local_grid.undeploy(names.deployment)
 
 
 def test_a_null_where_the_model_needs_a_number_is_scored(local_grid: gi.Grid, names: Names) -> None:

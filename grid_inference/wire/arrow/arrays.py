@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column
+from grid_inference.wire.columns import Column, objects_of
 from grid_inference.wire.compact.decode import decode_even_columns, decode_text_blobs
 from grid_inference.wire.compact.nested import element_of, has_field, nested_ids, split_wanted
 from grid_inference.wire.compact.record import Nesting
@@ -114,10 +115,23 @@ def _array(name: str, kind: FieldKind, column: Column) -> Any:
     of_objects = wanted if kind not in ARRAY_OF and kind not in ITEMS_OF else wanted and pa.list_(wanted)
     if wanted is None and any(map(_holds_endless_decimal, column.values.tolist())):
         raise DecodeError(f"field {name!r} ({kind.name}) holds a decimal of more than {DECIMAL_DIGITS_MAX} digits")
+    values = column.values
+    if kind in (FieldKind.COMPACT, FieldKind.ARRAY_OF_COMPACT):
+        values = objects_of(list(map(_in_utc, values.tolist()))).values
     try:
-        return pa.array(column.values, of_objects, mask=mask, from_pandas=False)
+        return pa.array(values, of_objects, mask=mask, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise _unfit(f"{name!r} ({kind.name})", error) from None
+
+
+def _in_utc(value: Any) -> Any:
+    """What a record holds, its moments with a zone in UTC: Arrow would else take the first one's zone for all."""
+    if isinstance(value, dict):
+        return {name: _in_utc(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return list(map(_in_utc, value))
+    aware = isinstance(value, datetime) and value.tzinfo is not None
+    return value.astimezone(UTC) if aware else value
 
 
 def arrow_array(name: str, column: Column) -> Any:

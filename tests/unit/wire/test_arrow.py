@@ -172,3 +172,17 @@ def test_decimals_far_from_one_are_refused_before_arrow_sees_them(endless: str) 
         with pytest.raises(DecodeError, match=f"'{name}' .* a decimal of more than 76 digits"):
             arrow_columns(Blobs.of(rows), schema, None, {inner.schema_id: inner})
         assert arrow_columns(Blobs.of(rows[:1] * 2), schema, None, {inner.schema_id: inner})[name].null_count == 0
+
+
+def test_moments_in_records_are_in_utc_whatever_their_offsets() -> None:
+    """Of records in a list Arrow would take the first moment's zone for all, and knows none of seconds."""
+    inner = Schema.of("inner", {"z": K.TIMESTAMP_WITH_TIMEZONE})
+    outer = Schema.of("outer", {"several": K.ARRAY_OF_COMPACT, "one": K.COMPACT})
+    moments = [NOON.replace(tzinfo=dt.timezone(dt.timedelta(seconds=ahead))) for ahead in (3208, -7200, 0)]
+    row = {"several": [{"z": moment} for moment in [*moments, None]], "one": {"z": moments[0]}}
+    nested = {"several": inner, "one": inner}
+    values = Blobs.of([encode_record(outer, row, nested), encode_record(outer, row | {"one": None}, nested)])
+    found = arrow_columns(values, outer, ["several", "one"], {inner.schema_id: inner})
+    assert found["several"].type == pa.list_(pa.struct([("z", pa.timestamp("us", tz="UTC"))]))
+    assert found["several"].to_pylist()[0] == row["several"]
+    assert found["one"].to_pylist() == [row["one"], None]
