@@ -121,13 +121,15 @@ def plan_of(seed: int) -> Plan:
 
 def _comings(rng: random.Random, plan: Plan) -> list[Event]:
     """Workers that come, with models that take long to load, and some that leave; the first one stays."""
-    events = list[Event]()
+    starts, stops = list[Event](), list[Event]()
     for number in range(rng.randint(1, 3)):
         at_s = BEGIN_S + rng.random() * FAULTS_S
-        events.append(Event(at_s, "start", plan.workers + number, rng.choice((0.2, 3.0, 8.0))))
+        starts.append(Event(at_s, "start", plan.workers + number, rng.choice((0.2, 3.0, 8.0))))
         if plan.workers + number > 1 and rng.random() < 0.4:
-            events.append(Event(at_s + rng.random() * 9.0, "stop", rng.randrange(1, plan.workers + number)))
-    return events
+            stops.append(Event(at_s + rng.random() * 9.0, "stop", rng.randrange(1, plan.workers + number)))
+    # Who is not there yet can't leave: in its place it would be the first one.
+    there = [plan.workers + sum(start.at_s < stop.at_s for start in starts) for stop in stops]
+    return starts + [stop for stop, count in zip(stops, there, strict=True) if stop.whom < count]
 
 
 def _faults(rng: random.Random, plan: Plan) -> list[Event]:
