@@ -42,7 +42,8 @@ def put_frame(features: gi.Features, frame: Frame, folder: Path, first: int) -> 
         made = pa.table({**given, "key": _keys(frame, first)})
     else:
         made = {**given, "key": pd.Series(_keys(frame, first), dtype=float)}
-        if all(isinstance(each, pd.Series | np.ndarray) for each in given.values()):
+        # Of masked whole numbers pandas itself would make floats.
+        if all(isinstance(each, pd.Series) or type(each) is np.ndarray for each in given.values()):
             made = pd.DataFrame(made)
     features.put_batch(made, key="key")
 

@@ -238,7 +238,9 @@ class ArrowParts:
         for start, array in found:
             if start > end:
                 chunks.append(pa.nulls(start - end, kind))
-            chunks.append(array.cast(kind) if array.null_count < len(array) else pa.nulls(len(array), kind))
+            if array.type != kind:  # what pyarrow 26 makes of a list of nulls as its own type is too short
+                array = array.cast(kind) if array.null_count < len(array) else pa.nulls(len(array), kind)  # noqa: PLW2901
+            chunks.append(array)
             end = start + len(array)
         return [*chunks, pa.nulls(self.rows - end, kind)]
 

@@ -186,3 +186,18 @@ def test_moments_in_records_are_in_utc_whatever_their_offsets() -> None:
     assert found["several"].type == pa.list_(pa.struct([("z", pa.timestamp("us", tz="UTC"))]))
     assert found["several"].to_pylist()[0] == row["several"]
     assert found["one"].to_pylist() == [row["one"], None]
+
+
+@pytest.mark.parametrize(
+    "others", [[], [pa.array([[{"t": "x", "n": 0.5}]])], [pa.array([[]], pa.list_(pa.struct([])))]]
+)
+def test_lists_of_records_whose_field_is_null_in_all_of_them(others: list) -> None:
+    """A cast of such a list to its own type gives fewer nulls than there are records."""
+    rows = [[{"t": None, "n": 1}, {"t": None, "n": 2}]]
+    parts = ArrowParts()
+    for array in [pa.array(rows), *others]:
+        parts.add(len(array), {"a": array})
+    parts.add(1, {})
+    found = pa.table({"a": parts.column("a")})
+    found.validate(full=True)
+    assert found["a"].to_pylist()[:1] == rows
