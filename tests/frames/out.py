@@ -62,20 +62,17 @@ def _column(columns: dict[str, Any], name: str, rows: int) -> list[Any]:
 
 def _paths(field: str, values: list[Any]) -> list[tuple[str, ...]]:
     """Where the values stand that are no records: in the field itself, or in those of its records."""
-    found: dict[tuple[str, ...], None] = {}
-    for value in values:
-        for path in _paths_of(value):
-            found[path] = None
-    return list(found) or [()]
+    found = dict.fromkeys(path for value in values for path in _paths_of(value))
+    within = {path[:depth] for path in found for depth in range(len(path))}
+    return [path for path in found if path not in within] or [()]
 
 
-def _paths_of(value: Any) -> Iterator[tuple[str, ...]]:
-    if not isinstance(value, dict):
-        if value is not None:
-            yield ()
-        return
-    for name, each in value.items():
-        yield from ((name, *path) for path in _paths_of(each))
+def _paths_of(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _paths_of(each, (*path, name))
+    elif value is not None or path:
+        yield path
 
 
 def at(value: Any, path: tuple[str, ...]) -> Any:

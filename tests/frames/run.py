@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+import threading
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ SCORED_EACH = 25
 """Each so many-th case puts records before the model instead."""
 TOGETHER_MAX = 16
 """So many frames at most share a map, which is then read once; one alone is drawn too."""
+THREADS = 8
+"""So many maps at a time: each mostly waits for the member."""
 ROWS_MAX = 6
 KEYS_EACH = 10
 VERIFY_S = 300.0
@@ -34,6 +38,7 @@ class Run:
         self.differences: list[str] = []
         self.counts = Counter[str]()
         self._grid = grid
+        self._lock = threading.Lock()
         self._scored: dict[int, float] = {}
 
     def cases(self, first: int, count: int) -> None:
@@ -43,59 +48,77 @@ class Run:
         self._grid.deploy(
             name, "tests.frames.seen:hashed", features=features, sample=SAMPLE, inputs=INPUTS, nan="score"
         )
-        with stock_client(self._grid, stock.SERIALIZERS) as client, tempfile.TemporaryDirectory() as folder:
+        with (
+            stock_client(self._grid, stock.SERIALIZERS) as client,
+            tempfile.TemporaryDirectory() as folder,
+            ThreadPoolExecutor(THREADS) as pool,
+        ):
             by = ways(client)
-            for number in range(-first % SCORED_EACH + first, end, SCORED_EACH):
-                self._for_model(number, by, Path(folder), self._grid.features(features))
+            scored = pool.submit(self._for_models, range(first, end), by, Path(folder), self._grid.features(features))
+            read: list[Future[list[str]]] = []
             while first < end:
                 together = random.Random(f"{self.seed}/{first}/together").choice((1, 4, TOGETHER_MAX))
-                self._together(range(first, min(end, first + together)), by, Path(folder))
+                numbers = range(first, min(end, first + together))
+                (own := Path(folder, str(first))).mkdir()
+                read.append(pool.submit(self._together, numbers, by, own))
                 first += together
+            self.differences += [each for future in (scored, *read) for each in future.result()]
         self._judge_scores(name)
-        self._grid.undeploy(name, forget=True)
+        self._grid.undeploy(name)
         self._grid.features(features).destroy()
 
-    def _together(self, numbers: range, by: dict[str, Put], folder: Path) -> None:
+    def _together(self, numbers: range, by: dict[str, Put], folder: Path) -> list[str]:
         """Frames into one map, each with fields and keys of its own, but for the stock client's one type."""
         features, put = self._grid.features(f"c{self.seed}-{numbers[0]}"), dict[int, tuple[str, dict[str, Drawn]]]()
+        differences: list[str] = []
         for number in numbers:
             if number % SCORED_EACH == 0:
                 continue
             random_ = random.Random(f"{self.seed}/{number}")
             way = random_.choice(list(by))
             frame = _frame(random_, random_.randint(1, ROWS_MAX), way, number)
-            said = f"case {number}, {way}, {', '.join(f'{name}: {drawn.said}' for name, drawn in frame.items())}"
-            self.counts[way] += 1
+            said = self._said(number, way, frame)
             try:
                 by[way](features, frame, folder, number * KEYS_EACH)
                 put[number] = said, frame
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-                self.differences.append(f"{said}: {type(error).__name__}: {error}")
+                differences.append(f"{said}: {type(error).__name__}: {error}")
         try:
             tables = Tables(features) if put else None
             for number, (said, frame) in put.items():
-                found = [f"{said}: {each}" for each in tables.differences(number * KEYS_EACH, frame)] if tables else []
-                self.differences += found
-                self.counts["different"] += bool(found)
+                found = tables.differences(number * KEYS_EACH, frame) if tables else ()
+                differences += [f"{said}: {each}" for each in found]
         except Exception as error:  # noqa: BLE001 - the same
             listed = "; ".join(said for said, _ in put.values())
-            self.differences.append(f"{type(error).__name__}: {error}, in {listed}")
+            differences.append(f"{type(error).__name__}: {error}, in {listed}")
         features.destroy()
+        return differences
 
-    def _for_model(self, number: int, by: dict[str, Put], folder: Path, features: gi.Features) -> None:
-        random_ = random.Random(f"{self.seed}/{number}")
-        way = random_.choice(list(by))
-        self.counts[way] += 1
-        frame = _frame_for_model(random_, random_.randint(1, ROWS_MAX), way)
-        said = f"case {number}, {way}, {', '.join(f'{name}: {drawn.said}' for name, drawn in frame.items())}"
-        try:
-            by[way](features, frame, folder, number * KEYS_EACH)
-        except Exception as error:  # noqa: BLE001 - the same
-            self.differences.append(f"{said}: {type(error).__name__}: {error}")
-            return
-        for row in range(len(next(iter(frame.values())).values)):
-            seen = [_seen(frame, name, row) for name in SAMPLE]
-            self._scored[number * KEYS_EACH + row] = hash_of(seen)
+    def _said(self, number: int, way: str, frame: dict[str, Drawn]) -> str:
+        """A case in words, counted."""
+        with self._lock:
+            self.counts[way] += 1
+        return f"case {number}, {way}, {', '.join(f'{name}: {drawn.said}' for name, drawn in frame.items())}"
+
+    def _for_models(self, numbers: range, by: dict[str, Put], folder: Path, features: gi.Features) -> list[str]:
+        """Records before the model that hashes them."""
+        differences: list[str] = []
+        for number in numbers:
+            if number % SCORED_EACH:
+                continue
+            random_ = random.Random(f"{self.seed}/{number}")
+            way = random_.choice(list(by))
+            frame = _frame_for_model(random_, random_.randint(1, ROWS_MAX), way)
+            said = self._said(number, way, frame)
+            try:
+                by[way](features, frame, folder, number * KEYS_EACH)
+            except Exception as error:  # noqa: BLE001 - the same
+                differences.append(f"{said}: {type(error).__name__}: {error}")
+                continue
+            for row in range(len(next(iter(frame.values())).values)):
+                seen = [_seen(frame, name, row) for name in SAMPLE]
+                self._scored[number * KEYS_EACH + row] = hash_of(seen)
+        return differences
 
     def _judge_scores(self, deployment: str) -> None:
         verdict = self._grid.verify(deployment, VERIFY_S)
