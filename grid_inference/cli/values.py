@@ -22,6 +22,7 @@ from pyarrow import types
 
 from grid_inference.wire.arrow.columns import arrow_kind, column_of_arrow, plain_arrow
 from grid_inference.wire.columns import EXACT_MAX, Column, objects_of
+from grid_inference.wire.kinds import is_double
 from grid_inference.wire.schema import FieldKind
 
 __all__ = ["NUMBER", "TEXT", "WHOLE", "Values", "is_of_a_field", "of_arrow", "of_objects", "of_texts"]
@@ -290,7 +291,7 @@ def _is(value: Any, allowed: tuple[type, ...]) -> bool:
 
 def _is_rounded(value: Any) -> bool:
     """Whether a whole number is another one as a double."""
-    return type(value) is int and abs(value) > EXACT_MAX and int(float(value)) != value
+    return type(value) is int and not is_double(value)
 
 
 def _column(kind: str, values: list[Any]) -> Column:

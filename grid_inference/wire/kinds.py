@@ -20,7 +20,7 @@ from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 from grid_inference.wire.missing import is_missing, is_nan, plain_value
 from grid_inference.wire.schema import NULLABLE_KINDS, NULLABLE_OF, FieldKind, Schema
 
-__all__ = ["infer_schema", "is_undecided", "kind_of_dtype", "objects_column", "settled", "value_kind"]
+__all__ = ["infer_schema", "is_double", "is_undecided", "kind_of_dtype", "objects_column", "settled", "value_kind"]
 
 _KIND_NAMES = {
     "int8": "INT8",
@@ -119,10 +119,10 @@ def _of_numbers(name: str, values: list[Any], kind: FieldKind) -> Column:
 
 
 def _fits(value: int, *, floats: bool) -> bool:
-    return INT64_MIN <= value <= INT64_MAX if not floats else abs(value) <= EXACT_MAX or _is_double(value)
+    return INT64_MIN <= value <= INT64_MAX if not floats else abs(value) <= EXACT_MAX or is_double(value)
 
 
-def _is_double(value: int) -> bool:
+def is_double(value: int) -> bool:
     """Whether a double is just this whole number."""
     return abs(value) < 2**1023 and int(float(value)) == value
 

@@ -257,6 +257,15 @@ def test_whole_numbers_of_json_lines_are_exact_beside_gaps_and_fractions(tmp_pat
     assert (found.records[1]["a"], found.bad) == (2**53 + 1, {2: "b = '9007199254740993' is no number"})
 
 
+def test_a_whole_number_of_json_lines_that_no_double_holds_is_left_out_by_name(tmp_path: Path) -> None:
+    path, large = tmp_path / "r.jsonl", 10**400
+    path.write_text(f'{{"id": 1, "a": 1.5}}\n{{"id": 2, "a": {large}}}\n{{"id": 3, "a": 2.5}}\n')
+    found = Found(path)
+    assert found.kinds == [{"a": "FLOAT64"}]
+    assert list(found.records) == [1, 3]
+    assert list(found.bad) == [2]
+
+
 def test_texts_of_json_lines_stay_texts_and_lists_become_arrays(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text(
