@@ -20,7 +20,7 @@ from grid_inference.wire.columns import EXACT_MAX
 from grid_inference.wire.compact import Column
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 
-__all__ = ["of_the_model", "takes", "zone_of"]
+__all__ = ["of_the_model", "takes", "unzoned", "zone_of"]
 
 WORDS = {"string": "string", "bool": "boolean", "date": "date", "time": "time of day"}
 
@@ -37,6 +37,11 @@ def takes(wanted: Input) -> str:
 def zone_of(dtype: str) -> str:
     """The zone that a type of moments names; empty if it names none."""
     return dtype.partition(", ")[2].removesuffix("]")
+
+
+def unzoned(dtype: str) -> str:
+    """Numpy's name of a type: of moments without the zone, which numpy does not know."""
+    return f"{dtype.partition(',')[0]}]" if zone_of(dtype) else dtype
 
 
 def of_the_model(column: Column, wanted: Input, refuse: Refuse, beyond: Refuse, *, free: bool) -> Column:

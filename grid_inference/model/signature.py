@@ -15,7 +15,7 @@ import numpy as np
 
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import LABELS_MAX, Described, FloatType, Input, Null, Task
-from grid_inference.model.dtypes import zone_of
+from grid_inference.model.dtypes import unzoned
 from grid_inference.model.sample import Sample
 
 __all__ = ["Input", "Signature"]
@@ -202,7 +202,7 @@ def _is_type(dtype: str) -> bool:
     if dtype in {"", "string", "date", "time"}:
         return True
     try:
-        return np.dtype(dtype.partition(",")[0] + "]" if zone_of(dtype) else dtype).kind in "biufmM"
+        return np.dtype(unzoned(dtype)).kind in "biufmM"
     except TypeError:
         return False
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import ArtifactError, SignatureError
+from grid_inference.model.dtypes import unzoned
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.isolate import Scores
 from grid_inference.model.inputs.frame import Frame, Inputs
@@ -158,8 +159,8 @@ def _inputs(columns: Mapping[str, list[Any]], engine: Engine) -> Inputs:
     for each in signature.inputs:
         column = column_of(columns[each.name])
         if each.dtype.startswith("datetime64"):
-            unit = each.dtype.partition(",")[0].removesuffix("]") + "]"
-            column = Column(np.where(column.present(), column.values, 0).astype(np.int64).view(unit), column.present())
+            moments = np.where(column.present(), column.values, 0).astype(np.int64).view(unzoned(each.dtype))
+            column = Column(moments, column.present())
         found[each.name] = column
     rows = len(columns[signature.names[0]])
     return Sources(signature, {}).inputs(found, rows, {}, free=() if signature.frame else found.keys())

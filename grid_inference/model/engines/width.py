@@ -16,6 +16,7 @@ import numpy as np
 
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Input
+from grid_inference.model.dtypes import unzoned
 from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.native.library import ArrayEngine
 from grid_inference.model.engines.sklearn import SklearnEngine
@@ -82,6 +83,4 @@ def _blank(signature: Signature) -> Inputs:
 def _nothing(wanted: Input) -> Any:
     if wanted.dtype == "string":
         return np.array([""], object)
-    return np.zeros(
-        1, wanted.dtype.partition(",")[0].rstrip("]") + "]" if "[" in wanted.dtype else wanted.dtype or float
-    )
+    return np.zeros(1, unzoned(wanted.dtype) or float)
