@@ -62,8 +62,8 @@ class Deployments:
         self._arrays = Path(config.arrays) if config.arrays and config.share_arrays else None
         self._running: dict[str, RunningDeployment] = {}
         self._wake = wake
-        self._is_changed = True
-        """Whether something that is followed has changed since it was read."""
+        self._changes, self._changes_read = 1, 0
+        """How often what is followed was told to have changed, and how often when it was read last."""
         self._read_s = 0.0
         self._stood = set[str](), dict[str, Deployed]()
         """Digests of the models that are proposed, and the deployments, as read last."""
@@ -133,21 +133,18 @@ class Deployments:
 
     def changed(self) -> None:
         """Something in the grid that is followed is another than it was: the next turn is to read it."""
-        self._is_changed = True
+        self._changes += 1
 
     async def _standing(self) -> tuple[set[str], dict[str, Deployed]]:
         """Digests of the models that are proposed, and all deployments; read when told of a change, and now and then.
 
         Who is told of each change asks seldom: with hundreds of deployments that is most of what a worker at rest does.
         """
-        if self._is_changed or now_s() > self._read_s + READ_ANYWAY_S:
-            self._is_changed, begun_s = False, now_s()
-            try:  # proposals before the deployments: what is adopted meanwhile is among those
-                self._stood = await self._tryouts.follow(), await self._registry.ever_deployed()
-            except BaseException:
-                self._is_changed = True
-                raise
-            self._read_s = begun_s
+        if self._changes != self._changes_read or now_s() > self._read_s + READ_ANYWAY_S:
+            changes, begun_s = self._changes, now_s()  # what changes while it is read may have been read before
+            # Proposals before the deployments: what is adopted meanwhile is among those.
+            self._stood = await self._tryouts.follow(), await self._registry.ever_deployed()
+            self._changes_read, self._read_s = changes, begun_s
         return self._stood
 
     def own(self, claims: Mapping[int, Claim]) -> bool:
