@@ -188,7 +188,7 @@ def decode_even_columns(
     lengths = _first_lengths(values, schema, names)
     columns = decode_columns(values, schema, names, lengths, schemas)
     uneven = [name for name in lengths if not _full(columns[name])]
-    return columns | decode_columns(values, schema, uneven)
+    return columns | decode_columns(values, schema, uneven) if uneven else columns
 
 
 def _first_lengths(values: Blobs, schema: Schema, names: Iterable[str]) -> dict[str, int]:
