@@ -73,6 +73,8 @@ class Positions:
         self._changed: set[int] = set()
         self._moved = asyncio.Event()
         """Set while something is to be stored."""
+        self._storing = asyncio.Lock()
+        """Held while some are being stored: of two requests at once the older one may be carried out last."""
 
     def advance(self, partition: int, position: Position | None, epoch: int, generation: int) -> None:
         """Note that everything before this position is acknowledged, scored in this generation of the deployment.
@@ -136,14 +138,17 @@ class Positions:
 
     async def flush(self, allows: Callable[[int, int], bool]) -> None:
         """Store what has changed since the last time, of the partitions that may be written to under their epochs."""
-        changed = [
-            partition for partition in sorted(self._changed) if allows(partition, self._current[partition].epoch)
-        ]
-        self._changed.difference_update(changed)
-        if not self._changed:
-            self._moved.clear()
-        if not changed:
-            return
+        async with self._storing:
+            changed = [
+                partition for partition in sorted(self._changed) if allows(partition, self._current[partition].epoch)
+            ]
+            self._changed.difference_update(changed)
+            if not self._changed:
+                self._moved.clear()
+            if changed:
+                await self._store(changed)
+
+    async def _store(self, changed: list[int]) -> None:
         keys = self._keys(changed)
         values = Blobs.of([encode_progress(self._current[partition], time.time_ns() // 1000) for partition in changed])
         try:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import pytest
+
 import grid_inference as gi
 from grid_inference.flow.positions import POSITIONS_MAP, Position, Positions
 from grid_inference.grid.link import Link
@@ -43,3 +48,34 @@ def test_positions_come_back_as_they_were_stored(local_grid: gi.Grid, names: Nam
 
     on_a_link(local_grid, load)
     assert found == stored
+
+
+def test_what_is_stored_later_stands_however_long_the_request_before_takes(
+    local_grid: gi.Grid, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition is taken while positions are being stored by the clock: the request of these may be repeated."""
+    found: list[Position | None] = []
+
+    async def store(link: Link) -> None:
+        positions = Positions(link, names.deployment)
+        put_batch, later = positions._map.put_batch, asyncio.Event()
+
+        async def held(*arguments: Any) -> None:
+            monkeypatch.setattr(positions._map, "put_batch", put_batch)
+            await asyncio.wait([asyncio.create_task(later.wait())], timeout=0.5)
+            await put_batch(*arguments)
+
+        monkeypatch.setattr(positions._map, "put_batch", held)
+        positions.advance(0, Position(5, None), epoch=1, generation=1)
+        first = asyncio.create_task(positions.flush(lambda *_: True))
+        await asyncio.sleep(0)
+        positions.advance(0, Position(6, None), epoch=1, generation=1)
+        await positions.flush(lambda *_: True)
+        later.set()
+        await first
+        known = await positions.load([0])
+        found.append(known[0].position)
+        await positions.remove()
+
+    on_a_link(local_grid, store)
+    assert found == [Position(6, None)]
