@@ -43,6 +43,8 @@ LOADS_AT_ONCE = 4
 """So many models are loaded at a time: each takes memory for its bytes and for itself."""
 REFUSED_PAUSE_S = 10.0
 """So long after an error that does not pass by itself a deployment is tried again."""
+COUNTED_AT_ONCE = 50
+"""What so many deployments did is counted anew with each beat; of more each waits for its turn."""
 READ_ANYWAY_S = 3.0
 """What stands in the grid is read so often where nobody tells of a change: a lost connection may keep that from us."""
 
@@ -96,6 +98,9 @@ class Deployments:
         self._refused: dict[str, tuple[_Which, float]] = {}
         """What could not be started, and when it is tried again."""
         self._tryouts = Tryouts(link, leases.worker, self._try_out, _said)
+        self._counted: dict[str, tuple[RunningDeployment, dict[str, Any]]] = {}
+        """What each deployment did when it was counted last."""
+        self._countings = 0
         self.states: dict[str, str] = {}
         """State of each deployment as it was followed last."""
 
@@ -239,13 +244,22 @@ class Deployments:
         return sorted({int(partition) for batch in batches for partition in batch})
 
     def counts(self) -> dict[str, dict[str, Any]]:
-        """What each deployment did here, and why one does not run."""
-        counts = {name: running.counts() for name, running in self._running.items()}
+        """What each deployment did here, and why one does not run; of many a share is counted anew at each call."""
+        self._countings += 1
+        rounds, before = max(1, math.ceil(len(self._running) / COUNTED_AT_ONCE)), self._counted
+        self._counted = {
+            name: known
+            if (place + self._countings) % rounds and (known := before.get(name)) and known[0] is running
+            else (running, running.counts())
+            for place, (name, running) in enumerate(self._running.items())
+        }
+        counts = {name: counted for name, (_, counted) in self._counted.items()}
         for name, failure in self._failures.items():
-            counts.setdefault(name, {"owned": 0})["failure"] = failure
+            counts[name] = {**counts.get(name, {"owned": 0}), "failure": failure}
         for name, one in self._shadows.items():
             if one.failure and name in counts:
-                counts[name]["shadow"] = {"model": one.model, "version": one.version, "failure": one.failure}
+                shadow = {"model": one.model, "version": one.version, "failure": one.failure}
+                counts[name] = {**counts[name], "shadow": shadow}
         return counts
 
     def measure(self, counts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -279,6 +293,7 @@ class Deployments:
     def _end(self, name: str) -> None:
         """Begin to end what runs under a name; what is to come in its place waits for it."""
         running, before = self._running.pop(name), self._ending.get(name)
+        self._counted.pop(name, None)
         for places in (self._beside, self._shadows):
             _drop(places, name)
         self._ending[name] = asyncio.create_task(self._ended(name, running, before))
