@@ -26,9 +26,9 @@ class Counted:
 
 def running(count: int) -> tuple[Deployments, dict[str, Counted]]:
     """So many deployments, which are only counted."""
-    deployments = Deployments(cast(Link, None), cast(Leases, LeasesOfNobody()), WorkerConfig(), "")
+    deployments = Deployments(cast("Link", None), cast("Leases", LeasesOfNobody()), WorkerConfig(), "")
     ones = {str(number): Counted() for number in range(count)}
-    deployments._running = cast(Any, ones)
+    deployments._running = cast("Any", ones)
     return deployments, ones
 
 
