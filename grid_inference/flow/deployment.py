@@ -29,7 +29,7 @@ from grid_inference.flow.rescore import Rescoring
 from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.shadow import Shadow
 from grid_inference.flow.split import Split
-from grid_inference.flow.ticks import to_tick
+from grid_inference.flow.ticks import stretched, to_tick
 from grid_inference.flow.watch import Watch
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import LATE_WRITE_S, Claim, Leases
@@ -78,6 +78,7 @@ class RunningDeployment:
         """The version that scores a share of the keys."""
         self._shadow: Shadow | None = None
         """The version that scores beside, into a map of its own."""
+        self._beside = beside
         self._shadowed = Counter[str]()
         """What ended shadows have `scored` and `skipped`."""
         self._retiring: dict[Serving, asyncio.Task[None]] = {}
@@ -372,10 +373,12 @@ class RunningDeployment:
             if isinstance(end, BaseException):
                 raise end
 
-    def measure(self, counts: Mapping[str, Any]) -> None:
-        """Tell the metrics what was counted, as `counts` says it."""
+    def measured(self) -> dict[str, Any]:
+        """What this worker did for the deployment since it started; the metrics are told of it."""
+        counts = self.counts()
         if self._meter:
             self._meter.carry(counts)
+        return counts
 
     def failure(self) -> str:
         """Why this deployment does not score, or an empty string."""
@@ -447,7 +450,7 @@ class RunningDeployment:
         while True:
             await asyncio.sleep(self._config.position_interval_ms / 1000)
             if not self._listens:
-                await self.positions.moved(to_tick(REST_S, self.deployed.config.name))
+                await self.positions.moved(to_tick(stretched(REST_S, self._beside()), self.deployed.config.name))
             try:
                 await self.positions.flush(self._leases.allows)
                 await self.reader.watch()

@@ -1,10 +1,9 @@
 """The deployments that run in one worker, made to match those that stand in the grid.
 
-A model is loaded once for all deployments of the same artifact, and kept through a pause. Another version of a running
-deployment is loaded beside the one that scores, and takes over between two batches. A deployment that can't start
-here is tried again each turn; one whose error says that this is no use now and then, because what is missing may come:
-an artifact with the other side of a split, a library with an update. Each deployment starts, takes partitions on and
-ends in its own time: the worker's turn waits for none, and none for another.
+Another version of a running deployment is loaded beside the one that scores, and takes over between two batches. A
+deployment that can't start here is tried again each turn; one whose error says that this is no use now and then,
+because what is missing may come: an artifact with the other side of a split, a library with an update. Each deployment
+starts, takes partitions on and ends in its own time: the worker's turn waits for none, and none for another.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,8 @@ from grid_inference.config import WorkerConfig
 from grid_inference.errors import GridError, GridInferenceError
 from grid_inference.flow.calls import Call
 from grid_inference.flow.deployment import RunningDeployment
-from grid_inference.flow.serving import Loaded, Serving, fetched
+from grid_inference.flow.models import Models
+from grid_inference.flow.serving import Loaded, Serving
 from grid_inference.flow.tryouts import Tryouts
 from grid_inference.grid.leases import Claim, Leases
 from grid_inference.grid.link import Link
@@ -31,16 +30,13 @@ from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
 from grid_inference.metrics import unobserved
 from grid_inference.model.store.manifest import Manifest
-from grid_inference.model.store.memory import give_back
+from grid_inference.model.store.memory import give_back, settle
 from grid_inference.model.store.registry import Deployed, Registry
-from grid_inference.model.store.shared import forget
 
 __all__ = ["Deployments"]
 
 _log = logger(__name__)
 
-LOADS_AT_ONCE = 4
-"""So many models are loaded at a time: each takes memory for its bytes and for itself."""
 REFUSED_PAUSE_S = 10.0
 """So long after an error that does not pass by itself a deployment is tried again."""
 COUNTED_AT_ONCE = 50
@@ -60,15 +56,14 @@ class Deployments:
         self._registry = Registry(link)
         self._leases = leases
         self._config = config
-        self._address = address
-        self._arrays = Path(config.arrays) if config.arrays and config.share_arrays else None
+        self._models = Models(link, config, address)
         self._running: dict[str, RunningDeployment] = {}
         self._wake = wake
         self._changes, self._changes_read = 1, 0
         """How often what is followed was told to have changed, and how often when it was read last."""
         self._read_s = 0.0
         self._stood = set[str](), dict[str, Deployed]()
-        """Digests of the models that are proposed, and the deployments, as read last."""
+        """Digests of the models that are proposed or deployed, and the deployments, as read last."""
         self._wanted: dict[str, Deployed] = {}
         """What is to run, as it stood in the grid at the last look."""
         self._starting: dict[str, tuple[Deployed, asyncio.Task[None]]] = {}
@@ -82,14 +77,14 @@ class Deployments:
         yet."""
         self._claims: Mapping[int, Claim] = {}
         """What is held, as the last turn said."""
-        self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
-        self._loading: dict[str, asyncio.Lock] = {}
-        """By artifact: whoever loads one that is being loaded waits for it."""
+        self._owned = 0
+        """How often a deployment has taken partitions on."""
+        self._let_go: tuple[list[int], int] | None = None
+        """The epochs by which all feeds were looked at last, and how often partitions were taken on by then."""
         self._tidying: asyncio.Task[None] | None = None
         """What is left of dropped models is being given back to the system."""
         self.ready = False
         """Whether each deployment that was there when this worker began has come up, or was found not to."""
-        self._models: dict[str, Any] = {}
         self._beside: dict[str, _Beside] = {}
         """The version that each running deployment is to have next."""
         self._shadows: dict[str, _Beside] = {}
@@ -109,10 +104,9 @@ class Deployments:
 
     async def follow(self) -> None:
         """Begin to start, stop and replace, until what runs here is what stands in the grid."""
-        proposed, known = await self._standing()
+        kept, known = await self._standing()
         self._wanted = wanted = {name: one for name, one in known.items() if one.state == "running"}
-        kept = {manifest.sha256 for one in known.values() if one.state != "undeployed" for manifest in _manifests(one)}
-        dropped = self._drop_models(kept | proposed)
+        dropped = self._models.keep(kept)
         for name in [name for name, one in self._running.items() if _outdated(wanted.get(name), one.deployed)]:
             self._end(name)
         for name in [name for name, (one, _) in self._starting.items() if _outdated(wanted.get(name), one)]:
@@ -120,7 +114,7 @@ class Deployments:
         for name in self._beside.keys() - wanted.keys():
             _drop(self._beside, name)
         if dropped and not self._ending:
-            self._tidying = asyncio.create_task(asyncio.to_thread(give_back, garbage=False))
+            self._tidying = asyncio.create_task(asyncio.to_thread(give_back, garbage=True))
         self._failures = {name: failure for name, failure in self._failures.items() if name in wanted}
         for name, deployed in wanted.items():
             try:
@@ -141,14 +135,16 @@ class Deployments:
         self._changes += 1
 
     async def _standing(self) -> tuple[set[str], dict[str, Deployed]]:
-        """Digests of the models that are proposed, and all deployments; read when told of a change, and now and then.
+        """Digests of the models that are to be kept, and all deployments; read when told of a change, and now and then.
 
         Who is told of each change asks seldom: with hundreds of deployments that is most of what a worker at rest does.
         """
         if self._changes != self._changes_read or now_s() > self._read_s + READ_ANYWAY_S:
             changes, begun_s = self._changes, now_s()  # what changes while it is read may have been read before
             # Proposals before the deployments: what is adopted meanwhile is among those.
-            self._stood = await self._tryouts.follow(), await self._registry.ever_deployed()
+            proposed, known = await self._tryouts.follow(), await self._registry.ever_deployed()
+            there = [one for one in known.values() if one.state != "undeployed"]
+            self._stood = proposed | {manifest.sha256 for one in there for manifest in _manifests(one)}, known
             self._changes_read, self._read_s = changes, begun_s
         return self._stood
 
@@ -175,13 +171,17 @@ class Deployments:
         except Exception:  # a bug of ours must not hold up the other deployments, nor pass unseen  # noqa: BLE001
             _log.exception("partitions not taken on, the next turn tries again", deployment=name)
         finally:
+            self._owned += 1
             del self._owning[running]
 
     def let_go(self, epochs: NDArray[np.int64]) -> None:
         """Feed no partition any more whose lease is not held under the epoch of its feed."""
-        now = epochs.tolist()
+        now = epochs.tolist(), self._owned
+        if now == self._let_go and not self._owning:
+            return
         for running in self:
-            running.let_go(now)
+            running.let_go(now[0])
+        self._let_go = now
 
     async def disown(self, partitions: list[int], wait_s: float) -> bool:
         """Let partitions go once what is under way is written; returns whether it was within this time.
@@ -244,13 +244,16 @@ class Deployments:
         return sorted({int(partition) for batch in batches for partition in batch})
 
     def counts(self) -> dict[str, dict[str, Any]]:
-        """What each deployment did here, and why one does not run; of many a share is counted anew at each call."""
+        """What each deployment did here, and why one does not run; of many a share is counted anew at each call.
+
+        The metrics are told of these.
+        """
         self._countings += 1
         rounds, before = max(1, math.ceil(len(self._running) / COUNTED_AT_ONCE)), self._counted
         self._counted = {
             name: known
             if (place + self._countings) % rounds and (known := before.get(name)) and known[0] is running
-            else (running, running.counts())
+            else (running, running.measured())
             for place, (name, running) in enumerate(self._running.items())
         }
         counts = {name: counted for name, (_, counted) in self._counted.items()}
@@ -261,11 +264,6 @@ class Deployments:
                 shadow = {"model": one.model, "version": one.version, "failure": one.failure}
                 counts[name] = {**counts[name], "shadow": shadow}
         return counts
-
-    def measure(self, counts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Tell the metrics what was counted, as `counts` says it."""
-        for name, running in self._running.items():
-            running.measure(counts[name])
 
     def beside(self) -> dict[str, dict[str, Any]]:
         """The version that each running deployment has loaded to be next, or why it could not."""
@@ -288,7 +286,7 @@ class Deployments:
         for name in list(self._running):
             self._end(name)
         await asyncio.gather(*self._ending.values())
-        self._drop_models(set())  # whoever is left maps them still; of a node that was killed nothing stays
+        self._models.keep(set())  # whoever is left maps them still; of a node that was killed nothing stays
 
     def _end(self, name: str) -> None:
         """Begin to end what runs under a name; what is to come in its place waits for it."""
@@ -335,6 +333,7 @@ class Deployments:
             self._failures[name] = beside.failure
             return
         running.switch(deployed, beside.loaded)
+        settle()
         self._failures.pop(name, None)
         del self._beside[name]
 
@@ -360,7 +359,7 @@ class Deployments:
 
     async def _fill(self, beside: _Beside, wanted: Deployed) -> None:
         try:
-            beside.loaded = await self._loaded(wanted)
+            beside.loaded = await self._models.loaded(wanted)
         except Exception as error:  # whatever it is, the version at work goes on, and whoever waits is told  # noqa: BLE001
             beside.failure = _said(error)
             beside.again_s = now_s() + REFUSED_PAUSE_S
@@ -372,7 +371,7 @@ class Deployments:
         """Bring a deployment up, once what ran under its name has ended."""
         name = deployed.config.name
         try:
-            loaded = await self._loaded(deployed)
+            loaded = await self._models.loaded(deployed)
             while ending := self._ending.get(name):
                 await asyncio.wait({ending})
             running = await RunningDeployment.start(
@@ -384,6 +383,7 @@ class Deployments:
             self._running[name] = running
             self._refused.pop(name, None)
             self._failures.pop(name, None)
+            settle()
         finally:
             if self._starting.get(name, (None, None))[1] is asyncio.current_task():
                 del self._starting[name]
@@ -400,37 +400,8 @@ class Deployments:
 
     async def _try_out(self, deployed: Deployed) -> None:
         """Raise what would keep a deployment from being started here."""
-        loaded = await self._loaded(deployed)
+        loaded = await self._models.loaded(deployed)
         Serving(self._link, deployed, loaded, self._config, unobserved).calls.close()
-
-    async def _loaded(self, deployed: Deployed) -> Loaded:
-        """The deployment's model, asked for its sample; ModelError if it can't be had, or computes otherwise here."""
-        model, name = await self._model(deployed), f"{deployed.model}@{deployed.version}"
-        return await asyncio.to_thread(Loaded.of, model, deployed.signature, deployed.expected, name)
-
-    def _drop_models(self, kept: set[str]) -> set[str]:
-        """Let go of all models but these, and of the files of arrays that a load has left; which were dropped."""
-        dropped = self._models.keys() - kept
-        self._models = {sha256: model for sha256, model in self._models.items() if sha256 in kept}
-        self._loading = {sha256: lock for sha256, lock in self._loading.items() if sha256 in kept or lock.locked()}
-        if self._arrays:
-            forget(self._arrays, kept)
-        return dropped
-
-    async def _model(self, deployed: Deployed) -> Any:
-        """The deployment's model: kept from before a pause, or loaded from the grid; ModelError if it can't be."""
-        sha256 = deployed.manifest.sha256
-        async with self._loading.setdefault(sha256, asyncio.Lock()), self._loads:
-            if sha256 not in self._models:
-                self._models[sha256] = await fetched(
-                    self._link,
-                    deployed.manifest,
-                    self._address,
-                    keys=self._config.keys,
-                    allow_pickle=self._config.allow_pickle,
-                    arrays=self._arrays,
-                )
-            return self._models[sha256]
 
 
 _Which = tuple[int, int, str, int]

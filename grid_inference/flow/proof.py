@@ -25,7 +25,7 @@ from grid_inference.errors import DecodeError, GridError
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Feed, Feeds
 from grid_inference.flow.positions import Positions
 from grid_inference.flow.reconcile import NoteDeadLetters, Reconciler
-from grid_inference.flow.ticks import to_tick
+from grid_inference.flow.ticks import stretched, to_tick
 from grid_inference.grid.leases import LATE_WRITE_S
 from grid_inference.grid.topology import now_s
 from grid_inference.logs import logger
@@ -38,8 +38,9 @@ _log = logger(__name__)
 RECORDS_PER_S = 25_000
 """So many records are compared without a doubt on an average, by all deployments of a worker together: about a
 twentieth of a core, here and in the members."""
-PARTITION_RECORDS = 5_000
-"""What a partition costs besides its records, as records: of small ones five are compared a second, for a hundredth."""
+PARTITION_RECORDS = 10_000
+"""What a partition costs besides its records, as records: of small ones five are compared in two seconds, for a
+hundredth of a core."""
 PAUSE_S, PAUSE_S_MAX = 0.25, 5.0
 """How often it is looked whether anything is due: while something waits for its partition, and while nothing does."""
 THROUGH_WAIT_S, THROUGH_POLL_S = 30.0, 0.05
@@ -207,11 +208,12 @@ class Proof:
         """For how long nothing becomes due, unless somebody doubts."""
         if self._doubts or self._proving:
             return PAUSE_S
+        pause_s_max = stretched(PAUSE_S_MAX, self._beside())
         if not (self._interval_s and self._reader.feeds):
-            return to_tick(PAUSE_S_MAX, self._name)
+            return to_tick(pause_s_max, self._name)
         oldest_s = min(self._looked_s.get(partition, now_s()) for partition in self._reader.feeds)
         due_s = max(self._rest_until_s, oldest_s + self._interval_s) - now_s()
-        return to_tick(PAUSE_S_MAX, self._name) if due_s > PAUSE_S_MAX else max(PAUSE_S, due_s)
+        return to_tick(pause_s_max, self._name) if due_s > pause_s_max else max(PAUSE_S, due_s)
 
     def _is_free(self, feed: Feed, now: float) -> bool:
         """Whether it can be compared now: not while it is scanned, nor where there is no journal to compare behind."""

@@ -18,6 +18,7 @@ from grid_inference.errors import DecodeError, GridError, RemoteError
 from grid_inference.flow.events import Events
 from grid_inference.flow.feeds import ERROR_PAUSE_S, Brought, Feed, Feeds, ScanFeed
 from grid_inference.flow.positions import Position
+from grid_inference.flow.ticks import stretched
 from grid_inference.grid.journals import keeps_none, ranges
 from grid_inference.grid.link import Link
 from grid_inference.grid.link.requests import Answer
@@ -35,8 +36,6 @@ LOOK_EVERY_S = 5.0
 """How often it is looked whether the journals are those that were read: of some changes no parked read ever tells."""
 LOOKED_AT_WHOLE = 3
 """So many deployments look at all their idle partitions at each look; of more each looks at a part."""
-LOOKED_AT_OFTEN = 80
-"""So many deployments look that often; of more each looks the less often the more there are."""
 LAG_MARGIN = 0.1
 """A partition whose next item is among this share of the oldest ones of a full journal is reconciled."""
 PAGE_ITEMS_FIRST, PAGE_ITEMS_MAX = 64, 4096
@@ -85,7 +84,7 @@ class JournalReader(Feeds):
             position = feed and feed.position
             if feed and position and oldest > 0 and position.sequence - oldest < (newest - oldest) * LAG_MARGIN:
                 self._gap(feed, "lag")
-        if time.monotonic() > self._looked_s + LOOK_EVERY_S * max(1.0, self._beside() / LOOKED_AT_OFTEN):
+        if time.monotonic() > self._looked_s + stretched(LOOK_EVERY_S, self._beside()):
             self._looked_s = time.monotonic()
             await self._look_at_idle()
 

@@ -186,13 +186,13 @@ class Judge:
 
     def _prediction(self, partition: int, key: bytes, old: bytes | None, new: bytes | None, by: Message) -> None:
         known = self.keys[key]
-        self._note_late(partition, by)
+        late = self._note_late(partition, by)
         if new is None:
             gone = [at for at, (_, digest, _) in enumerate(known.events) if digest is None]
             for generation in range(1, self.generation + 1):
                 known.applied[generation] = max(known.applied.get(generation, -1), gone[-1] if gone else -1)
             if known.events[-1][1] is None:
-                known.stale_since_s = None
+                self._ends_stale(known, len(known.events) - 1, by)
             self._scored(known, gone[-1] if gone else -1)
             return
         digest, score, version = self._read(new)
@@ -206,6 +206,9 @@ class Judge:
         known.applied[version] = max(known.applied.get(version, -1), place)
         self._scored(known, place)
         before = -1 if old is None else self._digests[self._read(old)[0]][1]
+        if late and known.events[-1][1] is None and known.stale_since_s is None:
+            self.counts["older over a removal"] += 1
+            known.stale_since_s = self._loop.time()
         if place < before and known.stale_since_s is None:
             self.counts["older over newer"] += 1
             self.note(f"older over newer by {by.process.name} in {partition}, sent {by.sent_s:.3f}")
@@ -246,12 +249,14 @@ class Judge:
         if stale_s > STALE_S_MAX:
             self.fail("I3 older over newer", f"for {stale_s:.1f} s in partition {known.partition}")
 
-    def _note_late(self, partition: int, by: Message) -> None:
-        """It was sent under a lease; if that is another one by now, the owner has to hear of it."""
-        if by.facts != self.lease(partition):
-            self.counts["late writes"] += 1
-            self.note(f"late write of {by.process.name} to {partition}, sent {by.sent_s:.3f} under {by.facts}")
-            self.late[partition] = self._loop.time(), by.process.name
+    def _note_late(self, partition: int, by: Message) -> bool:
+        """It was sent under a lease; if that is another one by now, the owner has to hear of it, and this is True."""
+        if by.facts == self.lease(partition):
+            return False
+        self.counts["late writes"] += 1
+        self.note(f"late write of {by.process.name} to {partition}, sent {by.sent_s:.3f} under {by.facts}")
+        self.late[partition] = self._loop.time(), by.process.name
+        return True
 
     def _position(self, partition: int, new: bytes | None, by: Message) -> None:
         if new is None:
@@ -281,8 +286,8 @@ class Judge:
                 continue
             if place + 1 < len(known.events):
                 continue  # what came behind it is read yet
-            if known.events[place][1] is None and key not in predictions:
-                continue
+            if known.events[place][1] is None and (key not in predictions or known.stale_since_s is not None):
+                continue  # none was there when it was scored; a late one, which came behind that, has its own bound
             self.fail("I5 position", f"partition {partition} is at {sequence}, event {place} of a key is not written")
 
     def _lease(self, partition: int, old: bytes | None, new: bytes | None, by: Message | None) -> None:

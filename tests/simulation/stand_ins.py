@@ -18,7 +18,7 @@ import numpy as np
 
 from grid_inference.config import GridConfig
 from grid_inference.errors import DecodeError
-from grid_inference.flow import calls, deployments, serving
+from grid_inference.flow import calls, deployments, models, serving
 from grid_inference.grid import heartbeat
 from grid_inference.grid.heartbeat import Heartbeat
 from grid_inference.grid.link import Link
@@ -258,8 +258,9 @@ def installed(loop: VirtualLoop) -> Iterator[None]:
             (life, "Listener", NoListener),
             (life, "machine", lambda: "elsewhere"),
             (life, "Turn", noted_turn),
-            (deployments, "fetched", _fetched),
+            (models, "fetched", _fetched),
             (deployments, "give_back", lambda **_: None),
+            (deployments, "settle", lambda: None),
             (serving, "engine_of", SimulatedEngine),
             (calls, "TrialEngine", SimulatedTrial),
             (os, "_exit", _exit),

@@ -1,7 +1,9 @@
-"""Memory that loading a model has left behind, or a model that is gone, given back to the system.
+"""Memory that loading a model has left behind, or a model that is gone, given back to the system; and what stays.
 
 Loading takes a model's bytes and its arrays at once, mostly in pieces that the C library keeps for later when they are
-freed. A worker loads seldom and serves for long: it may be that nothing else would have Python look for garbage.
+freed. A worker loads seldom and serves for long: it may be that nothing else would have Python look for garbage. What
+it serves by is some hundred thousand objects, with those of the libraries: looking through all of them holds up every
+thread for a tenth of a second, and finds nothing.
 """
 
 from __future__ import annotations
@@ -10,16 +12,23 @@ import ctypes
 import gc
 import sys
 
-__all__ = ["give_back"]
+__all__ = ["give_back", "settle"]
+
+
+def settle() -> None:
+    """Have Python look for garbage no more among what is there now, until something is given back."""
+    gc.freeze()
 
 
 def give_back(*, garbage: bool = False) -> None:
     """Give back what is free, if the C library is glibc; with `garbage` also what only refers to itself.
 
-    Looking for that holds up all threads for some tenths of a second at the most.
+    Looking for that holds up all threads for some tenths of a second at the most; what it leaves has settled.
     """
     if garbage:
+        gc.unfreeze()
         gc.collect()
+        settle()
     if sys.platform != "linux":
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

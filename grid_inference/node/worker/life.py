@@ -140,9 +140,7 @@ class Worker:
         """Give the heartbeat what to say, and the sign that this loop comes round, however long a turn takes."""
         interval_s = self._config.lease_ttl_s / BEATS_PER_LEASE
         while True:
-            said = self._said(turn)
-            heartbeat.say(said)
-            turn.deployments.measure(said["deployments"])
+            heartbeat.say(self._said(turn))
             self._late_told = late_writes(turn.leases.late.total(), self._late_told)
             await asyncio.sleep(interval_s)
             if hanging := turn.deployments.overdue(interval_s):

@@ -18,7 +18,7 @@ class Counted:
     def __init__(self) -> None:
         self.times = 0
 
-    def counts(self) -> dict[str, Any]:
+    def measured(self) -> dict[str, Any]:
         """One more time."""
         self.times += 1
         return {"owned": self.times, "failure": ""}
