@@ -57,6 +57,11 @@ def test_the_package_imports_nothing_but_itself() -> None:
     assert heavy_in("import grid_inference, grid_inference.aio, grid_inference.config\ngrid_inference.connect") == []
 
 
+def test_a_worker_beats_before_it_has_a_model() -> None:
+    """Whoever waits for a node waits for its workers; each would take a second for a model that may never come."""
+    assert heavy_in("import grid_inference.node.worker.__main__") == []
+
+
 def test_an_application_that_puts_and_reads(local_grid: gi.Grid, names: Names, deployed: Any) -> None:
     del deployed
     found = heavy_in(APPLICATION, local_grid.address, local_grid.cluster_name, names.deployment, names.features)

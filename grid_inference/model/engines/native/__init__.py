@@ -17,7 +17,6 @@ from grid_inference.model.engines.native.lightgbm import Lightgbm
 from grid_inference.model.engines.native.mlflow import Mlflow
 from grid_inference.model.engines.native.onnx import Onnx
 from grid_inference.model.engines.native.xgboost import Xgboost
-from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.signature import Signature
 
 __all__ = ["LIBRARIES", "engine_of", "library_in", "library_of"]
@@ -40,8 +39,11 @@ def library_in(path: Path) -> Library | None:
 
 def engine_of(model: Any, signature: Signature) -> Engine:
     """What asks a model that was loaded."""
-    library = library_of(model)
-    return library.engine(model, signature) if library else SklearnEngine(model, signature)
+    if library := library_of(model):
+        return library.engine(model, signature)
+    from grid_inference.model.engines.sklearn import SklearnEngine  # noqa: PLC0415 - scikit-learn, with its first model
+
+    return SklearnEngine(model, signature)
 
 
 def _first(found: Iterable[Library]) -> Library | None:

@@ -30,7 +30,6 @@ from grid_inference.model.engines.native.lightgbm import Lightgbm
 from grid_inference.model.engines.native.onnx import Onnx, OnnxModel
 from grid_inference.model.engines.native.xgboost import Xgboost
 from grid_inference.model.engines.report import TOLERANCE
-from grid_inference.model.engines.sklearn import SklearnEngine
 from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
@@ -119,6 +118,8 @@ class CompiledEngine(Engine):
 
     def __init__(self, model: CompiledModel, signature: Signature) -> None:
         super().__init__(signature)
+        from grid_inference.model.engines.sklearn import SklearnEngine  # noqa: PLC0415 - scikit-learn, with a model
+
         own = own_library(model.model)
         self._model = own.engine(model.model, signature) if own else SklearnEngine(model.model, signature)
         self._onnx = Onnx().engine(model.onnx, signature)

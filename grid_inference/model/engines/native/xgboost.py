@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from scipy.special import softmax
-
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Input
 from grid_inference.model.engines.engine import Engine
@@ -106,6 +104,8 @@ class Xgboost(Library):
 
     def engine(self, model: Any, signature: Signature) -> Engine:
         """It asks for predictions in place: without a copy into XGBoost's own matrix."""
+        from scipy.special import softmax  # noqa: PLC0415 - with the first model, as XGBoost itself
+
         best = model.attr("best_iteration")
         until = (0, int(best) + 1) if best is not None else (0, 0)
         learner = json.loads(model.save_config())["learner"]
