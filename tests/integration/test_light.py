@@ -1,6 +1,7 @@
 """Who only puts and reads pays for no models: what is imported is counted, in processes of their own.
 
-The command `put` is not among them: pyarrow imports pandas when a column of a file becomes a numpy array.
+The command `put` is not among them: pyarrow imports pandas for whatever comes from Python or becomes a numpy array
+(findings/one-number-of-arrow-imports-pandas.sh).
 """
 
 from __future__ import annotations
