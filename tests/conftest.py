@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from grid_inference.grid.member import Member, MemberConfig
+from tests.selection import long, rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +19,25 @@ TEST_HEAP_MB = 1024
 
 # No deadline: machines are shared. Here, so that it holds for every module whoever imports it first.
 settings.register_profile(
-    "grid-inference", deadline=None, max_examples=100, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "main", deadline=None, max_examples=100, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("grid-inference")
+settings.register_profile("thorough", settings.get_profile("main"), max_examples=500)
+settings.load_profile("main")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Without a choice by -m, what needs other real systems stays out (`make test-real` chooses it)."""
     if not config.option.markexpr:
         config.option.markexpr = "not real"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what -m chooses by; what takes long comes first, so that processes that share the run end together."""
+    for item in items:
+        if rest(item.nodeid):
+            item.add_marker("rest")
+    items.sort(key=lambda item: not long(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)
