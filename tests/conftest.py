@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TEST_HEAP_MB = 1024
+TEST_HEAP_MB = 512
+
+# Processes that share a run share the cores, too: threads of OpenMP that outnumber them spin while they wait for each
+# other. Before numpy is imported, and for the processes that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No deadline: machines are shared. Here, so that it holds for every module whoever imports it first.
 settings.register_profile(

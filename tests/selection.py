@@ -1,6 +1,6 @@
 """Which tests `make test` runs: all but those that have members or minutes and do not guard the main way.
 
-A line of either table is a folder, a file or a test of one; what comes of it is the marker `rest`.
+A line of either table is a folder, a file, a test or one of its cases; what comes of it is the marker `rest`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAIN = (
     "tests/integration/test_ownership.py",  # takeover, repair
     "tests/integration/test_promotion.py",  # publish, promote, rollback
     "tests/integration/test_sync.py::test_a_restart_of_the_whole_cluster_brings_all_back",
-    "tests/integration/test_quickstart.py",  # README, word for word
+    "tests/integration/test_quickstart.py::test_a_page_runs_word_for_word[README]",
     "tests/integration/test_cli.py::test_put_deploy_get_verify",
     "tests/chaos/test_profile.py::test_nothing_is_lost_under_a_few_faults",
 )

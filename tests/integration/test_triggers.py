@@ -1,6 +1,6 @@
 """Both triggers on one map, while it is written to and the workers' connections are cut: equal predictions in the end.
 
-`TRIGGER_OPERATIONS=1000000` runs it at full size; the result is one line of JSON on stdout (`pytest -s` shows it).
+`TRIGGER_OPERATIONS=1000000` runs it at full size; the result is one line of JSON on stdout (`-n 0 -s` shows it).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def test_each_line_names_tests_that_there_are(line: str) -> None:
     assert (ROOT / path).exists()
     if name:
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        assert name in {one.name for one in tree.body if isinstance(one, ast.FunctionDef)}
+        assert name.partition("[")[0] in {one.name for one in tree.body if isinstance(one, ast.FunctionDef)}
 
 
 @pytest.mark.parametrize(
