@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 TEST_HEAP_MB = 512
 
-# Processes that share a run share the cores, too: threads of OpenMP that outnumber them spin while they wait for each
-# other. Before numpy is imported, and for the processes that tests start.
+# Threads of OpenMP that outnumber the free cores must not spin while they wait for each other, and processes that share
+# a run share the cores. Before numpy is imported, and for the processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
