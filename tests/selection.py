@@ -12,7 +12,7 @@ LONG = (
     "tests/simulation/test_simulation.py::test_a_seed_gives_the_same_run_each_time",
     "tests/simulation/test_simulation.py::test_a_fix_that_is_taken_out_is_missed",
 )
-"""What only `make test-all` runs, and .ci/run after `make test`."""
+"""What has members or takes minutes: for `make test-all`, and for .ci/run behind `make test`."""
 
 MAIN = (
     "tests/integration/test_flow.py",  # put, prediction, dead letter, verify
