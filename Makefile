@@ -16,11 +16,13 @@ SCHEDULES ?= 10000
 FAULTS ?=
 # How often it changes the model's version meanwhile
 PROMOTIONS ?=
-# pytest's arguments, for example: make test T='tests/unit -x'
+# pytest's arguments, for example: make test-all T='tests/unit -x'; the last ones count, so -n 0 is one process, and -s then prints
 T ?=
+# How many processes run tests; each starts members of its own, and wants 3 GB
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-real fuzz frames simulate chaos battery bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
+.PHONY: help setup demo demo-chaos test test-all test-rest test-real fuzz frames simulate chaos battery bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,11 +64,22 @@ demo: $(RUNTIME) ## card fraud, live: start a grid, train, deploy, stream, verif
 demo-chaos: $(RUNTIME) ## the same on three nodes, one of which is killed when half is put
 	$(RUN) demo --nodes 3 --kill
 
-test: $(STAMP) ## all tests that need no other system
-	$(BIN)/python -m pytest -m "not real" $(T)
+# Tests of a file stay in one process, and those with members come first (tests/conftest.py): the short ones fill what is left.
+PYTEST = $(BIN)/python -m pytest --durations=10
+SPREAD = -n $(JOBS) --dist loadfile --no-loadscope-reorder
+THOROUGH = --hypothesis-profile=thorough
+
+test: $(STAMP) ## what one waits for: all units and properties, and with members what guards the main way (tests/selection.py)
+	$(PYTEST) $(SPREAD) -m "not real and not rest" $(T)
+
+test-all: $(STAMP) ## all tests that need no other system; properties with more examples
+	$(PYTEST) $(SPREAD) $(THOROUGH) -m "not real" $(T)
+
+test-rest: $(STAMP) ## what `make test` leaves out of `make test-all`
+	$(PYTEST) $(SPREAD) $(THOROUGH) -m "not real and (rest or hypothesis)" $(T)
 
 test-real: $(STAMP) ## tests against Docker, a JDK and other real systems
-	$(BIN)/python -m pytest -m real $(T)
+	$(PYTEST) -m real $(T)
 
 fuzz: $(STAMP) ## hostile bytes for SECONDS=600 from SEED=n; the last line is JSON
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

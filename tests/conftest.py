@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from grid_inference.grid.member import Member, MemberConfig
+from tests.selection import long, rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TEST_HEAP_MB = 1024
+TEST_HEAP_MB = 512
+
+# Threads of OpenMP that outnumber the free cores must not spin while they wait for each other, and processes that share
+# a run share the cores. Before numpy is imported, and for the processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No deadline: machines are shared. Here, so that it holds for every module whoever imports it first.
 settings.register_profile(
-    "grid-inference", deadline=None, max_examples=100, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "main", deadline=None, max_examples=100, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("grid-inference")
+settings.register_profile("thorough", settings.get_profile("main"), max_examples=500)
+settings.load_profile("main")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Without a choice by -m, what needs other real systems stays out (`make test-real` chooses it)."""
     if not config.option.markexpr:
         config.option.markexpr = "not real"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what -m chooses by; what takes long comes first, so that processes that share the run end together."""
+    for item in items:
+        if rest(item.nodeid):
+            item.add_marker("rest")
+    items.sort(key=lambda item: not long(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)

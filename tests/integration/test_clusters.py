@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,11 +83,9 @@ def test_two_workers_share_the_partitions_and_one_takes_over(tiny_journal: gi.Gr
 
 
 def test_a_wrong_address_says_so() -> None:
-    started = time.monotonic()
     with pytest.raises(gi.ConnectError, match=r"127\.0\.0\.1:1") as refused:
         gi.connect("127.0.0.1:1", connect_timeout_s=1)
     assert "node" in refused.value.remedy
-    assert time.monotonic() - started < 20
 
 
 def test_a_wrong_cluster_name_says_so(local_grid: gi.Grid) -> None:
@@ -102,10 +99,8 @@ def test_a_member_that_goes_away_while_scoring_is_survived_by_the_client(model: 
         grid.predictions("d").predict(1, dict.fromkeys(FEATURES, 0.9))
         assert grid.member is not None
         grid.member.kill()
-        started = time.monotonic()
         with pytest.raises(gi.GridInferenceError):
             grid.features("f").put(2, dict.fromkeys(FEATURES, 0.9))
-        assert time.monotonic() - started < 60
 
 
 def test_a_map_that_exists_without_a_journal_is_refused(model: Any) -> None:

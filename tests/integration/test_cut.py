@@ -14,11 +14,11 @@ import grid_inference as gi
 from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link.requests import Answer
-from grid_inference.grid.member.member import free_port
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import messages
 from tests.integration.proxy import Proxy
+from tests.ports import free_port
 
 ANSWER_S_MAX = 60.0
 
@@ -33,7 +33,7 @@ class Cut:
 
 @pytest.fixture(scope="module")
 def cut() -> Iterator[Cut]:
-    port, name = free_port("127.0.0.1"), f"cut-{uuid.uuid4().hex[:8]}"
+    port, name = free_port(), f"cut-{uuid.uuid4().hex[:8]}"
     with Proxy(port) as proxy:
         at = f"127.0.0.1:{proxy.port}"
         config = gi.MemberConfig(cluster_name=name, heap_mb=256, port=port, public_address=at)

@@ -13,11 +13,11 @@ from hazelcast.predicate import sql
 
 import grid_inference as gi
 from grid_inference.cli.app import run
-from grid_inference.grid.member.member import free_port
 from grid_inference.node.workers import Workers
 from tests.integration.changes import merge, stock_map
 from tests.integration.conftest import FEATURES, Names, batch, until
 from tests.integration.proxy import Proxy
+from tests.ports import free_port
 
 RECONCILE_S = 2.0
 
@@ -194,7 +194,7 @@ def test_the_doctor_asks_for_no_journal(plain_grid: gi.Grid, capsys: pytest.Capt
 
 
 def test_what_a_broken_connection_has_missed_is_scanned(model: Any, names: Names) -> None:
-    port = free_port("127.0.0.1")
+    port = free_port()
     with Proxy(port) as proxy:
         config = gi.MemberConfig(
             cluster_name=f"cut-{uuid.uuid4().hex[:8]}",

@@ -17,13 +17,13 @@ from sklearn.linear_model import LinearRegression
 
 import grid_inference as gi
 from grid_inference.api.subscriptions.messages import Messages
-from grid_inference.grid.member.member import free_port
 from grid_inference.node.workers import Workers
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import topics
 from tests.integration.changes import merge
 from tests.integration.conftest import FEATURES, Names, batch, until
 from tests.integration.proxy import Proxy
+from tests.ports import free_port
 
 WHERE = "score >= 0.5"
 HIGH = dict.fromkeys(FEATURES, 0.9)
@@ -127,7 +127,7 @@ class Apart:
 
 @pytest.fixture(scope="module")
 def apart() -> Iterator[Apart]:
-    port = free_port("127.0.0.1")
+    port = free_port()
     with Proxy(port) as proxy:
         config = gi.MemberConfig(
             cluster_name=f"apart-{uuid.uuid4().hex[:8]}",

@@ -1,6 +1,6 @@
 """Both triggers on one map, while it is written to and the workers' connections are cut: equal predictions in the end.
 
-`TRIGGER_OPERATIONS=1000000` runs it at full size; the result is one line of JSON on stdout (`pytest -s` shows it).
+`TRIGGER_OPERATIONS=1000000` runs it at full size; the result is one line of JSON on stdout (`-n 0 -s` shows it).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from hazelcast.core import HazelcastJsonValue
 from hazelcast.predicate import between
 
 import grid_inference as gi
-from grid_inference.grid.member.member import free_port
 from grid_inference.node.workers import Workers
 from tests.integration.conftest import FEATURES, until
 from tests.integration.proxy import Proxy
+from tests.ports import free_port
 
 OPERATIONS = int(os.environ.get("TRIGGER_OPERATIONS", "20000"))
 KEYS = OPERATIONS // 2
@@ -118,7 +118,7 @@ class Cut:
 
 @pytest.fixture
 def cut() -> Iterator[Cut]:
-    port, name = free_port("127.0.0.1"), f"triggers-{uuid.uuid4().hex[:8]}"
+    port, name = free_port(), f"triggers-{uuid.uuid4().hex[:8]}"
     direct = f"127.0.0.1:{port}"
     with Proxy(port) as proxy:
         proxied = f"127.0.0.1:{proxy.port}"

@@ -23,6 +23,7 @@ from hazelcast.protocol.client_message import REQUEST_HEADER_SIZE, OutboundMessa
 from grid_inference.errors import ConfigError, MemberStartError
 from grid_inference.grid.member import Member, MemberConfig, jars
 from grid_inference.grid.member.member import failure
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,9 +91,10 @@ class TestLife:
         assert "is STARTED" in member.log_tail(500)
         member.stop()
 
-    def test_takes_the_port_and_name_it_is_given(self, unused_port: int):
-        with Member.start(small(cluster_name="other", port=unused_port)) as member:
-            assert member.address == f"127.0.0.1:{unused_port}"
+    def test_takes_the_port_and_name_it_is_given(self):
+        port = free_port()
+        with Member.start(small(cluster_name="other", port=port)) as member:
+            assert member.address == f"127.0.0.1:{port}"
             assert member.cluster_name == "other"
 
     def test_a_stop_hands_the_partitions_over(self):
@@ -313,13 +315,6 @@ class TestJar:
     def test_a_release_without_a_checksum_is_refused(self):
         with pytest.raises(MemberStartError, match=r"no checksum is known for Hazelcast 4\.2"):
             Member.start(small(version="4.2"))
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_member_that_the_system_killed():

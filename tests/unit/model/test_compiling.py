@@ -32,6 +32,7 @@ from grid_inference.model.engines.report import TOLERANCE, Report
 from grid_inference.model.engines.timing import BATCHES
 from grid_inference.model.store.artifact import load
 from grid_inference.model.store.making import inputs_of, make
+from grid_inference.model.store.published import Made
 from grid_inference.model.store.trust import Trust
 from tests.cases import BINARY, FIELDS, MATRIX, TEXTS, THREE, VALUES, ZERO_ONE, plus_one
 
@@ -41,17 +42,17 @@ MIXED = ColumnTransformer(
      ("texts", OneHotEncoder(handle_unknown="ignore"), ["kind"])]
 )  # fmt: skip
 MODELS = {
-    "logistic regression": (LogisticRegression().fit(MATRIX, BINARY), MATRIX),
-    "forest": (RandomForestClassifier(100, random_state=0).fit(MATRIX, THREE), MATRIX),
-    "gradient boosting": (GradientBoostingClassifier(random_state=0).fit(MATRIX, BINARY), MATRIX),
-    "histogram gradient boosting": (HistGradientBoostingClassifier().fit(MATRIX, BINARY), MATRIX),
-    "histogram regressor": (HistGradientBoostingRegressor().fit(MATRIX, VALUES[:, 0]), MATRIX),
-    "forest regressor": (RandomForestRegressor(30, random_state=0).fit(MATRIX, VALUES[:, 0]), MATRIX),
-    "columns": (make_pipeline(MIXED, LogisticRegression()).fit(TEXTS, BINARY), TEXTS),
-    "xgboost": (xgboost.XGBClassifier(n_estimators=20).fit(MATRIX, ZERO_ONE), MATRIX),
-    "xgboost three": (xgboost.XGBClassifier(n_estimators=20).fit(MATRIX, THREE), MATRIX),
-    "lightgbm": (lightgbm.LGBMClassifier(n_estimators=20, verbose=-1).fit(MATRIX, BINARY), MATRIX),
-    "lightgbm regressor": (lightgbm.LGBMRegressor(n_estimators=20, verbose=-1).fit(MATRIX, VALUES[:, 0]), MATRIX),
+    "logistic regression": (LogisticRegression(), MATRIX, BINARY),
+    "forest": (RandomForestClassifier(100, random_state=0), MATRIX, THREE),
+    "gradient boosting": (GradientBoostingClassifier(random_state=0), MATRIX, BINARY),
+    "histogram gradient boosting": (HistGradientBoostingClassifier(), MATRIX, BINARY),
+    "histogram regressor": (HistGradientBoostingRegressor(), MATRIX, VALUES[:, 0]),
+    "forest regressor": (RandomForestRegressor(30, random_state=0), MATRIX, VALUES[:, 0]),
+    "columns": (make_pipeline(MIXED, LogisticRegression()), TEXTS, BINARY),
+    "xgboost": (xgboost.XGBClassifier(n_estimators=20), MATRIX, ZERO_ONE),
+    "xgboost three": (xgboost.XGBClassifier(n_estimators=20), MATRIX, THREE),
+    "lightgbm": (lightgbm.LGBMClassifier(n_estimators=20, verbose=-1), MATRIX, BINARY),
+    "lightgbm regressor": (lightgbm.LGBMRegressor(n_estimators=20, verbose=-1), MATRIX, VALUES[:, 0]),
 }
 
 
@@ -65,7 +66,8 @@ def always_faster(monkeypatch) -> None:
 @pytest.mark.usefixtures("always_faster")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_translation_that_says_the_same_is_used_for_its_sizes(name: str, monkeypatch) -> None:
-    model, sample = MODELS[name]
+    model, sample, target = MODELS[name]
+    model.fit(sample, target)
     columns = None if isinstance(sample, pd.DataFrame) else FIELDS
     plain, made = make(model, columns, sample), make(model, columns, sample, compile=True)
     report = made.compiled
@@ -94,7 +96,8 @@ def test_a_translation_that_says_the_same_is_used_for_its_sizes(name: str, monke
 
 @pytest.mark.usefixtures("always_faster")
 def test_what_the_translation_can_not_take_the_model_scores() -> None:
-    model, sample = MODELS["columns"]
+    model, sample, target = MODELS["columns"]
+    model.fit(sample, target)
     made = make(model, sample=sample, compile=True)
     asked = engine_of(load(made.artifact, HERE), made.signature)
     rows = sample[:64].assign(kind=["new", None, *sample.kind[2:64]])
@@ -119,25 +122,34 @@ def test_what_is_translated_as_floats_only(monkeypatch) -> None:
 FAR = np.array([[1e9], [1e9 + 1]] * 20)
 UNUSED = {
     "float32 can't tell the values": (
-        HistGradientBoostingClassifier(min_samples_leaf=1).fit(FAR, [0, 1] * 20),
+        HistGradientBoostingClassifier(min_samples_leaf=1),
         FAR,
+        [0, 1] * 20,
         "it says otherwise",
     ),
     "no converter": (
-        make_pipeline(FunctionTransformer(plus_one), LogisticRegression()).fit(MATRIX, BINARY),
+        make_pipeline(FunctionTransformer(plus_one), LogisticRegression()),
         MATRIX,
+        BINARY,
         "plus_one|FunctionTransformer|Function",
     ),
-    "no sample": (LogisticRegression().fit(MATRIX, BINARY), None, "no sample to hold it against"),
-    "another task": (IsolationForest(n_estimators=5).fit(MATRIX), MATRIX, "only classifiers and regressors"),
+    "another task": (IsolationForest(n_estimators=5), MATRIX, None, "only classifiers and regressors"),
 }
 
 
 @pytest.mark.parametrize("name", UNUSED)
 def test_what_is_not_the_same_is_never_used(name: str) -> None:
-    model, sample, said = UNUSED[name]
-    columns = FIELDS[: model.n_features_in_]
-    made = make(model, columns, sample, compile=True)
+    model, sample, target, said = UNUSED[name]
+    model.fit(sample, target)
+    unused(make(model, FIELDS[: model.n_features_in_], sample, compile=True), said)
+
+
+def test_without_a_sample_it_is_never_used() -> None:
+    model = LogisticRegression().fit(MATRIX, BINARY)
+    unused(make(model, FIELDS, compile=True), "no sample to hold it against")
+
+
+def unused(made: Made, said: str) -> None:
     assert made.compiled is not None
     assert made.compiled.used == ()
     assert made.compiled.model_us == {}

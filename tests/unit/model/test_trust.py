@@ -60,7 +60,7 @@ def test_a_trusted_key_vouches_wherever_the_grid_is():
         {"signature": ""},
         {"signature": "no Base64"},
         {"signature": "AAAA"},
-        {"signature": Artifact(MANIFEST, b"abc").signed(OTHER).manifest.signature},
+        pytest.param({"signature": Artifact(MANIFEST, b"abc").signed(OTHER).manifest.signature}, id="of another key"),
     ],
     ids=str,
 )
