@@ -28,8 +28,8 @@ from grid_inference.grid.member.member import free_port
 from grid_inference.node.workers import THREAD_VARIABLES, Workers
 from tests.chaos.child import ROOT, environment
 from tests.chaos.failpoints import doubts
-from tests.chaos.proxy import Proxy
 from tests.chaos.worker import PLAN_VARIABLE
+from tests.proxy import Proxy
 
 HOST = "127.0.0.1"
 HEAP_MB = 384

@@ -17,7 +17,7 @@ from grid_inference.grid.member.member import free_port
 from grid_inference.node.workers import Workers
 from tests.integration.changes import merge, stock_map
 from tests.integration.conftest import FEATURES, Names, batch, until
-from tests.integration.proxy import Proxy
+from tests.proxy import Proxy
 
 RECONCILE_S = 2.0
 

@@ -23,7 +23,7 @@ from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import topics
 from tests.integration.changes import merge
 from tests.integration.conftest import FEATURES, Names, batch, until
-from tests.integration.proxy import Proxy
+from tests.proxy import Proxy
 
 WHERE = "score >= 0.5"
 HIGH = dict.fromkeys(FEATURES, 0.9)

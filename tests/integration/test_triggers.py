@@ -27,7 +27,7 @@ import grid_inference as gi
 from grid_inference.grid.member.member import free_port
 from grid_inference.node.workers import Workers
 from tests.integration.conftest import FEATURES, until
-from tests.integration.proxy import Proxy
+from tests.proxy import Proxy
 
 OPERATIONS = int(os.environ.get("TRIGGER_OPERATIONS", "20000"))
 KEYS = OPERATIONS // 2
