@@ -22,7 +22,7 @@ T ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-all test-rest test-real fuzz frames simulate chaos battery bench bench-scale bench-models bench-sharing bench-idle bench-large release-check lint format lock clean
+.PHONY: help setup demo demo-chaos test test-all test-rest test-real fuzz frames simulate chaos battery bench bench-scale bench-models bench-sharing bench-idle bench-large release-check api lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,6 +117,10 @@ bench-large: $(STAMP) ## ten million records: scored, proven, scored anew; wants
 
 release-check: $(STAMP) ## build, install into an empty environment, run the demo from there; writes dist/ and its SBOM
 	scripts/release-check.sh
+
+api: $(STAMP) ## write the blocking API and docs/api.md anew from the asynchronous one
+	$(BIN)/python tools/blocking_api.py
+	$(BIN)/python tools/api_reference.py
 
 lint: $(STAMP) ## ruff and strict typing
 	$(BIN)/ruff check .

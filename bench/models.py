@@ -21,7 +21,6 @@ import onnxruntime
 import pandas as pd
 import xgboost
 from rich.console import Console
-from rich.table import Table
 from skl2onnx import to_onnx
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
@@ -30,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bench.measure import machine
+from bench.tables import show_table
 from grid_inference.model.engines.native import engine_of
 from grid_inference.model.engines.timing import BATCHES, took
 from grid_inference.model.store.artifact import load
@@ -158,8 +158,7 @@ def measured(source: Any, bare: Callable[[pd.DataFrame], Any], how: dict[str, An
 def show(found: dict[str, Any]) -> None:
     """Print what goes into docs/models.md."""
     headings = ["model", *(f"{size:,} a batch" for size in BATCHES), "of the bare library's", "ONNX used at"]
-    table = Table(*headings, title="records per second", title_justify="left")
-    lines = [f"| {' | '.join(headings)} |", "|---|" + "---:|" * len(BATCHES) + "---|---|"]
+    rows: list[list[str]] = []
     for name, one in found.items():
         each = one["batches"].values()
         used = ""
@@ -167,11 +166,8 @@ def show(found: dict[str, Any]) -> None:
             sizes = ", ".join(f"{size:,}" for size in one["compiled"]["used"])
             used = f"{sizes}; differs by {one['compiled']['difference']:.0e}" if sizes else one["compiled"]["reason"]
         cells = [name, *(f"{size['records_per_s']:,}" for size in each)]
-        cells += [", ".join(f"{size['of_bare']:.2f} x" for size in each), used]
-        table.add_row(*cells)
-        lines.append(f"| {' | '.join(cells)} |")
-    Console().print(table)
-    print("\n".join(["", *lines]))
+        rows.append([*cells, ", ".join(f"{size['of_bare']:.2f} x" for size in each), used])
+    show_table("records per second", headings, rows, numbers=len(BATCHES))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.compare import Results
+from bench.tables import markdown_table
 
-__all__ = ["Row", "json_of", "markdown", "markdown_table", "measured_on", "rows_of", "show", "write"]
+__all__ = ["Row", "json_of", "markdown", "measured_on", "rows_of", "show", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def markdown(rows: list[Row], machine: dict[str, Any]) -> str:
     """The table as it goes into the README, with the machine named."""
-    return f"{markdown_table(HEADINGS, map(_cells, rows))}\n\n{measured_on(machine)}"
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as Markdown."""
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    return f"{markdown_table(HEADINGS, [_cells(row) for row in rows])}\n\n{measured_on(machine)}"
 
 
 def measured_on(machine: dict[str, Any]) -> str:

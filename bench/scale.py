@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
 
 from bench import report
 from bench.compare import described
@@ -23,6 +22,7 @@ from bench.data import train
 from bench.measure import machine
 from bench.moves import Moved, add_node, kill_node
 from bench.ours import Backlog, Ours
+from bench.tables import show_table
 from grid_inference.grid.member import MemberConfig
 from grid_inference.grid.member.member import PARTITIONS
 from grid_inference.node.nodes import Nodes
@@ -99,8 +99,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="grid-inference-bench-") as folder:
         found = measure(Path(folder), sizes)
     rows = rows_of(found)
-    show(Console(), rows, found)
-    print(f"\n{report.markdown_table(headings(found), rows)}\n\n{report.measured_on(facts)}")
+    show_table("grid-inference on several nodes of one machine", headings(found), rows)
+    print(f"\n{report.measured_on(facts)}")
     run = {"quick": options.quick, "sizes": asdict(sizes), "seconds": round(time.monotonic() - started, 1)}
     report.write(options.output, json_of(found, facts, run))
 
@@ -168,14 +168,6 @@ def cpu_us(one: Found, group: str) -> str:
 
 def seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} s"
-
-
-def show(console: Console, rows: list[list[str]], found: list[Found]) -> None:
-    """Print the table."""
-    table = Table(*headings(found), title="grid-inference on several nodes of one machine", title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def json_of(found: list[Found], facts: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:

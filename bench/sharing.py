@@ -18,13 +18,13 @@ from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 import grid_inference as gi
 from bench.measure import MEGABYTE, machine
 from bench.ours import BenchError
+from bench.tables import show_table
 
 __all__ = ["main"]
 
@@ -149,17 +149,13 @@ def _said_kb(pid: int, file: str, key: str) -> int:
 def show(found: dict[str, Any]) -> None:
     """Print what goes into docs/models.md."""
     headings = ["model", "its arrays", "without it", "each its own", "shared", "saved", "peaks: own", "peaks: shared"]
-    table = Table(*headings, title=f"MB of {WORKERS} workers together", title_justify="left")
-    lines = [f"| {' | '.join(headings)} |", "|---|" + "---:|" * (len(headings) - 1)]
+    rows: list[list[str]] = []
     for name, one in found.items():
         own, shared = one["own"], one["shared"]
         values = (one["arrays_mb"], own["before_mb"], own["after_mb"], shared["after_mb"])
         values += (own["after_mb"] - shared["after_mb"], own["peak_mb"], shared["peak_mb"])
-        cells = [name, *(f"{value:,.0f}" for value in values)]
-        table.add_row(*cells)
-        lines.append(f"| {' | '.join(cells)} |")
-    Console().print(table)
-    print("\n".join(["", *lines]))
+        rows.append([name, *(f"{value:,.0f}" for value in values)])
+    show_table(f"MB of {WORKERS} workers together", headings, rows, numbers=len(headings) - 1)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def members(value: type) -> Iterator[str]:
     """The public attributes, properties and methods of a class that have a docstring."""
     if not is_dataclass(value):
         yield from (f"`{name}`: {text}" for name, _, text in Fields(value).public if text)
-    for name, member in vars(value).items():
+    for name, member in attributes(value).items():
         if name.startswith("_"):
             continue
         if isinstance(member, property):
@@ -84,6 +84,15 @@ def members(value: type) -> Iterator[str]:
             yield f"`{value.__name__}.{call(bound)}`{returned(bound)}: {first_paragraph(bound)}"
         elif inspect.isfunction(member):
             yield f"`{call(member)}`{returned(member)}: {first_paragraph(member)}"
+
+
+def attributes(value: type) -> dict[str, Any]:
+    """Of a class and of what it is made from in this package, its own first."""
+    found: dict[str, Any] = {}
+    for owner in value.__mro__:
+        if owner.__module__.startswith(gi.__name__):
+            found |= {name: member for name, member in vars(owner).items() if name not in found}
+    return found
 
 
 def errors(values: list[type[BaseException]]) -> str:

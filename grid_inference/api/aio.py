@@ -48,6 +48,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import live_workers, lookout, worker_counts
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.near_cache import warn_stale_near_caches
+from grid_inference.grid.schemas import any_schema, some_schemas
 from grid_inference.model.inputs.binding import bind, resolve
 from grid_inference.model.inputs.difference import Difference, differences
 from grid_inference.model.inputs.sources import Mismatch, Sources
@@ -87,7 +88,7 @@ async def connect(config: GridConfig | None = None) -> Grid:
 
 
 class Grid:
-    """A connected grid. Use it in `async with`, or `await close()`.
+    """A connected grid. Use it in `async with`, or `await close()` at the end.
 
     It belongs to the event loop that opened it: elsewhere it raises GridError.
     """
@@ -264,7 +265,7 @@ class Grid:
 
     async def _checked(self, signature: Signature, config: DeploymentConfig) -> Signature:
         """Hold the signature against the records that are there already."""
-        schema = await self.features(config.features).any_schema()
+        schema = await any_schema(self.link, config.features)
         signature = resolve(signature, schema)
         if config.score_of is not None:
             signature.class_index(config.score_of)
@@ -333,7 +334,7 @@ class Grid:
         Compact records only: what a JSON value holds is known when it comes.
         """
         deployed = await self._registry.deployment(name)
-        schemas = await self.features(deployed.config.features).schemas()
+        schemas = await some_schemas(self.link, deployed.config.features)
         return [one for each in schemas for one in differences(deployed.signature, each, deployed.config.inputs)]
 
     async def drift(self, name: str, version: int | None = None) -> Drift:
@@ -355,7 +356,7 @@ class Grid:
         columns: Sequence[str] | None = None,
         sample: Any = None,
         classes: Sequence[str] | None = None,
-        compile: bool = False,  # noqa: A002  # what it is called everywhere
+        compile: bool = False,
     ) -> ModelVersion:
         """Store a model as the next version of the one of this name.
 
@@ -463,8 +464,9 @@ class Grid:
         """Have what another version has scored scored by the version at work, and wait until all is; records go on.
 
         Of each key the newest value's prediction stands in the end. `rate` is how many records a second this may take,
-        over all workers; `watch` is told how far it is. Cancelled it stops; called again it goes on, as what is scored
-        by the version already is left as it is. Raises DeploymentError if the deployment does not run.
+        over all workers; `watch` is told how far it is, in the event loop. Cancelled it stops; called again it goes on,
+        as what is scored by the version already is left as it is. Raises DeploymentError if the deployment does not
+        run.
         """
         if rate is not None and not rate > 0:
             raise ConfigError(f"rate = {rate!r} is no rate", remedy="give records per second, or leave it out")

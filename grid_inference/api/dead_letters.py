@@ -163,10 +163,14 @@ class _Page:
 
 
 class DeadLetters:
-    """The dead letters of one deployment; of `keys`, `cause` and `since` all that are given choose among them."""
+    """The dead letters of one deployment; of `keys`, `cause` and `since` all that are given choose among them.
+
+    It belongs to its grid's event loop: elsewhere it raises GridError.
+    """
 
     def __init__(self, link: Link, deployment: str) -> None:
         self.deployment = deployment
+        """The deployment's name."""
         self._link = link
         self._deployed: Deployed | None = None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 
 from grid_inference.api.field_kinds import FieldKinds
 from grid_inference.api.tables import Scan, to_pandas
-from grid_inference.errors import DecodeError, EncodeError
+from grid_inference.errors import EncodeError
 from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
@@ -21,12 +19,10 @@ from grid_inference.wire.arrow.intake import column_from, frame_columns, key_val
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
     Column,
-    Schema,
     encode_columns,
     encode_record,
     infer_record_schemas,
     infer_schema,
-    schema_ids,
 )
 from grid_inference.wire.compact.record_schemas import plain_record, unsaid_fields
 from grid_inference.wire.digest import input_digest
@@ -36,15 +32,12 @@ from grid_inference.wire.kinds import is_undecided, settled
 __all__ = ["Features", "python_keys"]
 
 
-SCHEMAS_ROWS = 20
-"""So many records of a partition are looked at for their schemas."""
-
-
 class Features:
-    """One feature map. It belongs to the event loop that opened its grid: elsewhere it raises GridError."""
+    """One feature map. It belongs to its grid's event loop: elsewhere it raises GridError."""
 
     def __init__(self, link: Link, name: str) -> None:
         self.name = name
+        """The map's name."""
         self._link = link
         self._map = GridMap(link, name)
         self._kinds = FieldKinds(link, name)
@@ -161,29 +154,6 @@ class Features:
     async def destroy(self) -> None:
         """Take the whole map away, its journal included; deployments on it go on with what is put next."""
         await self._map.destroy()
-
-    async def any_schema(self) -> Schema | None:
-        """The Compact schema of some record, or None if there is no Compact record."""
-        for partition in range(self._link.partition_count):
-            page = await anext(self._map.scan(partition, 1))
-            if len(page.keys):
-                compact, ids = schema_ids(page.values)
-                return await self._link.schema(int(ids[0])) if bool(compact[0]) else None
-        return None
-
-    async def schemas(self) -> list[Schema]:
-        """The Compact schemas of some records of each partition, by type name; a rare one may be missed."""
-        pages = await asyncio.gather(*(self._first(partition) for partition in range(self._link.partition_count)))
-        found: list[Schema] = []
-        for one in set[int]().union(*pages):
-            with contextlib.suppress(DecodeError):  # nobody knows it: its records become dead letters
-                found.append(await self._link.schema(one))
-        return sorted(found, key=lambda one: (one.type_name, one.schema_id))
-
-    async def _first(self, partition: int) -> set[int]:
-        page = await anext(self._map.scan(partition, SCHEMAS_ROWS))
-        compact, ids = schema_ids(page.values)
-        return set(ids[compact].tolist())
 
     async def _encoded(self, record: Mapping[str, Any]) -> bytes:
         unsaid = unsaid_fields(record)

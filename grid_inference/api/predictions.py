@@ -37,10 +37,11 @@ WORKERS_GRACE_S = 5.0
 
 
 class Predictions:
-    """The predictions of one deployment. It belongs to the loop that opened its grid: elsewhere it raises GridError."""
+    """The predictions of one deployment. It belongs to its grid's event loop: elsewhere it raises GridError."""
 
     def __init__(self, link: Link, deployment: str, *, shadow: bool = False) -> None:
         self.deployment = deployment
+        """The deployment's name."""
         self._shadow = shadow
         self.dead_letters = DeadLetters(link, deployment)
         """The records that were refused."""
@@ -110,6 +111,10 @@ class Predictions:
             remedy="`grid-inference status` shows the lag",
         )
 
+    async def size(self) -> int:
+        """How many predictions there are."""
+        return await (await self._map()).size()
+
     async def to_arrow(self, *, join: bool = False) -> Any:
         """All predictions as a pyarrow.Table: key, score, label, scores, model, version, input_digest, scored_at (UTC).
 
@@ -153,12 +158,12 @@ class Predictions:
     ) -> Subscription[Any]:
         """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.
 
-        `source` is the predictions map, or the deployment's topic with what is published to it. Where something may
-        have been missed there is a gap. With `gaps="catch-up"` the predictions of the time since are looked up in the
-        map, so that of each key the newest comes at least once; with `gaps="yield"` a `Gap` comes, and
-        `subscription.catch_up(gap)` looks them up. At most `queue_max` predictions wait to be taken: the oldest go
-        beyond, which is a gap too. docs/subscriptions.md has it all. Raises ConfigError for a filter or source that
-        can't be, DeploymentError if there is no such deployment.
+        It listens when this returns. `source` is the predictions map, or the deployment's topic with what is published
+        to it. Where something may have been missed there is a gap. With `gaps="catch-up"` the predictions of the time
+        since are looked up in the map, so that of each key the newest comes at least once; with `gaps="yield"` a `Gap`
+        comes, and `subscription.catch_up(gap)` looks them up. At most `queue_max` predictions wait to be taken: the
+        oldest go beyond, which is a gap too. docs/subscriptions.md has it all. Raises ConfigError for a filter or
+        source that can't be, DeploymentError if there is no such deployment.
         """
         _check_choice("source", source, ("map", "topic"))
         _check_choice("gaps", gaps, ("catch-up", "yield"))
@@ -166,10 +171,6 @@ class Predictions:
             self._check_published("the topic", 'leave out `source`: source="map" has all')
         deployed = await self._resolved()
         return await subscribe(self._link, deployed, where, source, yields_gaps=gaps == "yield", queue_max=queue_max)
-
-    async def size(self) -> int:
-        """How many predictions there are."""
-        return await (await self._map()).size()
 
     async def _check_workers(self) -> None:
         now = await status(self._link)

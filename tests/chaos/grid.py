@@ -27,9 +27,9 @@ from grid_inference.grid.member import Member, MemberConfig
 from grid_inference.node.workers import THREAD_VARIABLES, Workers
 from tests.chaos.child import ROOT, environment
 from tests.chaos.failpoints import doubts
-from tests.chaos.proxy import Proxy
 from tests.chaos.worker import PLAN_VARIABLE
 from tests.ports import free_port
+from tests.proxy import Proxy
 
 HOST = "127.0.0.1"
 HEAP_MB = 384

@@ -26,10 +26,10 @@ from tests.chaos.failpoints import point_of
 from tests.chaos.faults import FAULTS
 from tests.chaos.model import trained
 from tests.chaos.mutants import EXPOSING, MUTANTS, PROMOTIONS
-from tests.chaos.proxy import Proxy, Requests
 from tests.chaos.run import Options, schedule
 from tests.chaos.stage import is_of
 from tests.chaos.workload import Form, derived, form_of, records
+from tests.proxy import Proxy, Requests
 
 TIMEOUT_S = 20.0
 

@@ -17,8 +17,8 @@ from grid_inference.grid.link.requests import Answer
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import messages
-from tests.integration.proxy import Proxy
 from tests.ports import free_port
+from tests.proxy import Proxy
 
 ANSWER_S_MAX = 60.0
 

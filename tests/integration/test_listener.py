@@ -16,8 +16,8 @@ from grid_inference.cli.app import run
 from grid_inference.node.workers import Workers
 from tests.integration.changes import merge, stock_map
 from tests.integration.conftest import FEATURES, Names, batch, until
-from tests.integration.proxy import Proxy
 from tests.ports import free_port
+from tests.proxy import Proxy
 
 RECONCILE_S = 2.0
 

@@ -20,6 +20,7 @@ import pytest
 import grid_inference as gi
 from grid_inference import aio
 from grid_inference.grid import liveness
+from grid_inference.grid.schemas import some_schemas
 from grid_inference.node.workers import Workers
 from tests.integration.conftest import FEATURES, INPUTS, Names, batch, fitted, until
 from tests.integration.operations import MODELS, OPERATIONS, RECORD, ROWS, Operation
@@ -52,7 +53,7 @@ MORE: dict[str, Operation] = {
     "drift": lambda grid, names: grid.drift(names.deployment),
     "failures": lambda grid, _: grid.failures(),
     "sync_models": lambda grid, _: grid.sync_models(FOLDER[0]),
-    "schemas": lambda grid, names: grid.features(names.features).schemas(),
+    "schemas": lambda grid, names: some_schemas(grid.link, names.features),
     "explain": lambda grid, names: grid.predictions(names.deployment).dead_letters.explain("refused"),
     "counts": lambda grid, names: grid.predictions(names.deployment).dead_letters.counts(),
     "replay": lambda grid, names: grid.predictions(names.deployment).dead_letters.replay(every=True),

@@ -22,8 +22,8 @@ from grid_inference.wire.keys import encode_keys, partition_ids
 from grid_inference.wire.protocol import topics
 from tests.integration.changes import merge
 from tests.integration.conftest import FEATURES, Names, batch, until
-from tests.integration.proxy import Proxy
 from tests.ports import free_port
+from tests.proxy import Proxy
 
 WHERE = "score >= 0.5"
 HIGH = dict.fromkeys(FEATURES, 0.9)

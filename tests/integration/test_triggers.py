@@ -26,8 +26,8 @@ from hazelcast.predicate import between
 import grid_inference as gi
 from grid_inference.node.workers import Workers
 from tests.integration.conftest import FEATURES, until
-from tests.integration.proxy import Proxy
 from tests.ports import free_port
+from tests.proxy import Proxy
 
 OPERATIONS = int(os.environ.get("TRIGGER_OPERATIONS", "20000"))
 KEYS = OPERATIONS // 2

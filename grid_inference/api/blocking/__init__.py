@@ -1,1 +1,4 @@
-"""The API of `aio.py` for programs without an event loop: what a grid (`client.py`) hands out, and the loop beneath."""
+"""The API of `aio.py` for programs without an event loop, and the loop beneath.
+
+`loop_thread` and `subscription` are by hand; all else tools/blocking_api.py writes from the asynchronous modules.
+"""

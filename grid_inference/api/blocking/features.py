@@ -1,4 +1,4 @@
-"""A feature map, blocking."""
+"""`features.py`, blocking: written by tools/blocking_api.py. Change that one, and run the tool again."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Features:
         self._loop = loop
         self._features = features
         self.name = features.name
+        """The map's name."""
 
     def put(self, key: Any, record: Mapping[str, Any]) -> int:
         """Write one record: values become float64, int64, boolean or nullable string. Returns its digest.
@@ -41,19 +42,26 @@ class Features:
         return self._loop.run(self._features.put_batch(columns, key=key, key_type=key_type))
 
     def get(self, key: Any) -> dict[str, Any] | None:
-        """One record as a dict, or None."""
+        """One record as a dict, or None; a record or an object in a field is a dict too.
+
+        Raises DecodeError for a value that is neither a Compact record nor a JSON object.
+        """
         return self._loop.run(self._features.get(key))
 
     def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
-        """Those records of the keys that are there, as columns, in the keys' order."""
+        """Those records of the keys that are there, as columns, in the keys' order; `a.b` is the field b of that in a.
+
+        A field that only some records have is null elsewhere. Raises DecodeError for a record that can't be read.
+        """
         return self._loop.run(self._features.get_batch(keys, key_type))
 
     def scan(self, where: str | None = None, columns: Sequence[str] | None = None) -> Generator[RecordTable]:
         """The records as they are now, in chunks of some thousand rows; in no order, and memory stays flat.
 
-        `where` is Hazelcast's SQL-predicate syntax over the fields and `__key`; `columns` names the fields wanted. A
-        field that only some records have is null elsewhere. Raises ConfigError for a field that no record has,
-        DecodeError for a value that is no Compact record and no JSON object.
+        `where` is Hazelcast's SQL-predicate syntax over the fields and `__key`; `columns` names the fields wanted. Both
+        take `a.b` for the field b of the record or object in a, and `a[0]` for an array's first element. A field that
+        only some records have is null elsewhere. Raises ConfigError for a field that no record has, DecodeError for a
+        value that is no Compact record and no JSON object.
         """
         return self._loop.iterate(self._features.scan(where, columns))
 

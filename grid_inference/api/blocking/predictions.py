@@ -1,4 +1,4 @@
-"""The predictions of a deployment, blocking."""
+"""`predictions.py`, blocking: written by tools/blocking_api.py. Change that one, and run the tool again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Predictions:
         self._loop = loop
         self._predictions = predictions
         self.deployment = predictions.deployment
+        """The deployment's name."""
         self.dead_letters = DeadLetters(loop, predictions.dead_letters)
         """The records that were refused."""
 
@@ -98,15 +99,17 @@ class Predictions:
     ) -> Subscription[Any]:
         """Every new prediction from now on, those that match `where` (Hazelcast's SQL-predicate syntax) if given.
 
-        It listens when this returns. Iterate over it; iteration ends after `timeout` seconds without a prediction, or
-        with `close()` of it or of the grid.
+        It listens when this returns. `source` is the predictions map, or the deployment's topic with what is published
+        to it. Where something may have been missed there is a gap. With `gaps="catch-up"` the predictions of the time
+        since are looked up in the map, so that of each key the newest comes at least once; with `gaps="yield"` a `Gap`
+        comes, and `subscription.catch_up(gap)` looks them up. At most `queue_max` predictions wait to be taken: the
+        oldest go beyond, which is a gap too. docs/subscriptions.md has it all. Raises ConfigError for a filter or
+        source that can't be, DeploymentError if there is no such deployment.
 
-        `source` is the predictions map, or the deployment's topic with what is published to it. Where something may
-        have been missed there is a gap. With `gaps="catch-up"` the predictions of the time since are looked up in the
-        map, so that of each key the newest comes at least once; with `gaps="yield"` a `Gap` comes, and
-        `subscription.catch_up(gap)` looks them up. At most `queue_max` predictions wait to be taken: the oldest go
-        beyond, which is a gap too. docs/subscriptions.md has it all. Raises ConfigError for a filter or source that
-        can't be, DeploymentError if there is no such deployment.
+        Iteration ends after `timeout` seconds without a prediction, or with `close()` of it or of the grid.
         """
-        opening = self._predictions.subscribe(where, source=source, gaps=gaps, queue_max=queue_max)
-        return Subscription(self._loop, self._loop.run(opening), timeout)
+        return Subscription(
+            self._loop,
+            self._loop.run(self._predictions.subscribe(where, source=source, gaps=gaps, queue_max=queue_max)),
+            timeout,
+        )

@@ -24,11 +24,13 @@ class Subscription(Generic[Item]):
     Several threads may take from one: each item goes to one of them. Any thread may close it.
     """
 
-    def __init__(self, loop: LoopThread, subscription: aio.Subscription[Item], timeout: float | None) -> None:
+    def __init__(self, loop: LoopThread, subscription: aio.Subscription[Item], timeout: float | None = None) -> None:
+        """Iteration ends after `timeout` seconds without a prediction, or with `close()` of it or of the grid."""
         self._loop = loop
         self._subscription = subscription
         self._timeout = timeout
         self.deployment = subscription.deployment
+        """The deployment's name."""
 
     def __iter__(self) -> Iterator[Item]:
         return self

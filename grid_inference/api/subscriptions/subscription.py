@@ -55,6 +55,7 @@ class Subscription(Generic[Item]):
         self, link: Link, deployment: str, source: Source, arrivals: Arrivals, since: Since, *, yields_gaps: bool
     ) -> None:
         self.deployment = deployment
+        """The deployment's name."""
         self._link = link
         self._source = source
         self._arrivals = arrivals

@@ -1,7 +1,7 @@
-"""TCP proxies between workers and members, one for each pair of a node and a member.
+"""TCP proxies before members: for workers, for clients.
 
-They cut, delay, fall silent, swallow answers, and break off at a chosen message. Requests are counted by the frames of
-Hazelcast's client protocol: [int32 length][uint16 flags][payload], the last one of a message with bit 13.
+They cut, refuse, delay, fall silent, swallow answers, and break off at a chosen message. Requests are counted by the
+frames of Hazelcast's client protocol: [int32 length][uint16 flags][payload], the last one of a message with bit 13.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -63,7 +64,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._swallow_after = 0
-        self.refusing = False
+        self._refusing = False
         self.delay_s = 0.0
         """How long each piece of a stream is held back."""
         self.swallowed = 0
@@ -81,7 +82,7 @@ class Proxy:
 
     def close(self) -> None:
         """End all connections and listen no more."""
-        self.refusing = True
+        self._refusing = True
         self._flowing.set()
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
@@ -95,6 +96,25 @@ class Proxy:
         for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Nobody gets through meanwhile."""
+        self._refusing = True
+        self.cut()
+        try:
+            yield
+        finally:
+            self._refusing = False
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """No byte goes through meanwhile, and no connection ends: nobody is told."""
+        self.blackhole()
+        try:
+            yield
+        finally:
+            self.flow()
 
     def blackhole(self) -> None:
         """No byte goes through from now on, and no connection ends: nobody is told."""
@@ -115,7 +135,7 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = None if self.refusing else socket.create_connection(self._target, timeout=5)
+                server = None if self._refusing else socket.create_connection(self._target, timeout=5)
             except OSError:
                 server = None
             if server is None:
