@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -87,6 +88,31 @@ class Sample:
             )
         return Sample({name: self.matrix[:, index] for index, name in enumerate(names)}, None, None, "numpy")
 
+    def first(self, count: int) -> Sample:
+        """Its first rows."""
+        if len(self) <= count:
+            return self
+        given, matrix = self.given, None if self.matrix is None else self.matrix[:count]
+        if given is not None:
+            return cast("Sample", Sample.of(given.iloc[:count] if self.library == "pandas" else given[:count]))
+        return Sample({name: values[:count] for name, values in self._columns.items()}, matrix, None, self.library)
+
+    def values(self, name: str) -> Any:
+        """A column as its library has it."""
+        return self._columns[name]
+
+    def rows(self, numbers: NDArray[np.intp], names: Sequence[str]) -> Any:
+        """Some rows, of these columns if they have names, as a model is asked for them: a DataFrame or a matrix."""
+        if self.matrix is not None:
+            return self.matrix[numbers]
+        if self.library == "polars":
+            return self.given.select(names)[numbers]
+        import pandas as pd  # noqa: PLC0415  # only who has such samples needs it
+
+        given = pd.DataFrame(self._columns) if self.given is None else self.given
+        places = [self.names.index(name) for name in names] if tuple(names) != self.names else slice(None)
+        return given.iloc[numbers, places]
+
     def input(self, name: str) -> Input:
         """What a column holds. Raises SignatureError for what no record does."""
         return self._both(name)[0]
@@ -116,6 +142,10 @@ def _by_name(frame: Any) -> dict[str, Any]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise SignatureError(f"the sample has two columns of the name {twice!r}", remedy="give each its own name")
+    kinds: set[Any] = set(frame.dtypes) if hasattr(frame, "iloc") else set()
+    if len(kinds) == 1 and isinstance(kinds.pop(), np.dtype):
+        matrix = frame.to_numpy()  # a Series each would take long where they are thousands
+        return {name: matrix[:, index] for index, name in enumerate(names)}
     return dict(zip(names, (series for _, series in frame.items()), strict=True))
 
 
@@ -160,7 +190,12 @@ def _of_numpy(name: str, values: NDArray[Any], null: Null = "NaN") -> tuple[Inpu
     if kind not in "buif":
         raise _wrong(name, dtype)
     nullable = kind == "f" and bool(np.isnan(values).any())
-    return Input(name, str(dtype), nullable, null=null), Column(values)
+    return Input(name, _named(dtype), nullable, null=null), Column(values)
+
+
+@cache
+def _named(dtype: np.dtype[Any]) -> str:
+    return str(dtype)  # which takes long
 
 
 def _of_pandas(name: str, series: Any) -> tuple[Input, Column]:

@@ -83,7 +83,7 @@ class Signature:
         # Nobody knows what a function or another library's model does with a column.
         unknown = Input("", "", exact=True) if model.frame and array_field is None else Input("")
         inputs = tuple(
-            _input(replace(each, name=name), sample)
+            _input(name, each, sample)
             for name, each in zip(names or (), own if names and own else (unknown,) * len(names or ()), strict=True)
         )
         if not model.frame:
@@ -266,11 +266,11 @@ def _nameless(inputs: Sequence[Input]) -> SignatureError:
     )
 
 
-def _input(own: Input, sample: Sample | None) -> Input:
+def _input(name: str, own: Input, sample: Sample | None) -> Input:
     """What the model's steps remember of a column, and what the sample tells of it."""
-    if sample is None or own.name not in sample:
-        return replace(own, nullable=False)
-    seen = sample.input(own.name)
+    if sample is None or name not in sample:
+        return Input(name, own.dtype, nullable=False, null=own.null, exact=own.exact)
+    seen = sample.input(name)
     told = own.nullable or own.null != "NaN"
     dtype = own.dtype if own.dtype in {"string", "bool"} and own.dtype != seen.dtype else seen.dtype
-    return replace(seen, dtype=dtype, null=own.null if told else seen.null, exact=own.exact)
+    return Input(name, dtype, seen.nullable, own.null if told else seen.null, own.exact)

@@ -89,7 +89,7 @@ def _children(value: Any) -> list[Any]:
     if isinstance(value, list | tuple):
         return list(cast("list[Any]", value))
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
-        return list(value.flat)
+        return [each for each in value.tolist() if not isinstance(each, str)]  # names of columns, mostly
     return []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -65,6 +66,7 @@ def _column_kind(name: str, column: Column) -> FieldKind:
     return kind if column.valid is None else NULLABLE_KINDS.get(kind, kind)
 
 
+@cache
 def kind_of_dtype(dtype: np.dtype[Any]) -> FieldKind | None:
     """The kind of a dtype's values, none of which can be null unless it is NaT; None if no field holds them."""
     if dtype.kind == "M":

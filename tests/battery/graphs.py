@@ -75,7 +75,10 @@ def _onnx(subject: Subject, form: Form, target: Any, folder: Path) -> Fitted:
     if form.name == "gaps" or subject.name.startswith(("XGB", "LGBM")):
         # onnxmltools knows floats only, and skl2onnx is asked for no doubles here.
         rows = rows.astype(np.float32)
-    graph = to_onnx(model, rows[:1], target_opset={"": 21, "ai.onnx.ml": 3})
+    # A dict of each row's probabilities is made of floats only.
+    plain = hasattr(model, "predict_proba") and getattr(rows, "dtype", None) != np.float32
+    options = {id(model): {"zipmap": False}} if plain else None
+    graph = to_onnx(model, rows[:1], target_opset={"": 21, "ai.onnx.ml": 3}, options=options)
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     publish = {} if form.name == "columns" or form.columns else {"columns": list(NAMES)}
     classes = getattr(model, "classes_", None)

@@ -6,7 +6,7 @@ In: an estimator, a model object of another library, the path of a file or folde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ import numpy as np
 from grid_inference.config import FUNCTION_NAME
 from grid_inference.errors import SignatureError
 from grid_inference.model import estimators
+from grid_inference.model.engines.bare import hold
 from grid_inference.model.engines.compiling import compiled
+from grid_inference.model.engines.engine import Engine
 from grid_inference.model.engines.expected import Expected
 from grid_inference.model.engines.native import engine_of, library_of
 from grid_inference.model.engines.native.function import PythonFunction
-from grid_inference.model.engines.steadiness import steady
+from grid_inference.model.engines.steadiness import ROWS, steady
 from grid_inference.model.engines.width import settled
 from grid_inference.model.inputs.frame import Inputs
+from grid_inference.model.inputs.recorded import recorded
 from grid_inference.model.inputs.sources import Misfits, Sources
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
@@ -45,11 +48,7 @@ def make(
 
     Raises ArtifactError for what is no model, SignatureError for one that can't be fed.
     """
-    if classes is not None and (isinstance(classes, str) or len(classes) < 2 or len(set(classes)) < len(classes)):
-        raise SignatureError(
-            f"classes = {classes!r} are no two different ones",
-            remedy="list each class once, in the order of the model's probabilities",
-        )
+    _check_classes(classes)
     sample = Sample.of(sample)
     if _is_function(model):
         model = PythonFunction.named(model)
@@ -75,14 +74,34 @@ def make(
     engine, inputs, report = engine_of(loaded, signature), inputs_of(sample, signature), None
     if (found := settled(engine, inputs)) != signature:
         signature, engine = found, engine_of(loaded, found)
-    engine = steady(engine, inputs, partial(engine_of, loaded))
-    signature = engine.signature
+    if sample is not None and inputs is not None and inputs.shape[0]:
+        engine = _tried(model, sample, engine, inputs, partial(engine_of, loaded))
+        signature = engine.signature
     if compile:
         report, both = compiled(loaded, signature, engine, inputs)
         if both is not None:
             artifact, engine = Artifact.from_model(both), engine_of(both, signature)
     expected = Expected.of(engine, inputs)
     return Made(artifact, signature, expected, report, Statistics.of(engine, inputs))
+
+
+def _check_classes(classes: Sequence[str] | None) -> None:
+    if classes is not None and (isinstance(classes, str) or len(classes) < 2 or len(set(classes)) < len(classes)):
+        raise SignatureError(
+            f"classes = {classes!r} are no two different ones",
+            remedy="list each class once, in the order of the model's probabilities",
+        )
+
+
+def _tried(model: Any, sample: Sample, engine: Engine, inputs: Inputs, again: Callable[[Signature], Engine]) -> Engine:
+    """Ask for a sample's first rows as records: steady whatever the batch, and what the bare model says of the rows."""
+    first = sample.first(ROWS)
+    records = recorded(first, engine.signature)
+    if records is None:
+        records = inputs[np.arange(len(first))]
+    tried = steady(engine, records, again)
+    hold(model, first, records, tried)
+    return tried.engine
 
 
 def inputs_of(sample: Any, signature: Signature) -> Inputs | None:

@@ -70,16 +70,14 @@ def column_from(name: str, values: Any) -> Column:
     """The column of one array, list, Series or Arrow array; EncodeError that names it for what no field holds."""
     if isinstance(values, Column):
         return values
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return column_of_arrow(name, values)
-    if _library(values) == "polars":
-        return _of_polars(name, values)
-    if _library(values) == "pandas":
-        return _of_pandas(name, values)
-    if not isinstance(values, np.ndarray) and hasattr(values, "__array__"):
-        values = np.asarray(values)
     if isinstance(values, np.ndarray):
         return _of_numpy(name, cast("NDArray[Any]", values))
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return column_of_arrow(name, values)
+    if of_library := {"polars": _of_polars, "pandas": _of_pandas}.get(_library(values)):
+        return of_library(name, values)
+    if hasattr(values, "__array__"):
+        return _of_numpy(name, np.asarray(values))
     if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
         return objects_column(name, cast("Sequence[Any]", values))
     raise EncodeError(f"column {name!r} is {type(values).__name__}, no array", remedy="pass an array or a list")

@@ -25,6 +25,8 @@ __all__ = ["encode_columns"]
 
 _BLOCK_BYTES = 1 << 19
 """What is written column by column at a time stays in a core's cache."""
+_BLOCK_ROWS_MIN = 64
+"""Of records of thousands of fields, as each block costs a step a field."""
 
 
 def encode_columns(schema: Schema, columns: Mapping[str, ColumnLike]) -> Blobs:
@@ -216,7 +218,7 @@ def _encode_equal(schema: Schema, rows: int, fixed: _Fixed, parts: list[_Part], 
     ends = start + schema.fixed_bytes + np.cumsum([0, *(max(size, 0) for size in sizes)])
     template = _template(schema, (ends - start).tolist(), sizes)
     matrix = np.empty((rows, template.size), np.uint8)
-    block = max(1, _BLOCK_BYTES // template.size)
+    block = max(_BLOCK_ROWS_MIN, _BLOCK_BYTES // template.size)
     columns = [part.bytes_of_equal(size) if size > 0 else None for part, size in zip(parts, sizes, strict=True)]
     for first in range(0, rows, block):
         some = slice(first, first + block)

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import sklearn
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestRegressor
@@ -499,3 +500,74 @@ def test_what_a_record_can_not_tell_the_model_is_refused_at_deploy() -> None:
     model = make_pipeline(FunctionTransformer(codes), LinearRegression()).fit(table, range(ROWS))
     with pytest.raises(SignatureError, match="category"):
         Published(model, sample=table)
+
+
+class WholeNumbers(RegressorMixin, BaseEstimator):
+    """Adds up the columns of whole numbers, and says nothing of the columns that it was fitted on."""
+
+    def fit(self, rows, target):
+        del rows, target
+        self.fitted_ = True
+        return self
+
+    def predict(self, rows):
+        return pd.DataFrame(rows).select_dtypes("int64").sum(axis=1).to_numpy(float)
+
+
+class NamedWholeNumbers(WholeNumbers):
+    """The same, which does."""
+
+    def fit(self, rows, target):
+        self.feature_names_in_ = np.array(rows.columns, object)
+        return super().fit(rows, target)
+
+
+class WholeOrNot(ClassifierMixin, BaseEstimator):
+    """Tells whole numbers from others by the column's type."""
+
+    def fit(self, rows, target):
+        del rows
+        self.classes_ = np.unique(target)
+        return self
+
+    def predict(self, rows):
+        kinds = pd.DataFrame(rows).dtypes
+        return np.full(len(rows), "whole" if (kinds == "int64").any() else "none")
+
+
+class GapsOrNot(WholeNumbers):
+    """Takes what stands for a gap in a frame, and raises for what stands for one in a matrix."""
+
+    def predict(self, rows):
+        if isinstance(rows, np.ndarray) and np.isnan(rows).any():
+            raise ValueError("there is a gap")
+        return np.asarray(rows)[:, 0].astype(float) if isinstance(rows, np.ndarray) else rows["count"].to_numpy(float)
+
+
+def counted() -> pd.DataFrame:
+    return pd.DataFrame({"count": np.arange(1, ROWS + 1), "share": np.linspace(0.25, 1, ROWS)})
+
+
+def test_a_model_whose_records_say_something_else_is_refused() -> None:
+    table = counted()
+    with pytest.raises(SignatureError) as refused:
+        Published(WholeNumbers().fit(table, range(ROWS)), sample=table)
+    assert str(refused.value) == "row 0 of the sample has the score 1.0 by the model itself, and 0.0 as a record"
+    assert "feature_names_in_" in refused.value.remedy
+    with pytest.raises(SignatureError, match="the label 'whole' by the model itself, and 'none' as a record"):
+        Published(WholeOrNot().fit(table, ["whole", "none"] * (ROWS // 2)), sample=table)
+
+
+def test_a_row_that_only_the_bare_model_scores_is_refused() -> None:
+    table = counted().assign(share=[np.nan, 0.5] * (ROWS // 2))
+    said = r"row 0 of the sample has the score 1\.0 by the model itself, and none \(ValueError: there is a gap\)"
+    with pytest.raises(SignatureError, match=said):
+        Published(GapsOrNot().fit(table, range(ROWS)), sample=table)
+
+
+@every_form
+def test_a_model_that_names_its_columns_gets_them_as_they_were(form: str) -> None:
+    table = counted()
+    model = NamedWholeNumbers().fit(table, range(ROWS))
+    same(Published(model, sample=table).answers(table, form), said_by(model, table))
+    same(Published(model, sample=table[["share", "count"]]).answers(table, form), said_by(model, table))

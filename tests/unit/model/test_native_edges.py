@@ -7,22 +7,24 @@ import pickle
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import mlflow.sklearn
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import xgboost
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import Int64TensorType
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.ensemble import BaggingClassifier, IsolationForest, RandomForestClassifier, StackingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from grid_inference.errors import ArtifactError, ModelError, SignatureError
@@ -39,6 +41,7 @@ from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.trust import Trust
 from grid_inference.records import PredictionBatch
 from grid_inference.wire.keys import encode_keys
+from tests.battery.records import Published
 from tests.cases import BINARY, FIELDS, FRAME, LABELS, MATRIX, THREE, VALUES, ZERO_ONE
 
 HERE = Trust(allow_pickle=True, loopback=True)
@@ -292,6 +295,38 @@ def test_templates_of_many_combinations_are_bounded() -> None:
 
 
 # ---- ONNX models that are no classifiers
+
+
+def graph_of_columns(last: Any, *, texts: bool) -> tuple[Any, Any, pd.DataFrame]:
+    """A model behind scaled numbers and encoded texts, its graph of a column each, and the rows of its fit."""
+    cities = np.array(["Ulm", "Bonn"])[np.arange(len(MATRIX)) % 2]
+    table = pd.DataFrame({"age": MATRIX[:, 0], "amount": MATRIX[:, 1], "city": cities})
+    numbers, city = (StandardScaler(), ["age", "amount"]), (OneHotEncoder(), ["city"])
+    table = table if texts else table[["age", "amount"]]
+    model = make_pipeline(make_column_transformer(numbers, *([city] if texts else [])), last).fit(table)
+    types = [(name, FloatTensorType([None, 1])) for name in numbers[1]] + [
+        ("city", StringTensorType([None, 1]))
+    ] * texts
+    return model, to_onnx(model, initial_types=types, target_opset={"": 21, "ai.onnx.ml": 3}), table
+
+
+@pytest.mark.parametrize("texts", [False, True], ids=["numbers", "texts"])
+def test_a_graph_of_columns_detects_outliers(texts: object) -> None:
+    model, graph, table = graph_of_columns(IsolationForest(n_estimators=5, random_state=0), texts=bool(texts))
+    for sample in (table, *([] if texts else [None])):
+        answers = Published(graph, sample=sample).answers(table)
+        labels = np.where(model.predict(table) == 1, "inlier", "outlier").tolist()
+        assert [each.label for each in answers] == labels
+        with pytest.raises(SignatureError, match="detects outliers"):
+            make(graph, sample=sample, classes=["outlier", "inlier"])
+
+
+@pytest.mark.parametrize("classes", [None, ("one", "other")])
+def test_a_graph_of_texts_that_does_not_say_what_it_gives_needs_a_sample(classes: tuple[str, ...] | None) -> None:
+    _, graph, _ = graph_of_columns(IsolationForest(n_estimators=5, random_state=0), texts=True)
+    with pytest.raises(SignatureError, match="whether the graph's output 'scores' holds probabilities") as refused:
+        make(graph, classes=classes)
+    assert refused.value.remedy.startswith("give rows of its inputs as the sample")
 
 
 def test_an_isolation_forest_in_onnx_detects_outliers() -> None:

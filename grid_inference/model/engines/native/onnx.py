@@ -102,7 +102,6 @@ class Onnx(Library):
 
     def describe(self, model: Any, classes: Sequence[str] | None, sample: Sample | None) -> Described:
         """By the graph: its inputs, and the classes that its nodes name."""
-        del sample
         model = OnnxModel(self.write(model))
         session = model.session
         found = session.get_inputs()
@@ -116,23 +115,34 @@ class Onnx(Library):
         if not matrix and any(len(each.shape) == 2 and each.shape[1] != 1 for each in found):
             raise SignatureError("the model has several inputs, and one of them is a matrix", remedy=SHAPES)
         takes = {"inputs": _inputs(model, found, matrix=matrix), "frame": not matrix, "count": _count(found)}
-        return self._gives(model, classes, **takes)
+        return self._gives(model, classes, sample, **takes)
 
     @staticmethod
-    def _gives(model: OnnxModel, classes: Sequence[str] | None, **takes: Any) -> Described:
+    def _gives(model: OnnxModel, classes: Sequence[str] | None, sample: Sample | None, **takes: Any) -> Described:
         _check_one_label(model)
         known = _classes(model.content)
         if known and classes and tuple(classes) != known:
             raise SignatureError(f"the graph names its classes itself: {', '.join(known)}", remedy="leave classes out")
-        if classes and not known and _detects(model):
+        if known:
+            return Described("classifier", known, **takes)
+        values, labels = _outputs(model)
+        tried = _tried(model, sample)
+        takes_texts = any(each.type == "tensor(string)" for each in model.session.get_inputs())
+        if labels is not None and values is not None and tried is None and takes_texts:
+            raise SignatureError(
+                f"nothing tells whether the graph's output {values!r} holds probabilities, distances or how far inside "
+                f"a record is: it names no classes of {labels!r}, and can't be asked for rows that nobody has put",
+                remedy="give rows of its inputs as the sample"
+                + ("" if classes else ", and the classes if it has such"),
+            )
+        if classes and _detects(tried):
             raise SignatureError(
                 "the graph detects outliers: its labels are 1 and -1, and its scores are no probabilities",
                 remedy="leave classes out: its labels are inlier and outlier",
             )
-        if known or classes:
-            return Described("classifier", known or tuple(map(str, classes or ())), **takes)
-        values, labels = _outputs(model)
-        if labels is not None and _detects(model):
+        if classes:
+            return Described("classifier", tuple(map(str, classes)), **takes)
+        if _detects(tried):
             return Described("outlier_detector", DETECTED, **takes)
         if labels is not None:
             raise SignatureError(
@@ -199,25 +209,39 @@ def _are_probabilities(values: NDArray[Any]) -> bool:
     return not bool(((values < -ROUNDING) | (values > 1 + ROUNDING)).any())
 
 
-def _tried(model: OnnxModel) -> tuple[NDArray[Any], NDArray[Any]] | None:
+def _tried(model: OnnxModel, sample: Sample | None = None) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """The labels and values of rows near and far; None if the model can't be asked for rows that nobody has put."""
     values, labels = _outputs(model)
-    [first, *more] = model.session.get_inputs()
-    if values is None or labels is None or more or len(first.shape) != 2 or first.type not in FLOATS:
+    if values is None or labels is None:
         return None
-    width = first.shape[1] if isinstance(first.shape[1], int) else 0
-    near = np.random.default_rng(0).normal(size=(TRIED_ROWS, width))
-    rows = np.concatenate([near, near * FAR]).astype(DTYPES[first.type])
+    random, fed = np.random.default_rng(0), dict[str, NDArray[Any]]()
+    for each in model.session.get_inputs():
+        rows = _near(each, random, sample)
+        if rows is None:
+            return None
+        fed[each.name] = np.concatenate([rows, rows * FAR if rows.dtype.kind == "f" else rows]).astype(
+            DTYPES[each.type]
+        )
     try:
-        found: list[Any] = model.session.run([labels, values], {first.name: rows})
+        found: list[Any] = model.session.run([labels, values], fed)
     except Exception:  # noqa: BLE001  # a graph may refuse any rows, and nothing is known then
         return None
     return np.asarray(found[0]).reshape(-1), np.asarray(found[1])
 
 
-def _detects(model: OnnxModel) -> bool:
+def _near(wanted: Any, random: np.random.Generator, sample: Sample | None) -> NDArray[Any] | None:
+    """Rows of an input: those of a sample, else numbers near zero; None for texts that nobody has given."""
+    width = wanted.shape[1] if len(wanted.shape) == 2 and isinstance(wanted.shape[1], int) else 0
+    shape = (TRIED_ROWS, width) if len(wanted.shape) == 2 else (TRIED_ROWS,)
+    if sample is not None and wanted.name in sample and width < 2:
+        column = sample.column(wanted.name)
+        there = column.values[column.present()]
+        return np.resize(there, shape) if there.size else None
+    return None if wanted.type == "tensor(string)" else random.normal(size=shape)
+
+
+def _detects(tried: tuple[NDArray[Any], NDArray[Any]] | None) -> bool:
     """Whether a graph's labels are 1 and -1 by the sign of its one score, as those of scikit-learn's detectors are."""
-    tried = _tried(model)
     if tried is None or tried[0].size != tried[1].size or tried[0].dtype.kind != "i":
         return False
     labels, values = tried[0], tried[1].reshape(-1)
