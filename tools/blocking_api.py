@@ -82,24 +82,14 @@ def module(source: str) -> str:
     """A module of blocking classes. It imports whatever may be needed, of which `tidied` leaves what is."""
     classes, tree = asynchronous(source), parsed(source)
     names = {one.name for one in classes}
-    lines = [
-        f'"""`{source}.py`, blocking: written by tools/blocking_api.py. Change that one, and run the tool again."""'
-    ]
-    lines += [
-        f"from {node.module} import {one.name}"
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        for one in node.names
-        if one.name not in twins()
-    ]
     data = [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.name not in names]
-    lines += [f"from grid_inference.api.{source} import {name}" for name in data]
-    lines += [
-        f"from grid_inference.api.blocking.{twin.home} import {name}"
-        for name, twin in twins().items()
-        if name not in names
-    ]
-    lines += [
+    others = [(twin.home, name) for name, twin in twins().items() if name not in names]
+    imports = [(node.module, one.name) for node in tree.body if isinstance(node, ast.ImportFrom) for one in node.names]
+    lines = [
+        f'"""`{source}.py`, blocking: written by tools/blocking_api.py. Change that one, and run the tool again."""',
+        *(f"from {home} import {name}" for home, name in imports if name not in twins()),
+        *(f"from grid_inference.api.{source} import {name}" for name in data),
+        *(f"from grid_inference.api.blocking.{home} import {name}" for home, name in others),
         "from collections.abc import Generator",
         "from grid_inference.api import aio",
         "from grid_inference.api.blocking.loop_thread import LoopThread",
@@ -172,16 +162,7 @@ def docstring(text: str, column: int) -> str:
 def tidied(text: str) -> str:
     """In the layout of ruff, without the imports that are not used."""
     for command in (["check", "--fix", "--select", "F401"], ["check", "--fix", "--select", "I001"], ["format"]):
-        ruff = [
-            sys.executable,
-            "-m",
-            "ruff",
-            *command,
-            "--quiet",
-            "--stdin-filename",
-            str(API / "blocking" / "any.py"),
-            "-",
-        ]
+        ruff = [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", f"{API}/blocking/any.py", "-"]
         text = subprocess.run(ruff, input=text, capture_output=True, check=True, encoding="utf-8").stdout  # noqa: S603
     return text
 

@@ -45,7 +45,7 @@ from grid_inference.flow.begin import note_begin
 from grid_inference.flow.where import Where
 from grid_inference.grid.expiry import check_expiry
 from grid_inference.grid.link import Link
-from grid_inference.grid.liveness import live_workers, lookout, worker_counts
+from grid_inference.grid.liveness import live_workers, looks, worker_counts
 from grid_inference.grid.mapconfig import ensure_journal, warn_without_journal
 from grid_inference.grid.near_cache import warn_stale_near_caches
 from grid_inference.grid.schemas import any_schema, some_schemas
@@ -304,12 +304,10 @@ class Grid:
 
     async def _stopped(self, deployed: Deployed) -> Deployed:
         """Wait until every live worker says that it follows; a worker that hangs is not waited for long."""
-        name, deadline = deployed.config.name, time.monotonic() + STOP_TIMEOUT_S
-        while time.monotonic() < deadline:
-            said = (await lookout(self.link).look(self.link)).present.values()
-            if all(one.get("states", {}).get(name) == deployed.state for one in said):
+        async for seen in looks(self.link, STOP_TIMEOUT_S, POLL_S):
+            states = [said.get("states", {}) for said in seen.present.values()]
+            if all(one.get(deployed.config.name) == deployed.state for one in states):
                 break
-            await asyncio.sleep(POLL_S)
         return deployed
 
     async def resume(self, name: str) -> Deployed:

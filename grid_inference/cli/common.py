@@ -43,6 +43,7 @@ __all__ = [
     "saying_warnings",
     "table",
     "timeout_option",
+    "wait_option",
     "write_json",
 ]
 
@@ -68,6 +69,19 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="How long workers may take to load it.",
 )
+
+
+def wait_option(what: str) -> Callable[[Command], Command]:
+    """`--wait`, for what."""
+    return click.option(
+        "--wait",
+        "wait_s",
+        type=click.FloatRange(0),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        help=what,
+    )
 
 
 def examples(*commands: str) -> str:

@@ -22,6 +22,7 @@ from grid_inference.cli.common import (
     key_type_option,
     plain,
     table,
+    wait_option,
     write_json,
 )
 from grid_inference.cli.ending import INCOMPLETE, USAGE, Ending
@@ -189,15 +190,7 @@ def _say_fields(fields: dict[str, Any], indent: str = "") -> None:
 )
 @choosing
 @click.option("--all", "every", is_flag=True, help="All of them.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait until they are scored.",
-)
+@wait_option("How long to wait until they are scored.")
 @json_option
 @grid_options
 def replay(

@@ -18,6 +18,7 @@ from grid_inference.cli.common import (
     json_option,
     say_failures,
     table,
+    wait_option,
     write_json,
 )
 from grid_inference.cli.ending import INCOMPLETE
@@ -138,15 +139,7 @@ def _many(count: int, thing: str) -> str:
 
 @click.command(epilog=examples("grid-inference verify fraud"))
 @click.argument("name", metavar="DEPLOYMENT")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time for what is under way.",
-)
+@wait_option("Time for what is under way.")
 @json_option
 @grid_options
 def verify(name: str, wait_s: float, as_json: bool, address: str | None, cluster_name: str | None) -> int:

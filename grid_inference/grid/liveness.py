@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from grid_inference.grid.link import Link
 from grid_inference.grid.topology import LEFT, is_gone, read_workers
 
-__all__ = ["SILENT_S", "Lookout", "Seen", "live_workers", "lookout", "some_workers", "worker_counts"]
+__all__ = ["SILENT_S", "Lookout", "Seen", "live_workers", "lookout", "looks", "some_workers", "worker_counts"]
 
 SILENT_S = 6.0
 """A beat that stood still for so long, or for `LEASES` of the worker's leases if that is longer, goes on no more."""
@@ -103,6 +103,16 @@ _lookouts: WeakKeyDictionary[Link, Lookout] = WeakKeyDictionary()
 def lookout(link: Link) -> Lookout:
     """The one of a link: what was seen by it before counts on."""
     return _lookouts.setdefault(link, Lookout())
+
+
+async def looks(link: Link, timeout_s: float, poll_s: float = POLL_S) -> AsyncGenerator[Seen]:
+    """What is seen of the workers, again and again for so long: for whoever waits until they say something."""
+    until_s = time.monotonic() + timeout_s
+    while True:
+        yield await lookout(link).look(link)
+        if time.monotonic() > until_s:
+            return
+        await asyncio.sleep(poll_s)
 
 
 async def some_workers(link: Link) -> Seen:

@@ -6,8 +6,6 @@ is, nor comes up within seconds, nobody can say, which is a NoWorkersWarning.
 
 from __future__ import annotations
 
-import asyncio
-import time
 import warnings
 from collections import defaultdict
 from collections.abc import AsyncGenerator
@@ -15,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 
 from grid_inference.errors import DeploymentError, GridError, NoWorkersWarning
 from grid_inference.grid.link import Link
-from grid_inference.grid.liveness import Seen, lookout, some_workers
+from grid_inference.grid.liveness import Seen, looks, some_workers
 from grid_inference.model.store.proposals import Proposal, Proposals
 from grid_inference.model.store.registry import Deployed
 
@@ -54,9 +52,8 @@ async def _heard(
     link: Link, proposals: Proposals, proposal: Proposal, before: Deployed | None, timeout_s: float
 ) -> None:
     """Wait until every worker that lives has answered; older ones know no proposals, and are not asked."""
-    deadline, deployed, lived = time.monotonic() + timeout_s, proposal.deployed, set[str]()
-    while True:
-        seen = await lookout(link).look(link)
+    deployed, lived, missing = proposal.deployed, set[str](), list[str]()
+    async for seen in looks(link, timeout_s, POLL_S):
         lived |= seen.living.keys()
         asked = [worker for worker, said in seen.present.items() if said.get("answers")]
         answers = await proposals.answers(proposal, asked)
@@ -77,13 +74,11 @@ async def _heard(
         missing = [worker for worker in asked if worker not in answers]
         if not missing and (answers or seen.living):
             return None
-        if time.monotonic() > deadline:
-            raise DeploymentError(
-                f"{deployed.model}@{deployed.version} is not loaded after {timeout_s:g} s by "
-                f"{_some(missing or list(seen.present))}",
-                remedy=f"{_unchanged(before)}; their logs say more, and more time may help",
-            )
-        await asyncio.sleep(POLL_S)
+        missing = missing or list(seen.present)
+    raise DeploymentError(
+        f"{deployed.model}@{deployed.version} is not loaded after {timeout_s:g} s by {_some(missing)}",
+        remedy=f"{_unchanged(before)}; their logs say more, and more time may help",
+    )
 
 
 def _unchanged(before: Deployed | None) -> str:

@@ -8,8 +8,6 @@ count everywhere. A candidate that is given a share of the keys in place of that
 
 from __future__ import annotations
 
-import asyncio
-import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +16,13 @@ from typing import Any
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import NoWorkersWarning, PromotionError
 from grid_inference.grid.link import Link
-from grid_inference.grid.liveness import lookout, some_workers
+from grid_inference.grid.liveness import looks, some_workers
 from grid_inference.model.signature import Signature
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.registry import Deployed, Registry
 
 __all__ = ["Promotion", "end_canary", "promote"]
 
-POLL_S = 0.05
 FOLLOW_S_MAX = 10.0
 """How long is waited until workers say that they have switched; they do so with their beats."""
 
@@ -100,13 +97,10 @@ async def end_canary(link: Link, version: ModelVersion, alias: str) -> tuple[str
 
 async def _followed(link: Link, names: Sequence[str], version: int, share: float) -> None:
     """Wait until every worker says that it scores so; one that hangs is not waited for long."""
-    deadline = time.monotonic() + FOLLOW_S_MAX
-    while time.monotonic() < deadline:
-        said = (await lookout(link).look(link)).present.values()
-        counts = [one["deployments"][name] for one in said for name in names if name in one["deployments"]]
-        if all(_scores(one, version, share) for one in counts):
+    async for seen in looks(link, FOLLOW_S_MAX):
+        said = [one["deployments"] for one in seen.present.values()]
+        if all(_scores(one[name], version, share) for one in said for name in names if name in one):
             return
-        await asyncio.sleep(POLL_S)
 
 
 def _scores(counts: dict[str, Any], version: int, share: float) -> bool:
@@ -125,8 +119,8 @@ async def _prepared_everywhere(
     link: Link, registry: Registry, names: tuple[str, ...], version: ModelVersion, timeout_s: float
 ) -> None:
     """Wait until every live worker has the version, for each deployment that runs; there must be one to say so."""
-    deadline, lived = time.monotonic() + timeout_s, set[str]()
-    while True:
+    lived, missing = set[str](), list[str]()
+    async for look in looks(link, timeout_s):
         now = await registry.deployments()
         running = [name for name in names if name in now and now[name].state == "running"]
         if others := [name for name in running if not _is_candidate(now[name], version)]:
@@ -136,7 +130,7 @@ async def _prepared_everywhere(
             )
         if not running:
             return
-        seen = await some_workers(link)
+        seen = look if look.present else await some_workers(link)
         lived |= seen.living.keys()
         missing = [
             f"{worker} for {name}"
@@ -149,12 +143,11 @@ async def _prepared_everywhere(
         if not seen.present:
             _warn_or_refuse(version, lived | seen.silent.keys(), running)
             return
-        if time.monotonic() > deadline:
-            raise PromotionError(
-                f"{version} is not loaded after {timeout_s:g} s by {', '.join(missing or seen.present)}",
-                remedy="nothing has changed; their logs say more, and more time may help",
-            )
-        await asyncio.sleep(POLL_S)
+        missing = missing or list(seen.present)
+    raise PromotionError(
+        f"{version} is not loaded after {timeout_s:g} s by {', '.join(missing)}",
+        remedy="nothing has changed; their logs say more, and more time may help",
+    )
 
 
 def _warn_or_refuse(version: ModelVersion, unheard: set[str], running: list[str]) -> None:

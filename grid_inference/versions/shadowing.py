@@ -6,15 +6,13 @@ what it does. Its map is emptied when another version begins, and left as it is 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from grid_inference.errors import PromotionError
 from grid_inference.grid.link import Link
-from grid_inference.grid.liveness import lookout
+from grid_inference.grid.liveness import looks
 from grid_inference.grid.maps import GridMap
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.registry import Challenger, Deployed, Registry
@@ -23,7 +21,6 @@ from grid_inference.versions.claims import check_results, check_shadow
 
 __all__ = ["begin_shadow", "end_shadow"]
 
-POLL_S = 0.05
 END_S_MAX = 10.0
 """How long is waited until workers say that they have ended it; they do so with their beats."""
 
@@ -61,19 +58,16 @@ async def end_shadow(link: Link, name: str) -> Deployed:
 
 async def _until(link: Link, name: str, done: Callable[[dict[str, Any]], bool], timeout_s: float, problem: str) -> None:
     """Wait until a deployment's workers all say what is waited for; PromotionError names those that don't."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        seen = await lookout(link).look(link)
+    missing: list[str] = []
+    async for seen in looks(link, timeout_s):
         said = {worker: one["deployments"].get(name, {}) for worker, one in seen.present.items()}
         missing = [worker for worker, counts in said.items() if not done(counts)]
         if not missing and (seen.living or done({})):
             return
-        if time.monotonic() > deadline:
-            raise PromotionError(
-                f"{problem} after {timeout_s:g} s by {', '.join(missing) or 'any worker: none runs'}",
-                remedy="the records go on being scored; their logs say more, and more time may help",
-            )
-        await asyncio.sleep(POLL_S)
+    raise PromotionError(
+        f"{problem} after {timeout_s:g} s by {', '.join(missing) or 'any worker: none runs'}",
+        remedy="the records go on being scored; their logs say more, and more time may help",
+    )
 
 
 def _has(said: dict[str, Any], version: ModelVersion, budget: float) -> bool:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import hazelcast
 import numpy as np
@@ -28,26 +25,11 @@ from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, encode_record
 from grid_inference.wire.keys import encode_keys
+from tests.integration.changes import stock_client
 from tests.integration.conftest import Names
 
 ROWS = 2_000
 GOLDEN = Path(__file__).parent.parent / "golden"
-
-
-@contextmanager
-def stock_client(grid: gi.Grid, *serializers: CompactSerializer[Any]) -> Iterator[hazelcast.HazelcastClient]:
-    """The ordinary Python client; whole numbers are LONG, as ours are."""
-    client = hazelcast.HazelcastClient(
-        cluster_name=grid.cluster_name,
-        cluster_members=[grid.address],
-        default_int_type=IntType.LONG,
-        statistics_enabled=False,
-        compact_serializers=list(serializers),
-    )
-    try:
-        yield client
-    finally:
-        client.shutdown()
 
 
 def orders(seed: int = 5) -> pd.DataFrame:
@@ -184,7 +166,7 @@ class CustomerSerializer(CompactSerializer[Customer]):
 
 
 def test_a_record_within_a_record_is_read_as_a_dict(local_grid: gi.Grid, names: Names) -> None:
-    with stock_client(local_grid, AddressSerializer(), CustomerSerializer()) as client:
+    with stock_client(local_grid, [AddressSerializer(), CustomerSerializer()]) as client:
         values = client.get_map(names.features).blocking()
         values.put(1, Customer("Ann", Address("Ghent")))
         values.put(2, Customer("Bo", None))
