@@ -34,7 +34,6 @@ _KINDS: tuple[tuple[Callable[[Any], bool], FieldKind], ...] = (
     (types.is_date, FieldKind.DATE),
     (types.is_time, FieldKind.TIME),
     (types.is_decimal, FieldKind.DECIMAL),
-    (types.is_struct, FieldKind.COMPACT),
 )
 
 
@@ -53,7 +52,20 @@ def arrow_kind(kind: Any) -> FieldKind | None:
     if _is_list(kind):
         item = None if _is_list(kind.value_type) else arrow_kind(kind.value_type)
         return None if item in {None, FieldKind.COMPACT} else FieldKind[f"ARRAY_OF_{NULLABLE_OF.get(item, item).name}"]
+    if types.is_struct(kind):
+        return FieldKind.COMPACT if len(kind) and all(_has_kind(each.type) for each in kind) else None
     return next((found for is_such, found in _KINDS if is_such(kind)), None)
+
+
+def _has_kind(kind: Any) -> bool:
+    return types.is_null(kind) or arrow_kind(kind) is not None
+
+
+def _without_kind(name: str, kind: Any) -> tuple[str, Any]:
+    """The field that is to blame for a column that no field holds, and its type."""
+    inner = kind if types.is_struct(kind) else ()
+    wrong = next((each for each in inner if not _has_kind(each.type)), None)
+    return (name, kind) if wrong is None else _without_kind(f"{name}.{wrong.name}", wrong.type)
 
 
 def plain_arrow(values: Any) -> Any:
@@ -77,8 +89,9 @@ def column_of_arrow(name: str, values: Any, *, nullable: bool = True, depth: int
     kind = arrow_kind(array.type)
     if kind is None:
         if not types.is_null(array.type):
+            field, its = _without_kind(name, array.type)
             raise EncodeError(
-                f"column {name!r} is {array.type}, for which a record has no field",
+                f"column {field!r} is {its}, for which a record has no field",
                 remedy="leave it out, or put it as numbers, texts, dates or lists of them",
             )
         return Column(np.full(len(array), None, np.object_), np.zeros(len(array), np.bool_))
@@ -106,8 +119,8 @@ def _column(name: str, array: Any, kind: FieldKind, valid: NDArray[np.bool_]) ->
 def _records(name: str, array: Any, valid: NDArray[np.bool_], depth: int) -> Column:
     """Structs as the columns of their fields: each row's become a record within the record."""
     names = [each.name for each in array.type]
-    if not names or len(set(names)) < len(names):
-        raise EncodeError(f"column {name!r} is {array.type}: its fields have no names of their own")
+    if len(set(names)) < len(names):
+        raise EncodeError(f"column {name!r} is {array.type}: two fields have one name", remedy="rename one of them")
     if depth > NESTING_MAX:
         raise EncodeError(
             f"field {name!r}: records are nested more than {NESTING_MAX} deep (NESTING_MAX)",
