@@ -18,7 +18,6 @@ from grid_inference.records import Put, RecordTable, pandas_module
 from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
-    Column,
     encode_columns,
     encode_record,
     infer_record_schemas,
@@ -27,7 +26,7 @@ from grid_inference.wire.compact import (
 from grid_inference.wire.compact.record_schemas import plain_record, unsaid_fields
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import decode_keys, encode_keys
-from grid_inference.wire.kinds import is_undecided, settled
+from grid_inference.wire.kinds import all_settled, nested_columns, undecided
 
 __all__ = ["Features", "python_keys"]
 
@@ -61,7 +60,8 @@ class Features:
         `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
         A column's kind follows from its type, never from its nulls; one that is null throughout and has no type is of
         the kind that the map's records or a model have. Raises EncodeError that names column and row for what no field
-        holds or holds only rounded, and for a row without a key; nothing is put then. Dicts in columns: see `put`.
+        holds or holds only rounded, and for a row without a key; nothing is put then. Structs of Arrow or polars
+        become nested records of the type `<map>.<field>`.
         """
         named = frame_columns(columns)
         given: Any = named.pop(key) if isinstance(key, str) and key in named else key
@@ -71,10 +71,13 @@ class Features:
         if not len(keys):
             return Put(0, 0)
         given_fields = {name: column_from(name, values) for name, values in named.items()}
-        undecided = {name for name, column in given_fields.items() if is_undecided(column)}
-        fields = await self._settled(given_fields, undecided)
+        unsaid = undecided(given_fields)
+        fields = all_settled(given_fields, await self._kinds.of(unsaid)) if unsaid else given_fields
         schema = infer_schema(self.name, fields)
-        self._kinds.put(schema, undecided)
+        nested = {name: infer_schema(name, columns) for name, columns in nested_columns(self.name, fields)}
+        self._kinds.put(schema, unsaid, {name.removeprefix(f"{self.name}."): each for name, each in nested.items()})
+        for inner in nested.values():
+            await self._link.send_schema(inner)
         await self._link.send_schema(schema)
         values, data = encode_columns(schema, fields), encode_keys(keys, key_type)
         if len(values) != len(data):
@@ -83,13 +86,6 @@ class Features:
         await self._link.create_map(self.name)
         await self._map.put_batch(data.take(last), values.take(last))
         return Put(len(data), len(last))
-
-    async def _settled(self, columns: dict[str, Column], undecided: set[str]) -> dict[str, Column]:
-        """Columns that hold nothing, and whose type says nothing either, as what the map has or a model needs."""
-        if not undecided:
-            return columns
-        known = await self._kinds.of(undecided)
-        return columns | {name: settled(columns[name], known.get(name)) for name in undecided}
 
     async def get(self, key: Any) -> dict[str, Any] | None:
         """One record as a dict, or None; a record or an object in a field is a dict too.

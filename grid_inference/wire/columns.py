@@ -46,6 +46,8 @@ class Column:
     """Of a column that is put: what its type says, where the values don't (they may all be null)."""
     ahead: NDArray[np.int32] | None = None
     """Of moments with a zone, which `values` has in UTC: by how many seconds each is ahead of it, shape (n,)."""
+    fields: Mapping[str, Column] | None = None
+    """Of records within the records that are put: their fields, null where the record is; `values` says nothing."""
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -64,7 +66,8 @@ class Column:
         """The rows at an index array or a boolean mask."""
         valid = None if self.valid is None else self.valid[rows]
         ahead = None if self.ahead is None else self.ahead[rows]
-        return type(self)(self.values[rows], valid, None, self.kind, ahead)
+        fields = None if self.fields is None else {name: each.take(rows) for name, each in self.fields.items()}
+        return type(self)(self.values[rows], valid, None, self.kind, ahead, fields)
 
     def but_null(self, null: NDArray[np.bool_]) -> Self:
         """The same, null where it is said; of a kind that can be."""

@@ -6,7 +6,8 @@ others, NaN is missing where these are no floats, and a whole number that a doub
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache
@@ -21,7 +22,18 @@ from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 from grid_inference.wire.missing import is_missing, is_nan, plain_value
 from grid_inference.wire.schema import NULLABLE_KINDS, NULLABLE_OF, FieldKind, Schema
 
-__all__ = ["infer_schema", "is_double", "is_undecided", "kind_of_dtype", "objects_column", "settled", "value_kind"]
+__all__ = [
+    "all_settled",
+    "infer_schema",
+    "is_double",
+    "is_undecided",
+    "kind_of_dtype",
+    "nested_columns",
+    "objects_column",
+    "settled",
+    "undecided",
+    "value_kind",
+]
 
 _KIND_NAMES = {
     "int8": "INT8",
@@ -46,6 +58,15 @@ def infer_schema(type_name: str, columns: Mapping[str, ColumnLike]) -> Schema:
     datetime64[D] is DATE and any other datetime64 TIMESTAMP, in which NaT is a null; timedelta64 is no time of day.
     """
     return Schema.of(type_name, {name: _column_kind(name, as_column(name, each)) for name, each in columns.items()})
+
+
+def nested_columns(type_name: str, columns: Mapping[str, ColumnLike]) -> Iterator[tuple[str, Mapping[str, Column]]]:
+    """The type and columns of records within the records, `<outer type>.<field>`, the innermost first."""
+    for name, column in columns.items():
+        if isinstance(column, Column) and column.fields is not None:
+            inner = f"{type_name}.{name}"
+            yield from nested_columns(inner, column.fields)
+            yield inner, column.fields
 
 
 def _column_kind(name: str, column: Column) -> FieldKind:
@@ -148,8 +169,8 @@ def _objects_kind(name: str, values: list[Any]) -> FieldKind:
         return kind
     if any(isinstance(value, Mapping) for value in values):
         raise EncodeError(
-            f"column {name!r} holds dicts, and put_batch writes no nested records",
-            remedy="put such records one by one, or their fields as columns of their own",
+            f"column {name!r} holds dicts, whose fields have no types",
+            remedy="put it as structs of Arrow or polars, or such records one by one",
         )
     listed = ", ".join(sorted(each.__name__ for each in types))
     raise EncodeError(
@@ -193,6 +214,25 @@ def is_undecided(column: ColumnLike) -> bool:
     if not isinstance(column, Column) or column.kind is not None or column.values.dtype != np.object_:
         return False
     return column.values.ndim == 1 and all(is_missing(value) or is_nan(value) for value in column.values.tolist())
+
+
+def undecided(columns: Mapping[str, Column]) -> set[str]:
+    """The names of undecided columns; `a.b` for b in the records of a."""
+    found = {name for name, column in columns.items() if is_undecided(column)}
+    inner = ((name, each) for name, column in columns.items() for each in undecided(column.fields or {}))
+    return found | {f"{name}.{each}" for name, each in inner}
+
+
+def all_settled(columns: Mapping[str, Column], known: Mapping[str, FieldKind], within: str = "") -> dict[str, Column]:
+    """The same columns, undecided ones as of the kinds that are known of them."""
+    found = dict[str, Column]()
+    for name, column in columns.items():
+        path = f"{within}{name}"
+        if column.fields is not None:
+            found[name] = replace(column, fields=all_settled(column.fields, known, f"{path}."))
+        else:
+            found[name] = settled(column, known.get(path)) if is_undecided(column) else column
+    return found
 
 
 def settled(column: Column, kind: FieldKind | None = None) -> Column:

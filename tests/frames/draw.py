@@ -48,15 +48,26 @@ class Drawn:
 
 
 def column(
-    random_: random.Random, rows: int, sorts: Collection[str] = (), kind: Any = None, *, full: bool = False
+    random_: random.Random,
+    rows: int,
+    sorts: Collection[str] = (),
+    kind: Any = None,
+    *,
+    full: bool = False,
+    typed: bool = False,
 ) -> Drawn:
-    """A column of any sort (or of these; or of this one and this type of Arrow), by any library."""
+    """A column of any sort (or of these; or of this one and this type of Arrow), by any library.
+
+    Those that know the types of the fields in records are taken for these where `typed`.
+    """
     sort = random_.choice(sorted(sorts) or sorted(_SORTS))
     make, arrow_type = _SORTS[sort]
     gaps = 0.0 if full else random_.choice((0.0, 0.0, 0.3, 1.0))
     kind = arrow_type(random_) if kind is None else kind
     values = [None if random_.random() < gaps else make(random_, kind) for _ in range(rows)]
     libraries = [name for name, takes in _LIBRARIES.items() if takes(sort, values)]
+    if typed and sort in NESTED:
+        libraries = [name for name in libraries if name not in {"objects", "list"}]
     if getattr(kind, "tz", None) and kind.tz[0] in "+-":  # which polars has none of
         libraries = [name for name in libraries if "polars" not in name]
     library = random_.choice(libraries)

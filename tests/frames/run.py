@@ -16,7 +16,7 @@ from tests.frames import stock
 from tests.frames.draw import Drawn, column
 from tests.frames.out import Tables, at
 from tests.frames.seen import FLAT_SEEN, INPUTS, NESTING, RECORD_SEEN, SAMPLE, SORTS_SEEN, hash_of
-from tests.frames.ways import SORTS, STOCK_COMPACT, Put, fit_for, ways
+from tests.frames.ways import SORTS, STOCK_COMPACT, TYPED_WAYS, Put, fit_for, ways
 from tests.integration.changes import stock_client
 
 SCORED_EACH = 25
@@ -141,13 +141,16 @@ def _frame(random_: random.Random, rows: int, way: str, number: int) -> dict[str
     if way == STOCK_COMPACT:
         return stock.frame(random_, rows)
     names = [f"{letter}{number}" for letter in "abc"[: random_.randint(1, 3)]]
-    return {name: fit_for(way, column(random_, rows, SORTS[way])) for name in names}
+    return {name: fit_for(way, column(random_, rows, SORTS[way], typed=way in TYPED_WAYS)) for name in names}
 
 
 def _frame_for_model(random_: random.Random, rows: int, way: str) -> dict[str, Drawn]:
     """Columns of the sorts that the model was fitted on; what it has as doubles within what these are exact for."""
     sorts = SORTS_SEEN | (RECORD_SEEN if way in NESTING else FLAT_SEEN)
-    frame = {name: fit_for(way, column(random_, rows, {sort}, kind)) for name, (sort, kind) in sorts.items()}
+    typed = way in TYPED_WAYS
+    frame = {
+        name: fit_for(way, column(random_, rows, {sort}, kind, typed=typed)) for name, (sort, kind) in sorts.items()
+    }
     return {name: _finite(drawn, small=name == "n") for name, drawn in frame.items()}
 
 

@@ -34,7 +34,7 @@ SAMPLE = pd.DataFrame(
 for _name in ("z", "in_z"):
     SAMPLE[_name] = SAMPLE[_name].dt.tz_localize("Europe/Berlin")
 INPUTS: dict[str, dict[str, list[str]]] = {f"in_{leaf}": {"field": [f"r.{leaf}", f"in_{leaf}"]} for leaf in "ntz"}
-NESTING = frozenset({"put", "stock client, JSON", "stock client, Compact"})
+NESTING = frozenset({"put", "put_batch", "frame", "parquet", "stock client, JSON", "stock client, Compact"})
 """The ways by which these stand in a record within the record; in others they are fields like any."""
 
 _ZONED = pa.timestamp("us", "Asia/Kathmandu")

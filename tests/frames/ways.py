@@ -138,16 +138,19 @@ STOCK_COMPACT = "stock client, Compact"
 _NUMBERS_AND_TEXTS = frozenset({"whole", "fraction", "boolean", "text", "category"})
 _MOMENTS = frozenset({"day", "clock", "moment", "zoned"})
 _LISTS = frozenset({"list"})
+_RECORDS = NESTED - {"records"}
 SORTS: dict[str, frozenset[str]] = {
-    "put_batch": _NUMBERS_AND_TEXTS | _MOMENTS | _LISTS | {"decimal"},
-    "frame": _NUMBERS_AND_TEXTS | _MOMENTS | _LISTS | {"decimal"},
+    "put_batch": _NUMBERS_AND_TEXTS | _MOMENTS | _LISTS | _RECORDS | {"decimal"},
+    "frame": _NUMBERS_AND_TEXTS | _MOMENTS | _LISTS | _RECORDS | {"decimal"},
     "put": _NUMBERS_AND_TEXTS | _MOMENTS | NESTED | {"decimal"},
     "csv": (_NUMBERS_AND_TEXTS | _MOMENTS) - {"clock"},
     "jsonl": _NUMBERS_AND_TEXTS,
     "stock client, JSON": _NUMBERS_AND_TEXTS | _LISTS | {"record", "records"},
-    "parquet": _NUMBERS_AND_TEXTS | _MOMENTS | {"decimal"},
+    "parquet": _NUMBERS_AND_TEXTS | _MOMENTS | _RECORDS | {"decimal"},
 }
 """What a way has a form for: JSON has no dates, a file's lists are all of one length, lists in `put` are floats."""
+TYPED_WAYS = frozenset({"put_batch", "frame", "parquet"})
+"""Those that take the fields in records by the types that their columns say."""
 JSON_WAYS = frozenset({"jsonl", "stock client, JSON"})
 
 

@@ -37,7 +37,8 @@ class Features:
         `key` names the column that holds the keys, or is a sequence of keys itself. Of equal keys the last one counts.
         A column's kind follows from its type, never from its nulls; one that is null throughout and has no type is of
         the kind that the map's records or a model have. Raises EncodeError that names column and row for what no field
-        holds or holds only rounded, and for a row without a key; nothing is put then. Dicts in columns: see `put`.
+        holds or holds only rounded, and for a row without a key; nothing is put then. Structs of Arrow or polars
+        become nested records of the type `<map>.<field>`.
         """
         return self._loop.run(self._features.put_batch(columns, key=key, key_type=key_type))
 

@@ -20,7 +20,7 @@ from pyarrow import types
 from grid_inference.errors import EncodeError
 from grid_inference.wire.columns import Column, objects_of
 from grid_inference.wire.kinds import kind_of_dtype
-from grid_inference.wire.layout import INT64_MAX
+from grid_inference.wire.layout import INT64_MAX, NESTING_MAX
 from grid_inference.wire.schema import NULLABLE_KINDS, NULLABLE_OF, FieldKind
 
 __all__ = ["arrow_kind", "column_of_arrow", "plain_arrow"]
@@ -51,8 +51,21 @@ def arrow_kind(kind: Any) -> FieldKind | None:
         return FieldKind.TIMESTAMP_WITH_TIMEZONE if kind.tz else FieldKind.TIMESTAMP
     if _is_list(kind):
         item = None if _is_list(kind.value_type) else arrow_kind(kind.value_type)
-        return None if item is None else FieldKind[f"ARRAY_OF_{NULLABLE_OF.get(item, item).name}"]
+        return None if item in {None, FieldKind.COMPACT} else FieldKind[f"ARRAY_OF_{NULLABLE_OF.get(item, item).name}"]
+    if types.is_struct(kind):
+        return FieldKind.COMPACT if len(kind) and all(_has_kind(each.type) for each in kind) else None
     return next((found for is_such, found in _KINDS if is_such(kind)), None)
+
+
+def _has_kind(kind: Any) -> bool:
+    return types.is_null(kind) or arrow_kind(kind) is not None
+
+
+def _without_kind(name: str, kind: Any) -> tuple[str, Any]:
+    """The field that is to blame for a column that no field holds, and its type."""
+    inner = kind if types.is_struct(kind) else ()
+    wrong = next((each for each in inner if not _has_kind(each.type)), None)
+    return (name, kind) if wrong is None else _without_kind(f"{name}.{wrong.name}", wrong.type)
 
 
 def plain_arrow(values: Any) -> Any:
@@ -67,18 +80,24 @@ def plain_arrow(values: Any) -> Any:
     return pc.run_end_decode(values) if types.is_run_end_encoded(values.type) else values
 
 
-def column_of_arrow(name: str, values: Any, *, nullable: bool = True) -> Column:
-    """The column of an Array or ChunkedArray; `nullable` is False for a field of a schema that says so."""
+def column_of_arrow(name: str, values: Any, *, nullable: bool = True, depth: int = 0) -> Column:
+    """The column of an Array or ChunkedArray; `nullable` is False for a field of a schema that says so.
+
+    `depth` says in how many records the field lies.
+    """
     array = plain_arrow(values)
     kind = arrow_kind(array.type)
     if kind is None:
         if not types.is_null(array.type):
+            field, its = _without_kind(name, array.type)
             raise EncodeError(
-                f"column {name!r} is {array.type}, for which a record has no field",
+                f"column {field!r} is {its}, for which a record has no field",
                 remedy="leave it out, or put it as numbers, texts, dates or lists of them",
             )
         return Column(np.full(len(array), None, np.object_), np.zeros(len(array), np.bool_))
     valid: NDArray[np.bool_] = array.is_valid().to_numpy(zero_copy_only=False)
+    if kind is FieldKind.COMPACT:
+        return _records(name, array, valid, depth + 1)
     column = _column(name, array, kind, valid)
     if kind in NULLABLE_OF and not nullable and bool(valid.all()):
         return Column(column.values, kind=NULLABLE_OF[kind])
@@ -95,6 +114,22 @@ def _column(name: str, array: Any, kind: FieldKind, valid: NDArray[np.bool_]) ->
         values = array.to_numpy(zero_copy_only=False) if texts else objects_of(array.to_pylist()).values
         return Column(values, valid, kind=kind)
     return _moments(name, array, kind, valid)
+
+
+def _records(name: str, array: Any, valid: NDArray[np.bool_], depth: int) -> Column:
+    """Structs as the columns of their fields: each row's become a record within the record."""
+    names = [each.name for each in array.type]
+    if len(set(names)) < len(names):
+        raise EncodeError(f"column {name!r} is {array.type}: two fields have one name", remedy="rename one of them")
+    if depth > NESTING_MAX:
+        raise EncodeError(
+            f"field {name!r}: records are nested more than {NESTING_MAX} deep (NESTING_MAX)",
+            remedy="put the inner fields further out",
+        )
+    # `flatten` makes a struct's fields null where the struct is.
+    pairs = zip(names, array.flatten(), strict=True)
+    fields = {each: column_of_arrow(f"{name}.{each}", values, depth=depth) for each, values in pairs}
+    return Column(np.full(len(array), None, np.object_), valid, kind=FieldKind.COMPACT, fields=fields)
 
 
 def _is_list(kind: Any) -> bool:

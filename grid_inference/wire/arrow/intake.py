@@ -42,7 +42,9 @@ def frame_columns(frame: Any) -> dict[str, Any]:
     if isinstance(frame, pa.Table | pa.RecordBatch):
         table = cast("Any", frame)
         fields = zip(table.schema, table.columns, strict=True)
-        return _named((each.name, values if each.nullable else _never_null(values)) for each, values in fields)
+        return _named(
+            (each.name, values if each.nullable else _never_null(each.name, values)) for each, values in fields
+        )
     raise EncodeError(
         f"records can't be put from {type(frame).__name__}",
         remedy="pass a dict of arrays, a DataFrame or an Arrow table",
@@ -58,8 +60,8 @@ def _named(columns: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     return found
 
 
-def _never_null(values: Any) -> Column:
-    return column_of_arrow("", values, nullable=False)
+def _never_null(name: str, values: Any) -> Column:
+    return column_of_arrow(name, values, nullable=False)
 
 
 def _library(value: Any) -> str:
@@ -184,7 +186,9 @@ def _plain_keys(name: str, keys: Any) -> Any:
 
 
 _NO_KEYS = frozenset(
-    kind for kind in FieldKind if kind.name.startswith("ARRAY_OF") or kind.name in {"NULLABLE_BOOLEAN", "BOOLEAN"}
+    kind
+    for kind in FieldKind
+    if kind.name.startswith("ARRAY_OF") or kind.name in {"NULLABLE_BOOLEAN", "BOOLEAN", "COMPACT"}
 )
 
 

@@ -18,6 +18,7 @@ from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, ColumnLike, as_column
 from grid_inference.wire.compact.record import VALUE_ERRORS, encode_value, offset_bytes
 from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, encode_temporal_column
+from grid_inference.wire.kinds import infer_schema
 from grid_inference.wire.layout import DATA_HEADER, LENGTH_BYTES, TYPE_COMPACT
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
@@ -34,7 +35,7 @@ def encode_columns(schema: Schema, columns: Mapping[str, ColumnLike]) -> Blobs:
     given = {name: as_column(name, column) for name, column in columns.items()}
     rows = _row_count(schema, given)
     fixed = [(slot, _fixed_values(slot, given.get(slot.name))) for slot in schema.slots.values() if slot.index < 0]
-    parts = [_part(slot, given.get(slot.name), rows) for slot in schema.slots.values() if slot.index >= 0]
+    parts = [_part(schema, slot, given.get(slot.name), rows) for slot in schema.slots.values() if slot.index >= 0]
     sizes = [part.constant_size() for part in parts]
     if None in sizes:
         return _encode_ragged(schema, rows, fixed, parts)
@@ -130,7 +131,7 @@ class _Part:
         return self.blobs.matrix(0, size) if self.matrix is None else self.matrix
 
 
-def _part(slot: Slot, column: Column | None, rows: int) -> _Part:
+def _part(schema: Schema, slot: Slot, column: Column | None, rows: int) -> _Part:
     nothing = np.empty((rows, 0), np.uint8)
     if column is None:
         return _Part(nothing, Blobs.empty(), np.zeros(rows, np.bool_))
@@ -148,7 +149,11 @@ def _part(slot: Slot, column: Column | None, rows: int) -> _Part:
         return _temporal_part(slot, column)
     if slot.kind in ARRAY_OF and values.dtype != np.object_:
         return _Part(_array_bytes(slot, ARRAY_OF[slot.kind], values), Blobs.empty(), valid)
-    return _Part(None, _objects_part(slot, values, valid), None)
+    if column.fields is None:
+        blobs = _objects_part(slot, values, valid)
+    else:
+        blobs = _nested_part(f"{schema.type_name}.{slot.name}", column.fields, valid)
+    return _Part(None, blobs, None)
 
 
 def _bytes_of(kind: FieldKind, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -191,6 +196,15 @@ def _array_bytes(slot: Slot, kind: FieldKind, values: NDArray[Any]) -> NDArray[n
     matrix[:, :LENGTH_BYTES] = np.frombuffer(values.shape[1].to_bytes(LENGTH_BYTES, "big"), np.uint8)
     matrix[:, LENGTH_BYTES:] = items
     return matrix
+
+
+def _nested_part(type_name: str, fields: Mapping[str, Column], valid: NDArray[np.bool_] | None) -> Blobs:
+    """Records within the records: each is a whole one from its schema's id on."""
+    whole = encode_columns(infer_schema(type_name, fields), fields)
+    lengths = whole.lengths - DATA_HEADER.size
+    return Blobs(
+        whole.buffer, whole.starts + DATA_HEADER.size, lengths if valid is None else np.where(valid, lengths, -1)
+    )
 
 
 def _objects_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> Blobs:

@@ -133,6 +133,17 @@ def test_what_comes_later_and_is_no_date_is_left_out(tmp_path: Path, monkeypatch
     assert found.records[22] == {"a": None}
 
 
+def test_a_parquet_struct_is_a_column_of_records(tmp_path: Path) -> None:
+    rows = [{"b": 1, "c": {"d": "x"}}, None, {"b": None, "c": None}]
+    [chunk] = files.read(table(tmp_path, {"a": pa.array(rows)}), None, "id", {})
+    fields = {"t.a": chunk.columns["a"].fields, "t.a.c": chunk.columns["a"].fields["c"].fields}
+    schemas = [infer_schema(name, each) for name, each in fields.items()]
+    schema = infer_schema("t", {"a": chunk.columns["a"]})
+    records = encode_columns(schema, {"a": chunk.columns["a"]}).tolist()
+    found = [decode_record(schema, each, {inner.schema_id: inner for inner in schemas})["a"] for each in records]
+    assert found == rows
+
+
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
@@ -370,7 +381,8 @@ def test_a_list_of_another_length_is_left_out(tmp_path: Path, monkeypatch: pytes
     [
         pa.array([1, None], pa.duration("s")),
         pa.array([b"x"]),
-        pa.array([{"b": 1}]),
+        pa.array([{"b": b"x"}]),
+        pa.array([[{"b": 1}]]),
         pa.array([[[1.0]]]),
     ],
 )

@@ -19,8 +19,8 @@ from grid_inference.errors import EncodeError
 from grid_inference.wire.arrow.arrays import arrow_columns
 from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.columns import Column
-from grid_inference.wire.compact import FieldKind, decode_record, encode_columns, infer_schema
-from grid_inference.wire.kinds import is_undecided, settled
+from grid_inference.wire.compact import NESTING_MAX, FieldKind, decode_record, encode_columns, infer_schema
+from grid_inference.wire.kinds import all_settled, is_undecided, nested_columns, settled, undecided
 
 LARGE = 2**53 + 1
 UTC = dt.UTC
@@ -177,7 +177,8 @@ def test_every_frame_gives_its_columns(frame: Any) -> None:
         (pd.Series(pd.period_range("2020", periods=2, freq="M")), "period"),
         (pd.Series(pd.interval_range(0, 2)), "interval"),
         (pa.array([1], pa.duration("s")), "duration"),
-        (pa.array([{"x": 1}]), "struct"),
+        (pa.array([[{"x": 1}]]), "struct"),
+        (pa.array([{}], pa.struct([])), "struct"),
         (pa.array([b"x"]), "binary"),
         (pl.Series([1], dtype=pl.Int128), "Int128"),
         (np.array([1 + 2j]), "complex"),
@@ -189,6 +190,97 @@ def test_every_frame_gives_its_columns(frame: Any) -> None:
 def test_what_no_field_holds_is_refused_by_name(values: Any, said: str) -> None:
     with pytest.raises(EncodeError, match=rf"(?s)'a'.*{said}|{said}.*'a'"):
         put(values)
+
+
+STRUCT = pa.struct(
+    [
+        ("n", pa.int64()),
+        ("t", pa.string()),
+        ("z", pa.timestamp("us", "Asia/Tokyo")),
+        ("deep", pa.struct([("x", pa.float32())])),
+    ]
+)
+RECORDS = [{"n": LARGE, "t": "a", "z": NOON.replace(tzinfo=ZoneInfo("Asia/Tokyo")), "deep": {"x": 0.5}}, None,
+           {"n": None, "t": None, "z": None, "deep": None}, {"n": 1, "t": "long enough to be of another length", "z": None, "deep": {"x": None}}]  # fmt: skip
+
+
+def put_records(values: Any) -> tuple[dict[str, str], list[Any]]:
+    """The kinds of the fields of a column's records, `a` and `a.b`, and the records as they are read again."""
+    columns = {"a": column_from("a", values), "b": column_from("b", pa.array(range(len(values))))}
+    schema, inner = (
+        infer_schema("t", columns),
+        {name: infer_schema(name, each) for name, each in nested_columns("t", columns)},
+    )
+    schemas = {each.schema_id: each for each in inner.values()}
+    kinds = {
+        f"{name.removeprefix('t.')}.{field}": slot.kind.name
+        for name, each in inner.items()
+        for field, slot in each.slots.items()
+    }
+    records = encode_columns(schema, columns).tolist()
+    assert [decode_record(schema, data, schemas)["b"] for data in records] == list(range(len(records)))
+    return kinds, [decode_record(schema, data, schemas)["a"] for data in records]
+
+
+ARROW_RECORDS = pa.array(RECORDS, STRUCT)
+
+
+@pytest.mark.parametrize(
+    ("values", "rows"),
+    [
+        (ARROW_RECORDS, slice(None)),
+        (ARROW_RECORDS[1:], slice(1, None)),
+        (ARROW_RECORDS[:1], slice(0, 1)),
+        (ARROW_RECORDS[1:2], slice(1, 2)),
+        (pa.chunked_array([ARROW_RECORDS[:2], ARROW_RECORDS[2:]]), slice(None)),
+        (pl.from_arrow(ARROW_RECORDS), slice(None)),
+        (pd.Series(pd.arrays.ArrowExtensionArray(ARROW_RECORDS)), slice(None)),
+        (column_from("a", ARROW_RECORDS).take(np.array([2, 3])), slice(2, None)),
+    ],
+    ids=["Arrow", "sliced", "one", "null", "in chunks", "polars", "pandas", "taken"],
+)
+def test_structs_are_records_within_the_record(values: Any, rows: slice) -> None:
+    kinds, found = put_records(values)
+    assert kinds == {
+        "a.n": "NULLABLE_INT64",
+        "a.t": "STRING",
+        "a.z": "TIMESTAMP_WITH_TIMEZONE",
+        "a.deep": "COMPACT",
+        "a.deep.x": "NULLABLE_FLOAT32",
+    }
+    assert found == RECORDS[rows]
+
+
+def test_what_is_null_in_a_struct_throughout_is_of_the_kind_that_is_known() -> None:
+    columns = {"a": column_from("a", pa.array([{"n": None, "deep": {"x": None}}, None]))}
+    assert undecided(columns) == {"a.n", "a.deep.x"}
+    known = all_settled(columns, {"a.n": FieldKind.INT64, "a.deep.x": FieldKind.DATE})
+    kinds = {
+        name: {field: slot.kind for field, slot in infer_schema(name, each).slots.items()}
+        for name, each in nested_columns("t", known)
+    }
+    assert kinds == {
+        "t.a.deep": {"x": FieldKind.DATE},
+        "t.a": {"deep": FieldKind.COMPACT, "n": FieldKind.NULLABLE_INT64},
+    }
+
+
+def test_structs_within_structs_have_a_limit() -> None:
+    value: Any = 1
+    for _ in range(NESTING_MAX + 1):
+        value = {"x": value}
+    with pytest.raises(EncodeError, match=f"more than {NESTING_MAX} deep"):
+        column_from("a", pa.array([value]))
+
+
+def test_a_field_of_a_struct_that_no_record_holds_is_named() -> None:
+    with pytest.raises(EncodeError, match=r"'a\.x' is binary"):
+        column_from("a", pa.array([{"x": b"y"}]))
+
+
+def test_structs_are_no_keys() -> None:
+    with pytest.raises(EncodeError, match="'id' of COMPACT can't be keys"):
+        key_values("id", ARROW_RECORDS)
 
 
 def test_a_name_that_is_there_twice_is_refused() -> None:

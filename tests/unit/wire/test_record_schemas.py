@@ -102,4 +102,4 @@ def test_what_can_not_be_put_is_named(record: dict[Any, Any], problem: str) -> N
 def test_columns_of_dicts_are_refused() -> None:
     with pytest.raises(EncodeError, match="column 'a' holds dicts") as error:
         infer_schema("t", {"a": np.array([{"b": 1}, None], np.object_)})
-    assert "columns of their own" in error.value.remedy
+    assert "structs of Arrow" in error.value.remedy
