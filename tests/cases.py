@@ -360,7 +360,7 @@ def _(_folder: Path) -> Any:
 @case("compiled forest", "classifier", "compiled", tolerance=SINGLE,
       publish={"columns": FIELDS, "sample": MATRIX, "compile": True})  # fmt: skip
 def _(_folder: Path) -> Any:
-    return RandomForestClassifier(50, random_state=0).fit(MATRIX, BINARY)
+    return RandomForestClassifier(10, random_state=0).fit(MATRIX, BINARY)
 
 
 def of_pipeline(model: Any, rows: pd.DataFrame) -> Said:
@@ -371,4 +371,4 @@ def of_pipeline(model: Any, rows: pd.DataFrame) -> Said:
       publish={"sample": TEXTS, "compile": True})  # fmt: skip
 def _(_folder: Path) -> Any:
     columns = ColumnTransformer([("numbers", StandardScaler(), ["a", "b"]), ("texts", OneHotEncoder(), ["kind"])])
-    return make_pipeline(columns, RandomForestClassifier(50, random_state=0)).fit(TEXTS, BINARY)
+    return make_pipeline(columns, RandomForestClassifier(10, random_state=0)).fit(TEXTS, BINARY)

@@ -16,13 +16,13 @@ LONG = (
 
 MAIN = (
     "tests/integration/test_flow.py",  # put, prediction, dead letter, verify
-    "tests/integration/test_light.py",  # what an application imports that puts and reads
+    "tests/integration/test_light.py::test_the_package_imports_nothing_but_itself",
+    "tests/integration/test_light.py::test_an_application_that_puts_and_reads",
     "tests/integration/test_leases.py",  # who may write
     "tests/integration/test_ownership.py",  # takeover, repair
     "tests/integration/test_promotion.py",  # publish, promote, rollback
     "tests/integration/test_sync.py::test_a_restart_of_the_whole_cluster_brings_all_back",
     "tests/integration/test_quickstart.py::test_a_page_runs_word_for_word[README]",
-    "tests/integration/test_cli.py::test_put_deploy_get_verify",
     "tests/chaos/test_profile.py::test_nothing_is_lost_under_a_few_faults",
 )
 """What of that guards the main way, for which `make test` runs it all the same."""

@@ -29,7 +29,6 @@ def test_what_once_failed_is_right_now(path: Path) -> None:
     Run(SEED).judge(TARGETS[name], case)
 
 
-@pytest.mark.timeout(300)
 def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
     report = supervise.supervise(SEED, cases=CASES, corpus=tmp_path)
     assert (report["wrong_exceptions"], report["differences"], list(tmp_path.iterdir())) == (0, 0, [])

@@ -7,12 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(180)
 def test_a_tiny_run_grows_to_two_nodes_and_shrinks_again(tmp_path):
     output = tmp_path / "scale.json"
     command = [sys.executable, "-m", "bench.scale", "--quick", "--records", "4000", "--nodes", "2", "--rate", "500"]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 import grid_inference as gi
 from tests.frames.run import Run
 
 SEED, CASES = 1, 300
 
 
-@pytest.mark.timeout(300)
 def test_frames_drawn_at_random_come_back_as_they_were_put(local_grid: gi.Grid) -> None:
     print(f"seed {SEED}")  # noqa: T201
     run = Run(local_grid, SEED)

@@ -18,7 +18,6 @@ from tests.integration.conftest import FEATURES, Names, batch, until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read from /proc"),
-    pytest.mark.timeout(300),
 ]
 
 RECORDS, RECORD_BYTES, AT_ONCE = 1_800, 100_000, 50

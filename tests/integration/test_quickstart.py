@@ -51,7 +51,6 @@ def shell_of(text: str) -> str:
     return "\n".join(line for line in prompted or lines if not line.startswith(RUNS_BY_ITSELF))
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.usefixtures("_workers")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_runs_word_for_word(member: Member, tmp_path: Path, page: Path):

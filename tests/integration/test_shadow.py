@@ -109,7 +109,6 @@ def test_its_budget_holds_and_changes_live(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mark", [KILL, EXIT, HANG, SPIN, RAISE], ids=["kill", "exit", "hang", "spin", "raise"])
 def test_whatever_its_model_does_the_worker_goes_on(
     local_grid: gi.Grid, names: Names, name: str, published: list[LogisticRegression], mark: float

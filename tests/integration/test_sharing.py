@@ -31,7 +31,6 @@ def fitted() -> Any:
     return KNeighborsClassifier(algorithm="kd_tree").fit(inputs, np.where(inputs.sum(axis=1) > 1.5, "fraud", "good"))
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("share", ["1", "0"])
 def test_workers_of_a_node_share_a_large_models_arrays(
     share: str, names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -66,7 +65,6 @@ def test_workers_of_a_node_share_a_large_models_arrays(
     assert not Path(path).parent.exists()
 
 
-@pytest.mark.timeout(180)
 def test_a_worker_that_comes_back_maps_what_is_there(names: Names, tmp_path: Path):
     with gi.local(workers=2, keys=str(tmp_path)) as grid:
         assert grid.workers

@@ -43,7 +43,6 @@ WORKERS = (
     encode_json({"id": "y", "beat": 1, "pid": 1 << 70, "said_at_us": 1, "home": -3, "late": {"0": 1, "99999": 1}}),
 )
 SECONDS_MAX = 90.0
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def say(grid: gi.Grid, writer: Writer, verdicts: dict[str, gi.Verdict], write_s:
     sys.stdout.write(f"{json.dumps(found | seconds)}\n")
 
 
-@pytest.mark.timeout(120 + OPERATIONS / 500)
+@pytest.mark.timeout(300 + OPERATIONS / 500)
 def test_both_triggers_end_with_the_same_predictions(cut: Cut, model: Any) -> None:
     grid = cut.grid
     deploy(grid, model)

@@ -26,7 +26,7 @@ from tests.interop.conftest import (
     settled_prediction,
 )
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 NODE_RECORD = {"amount": 912.35, "hour": 3.0, "distance": 81.7}
 """What read_prediction.js puts."""

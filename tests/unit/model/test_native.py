@@ -24,8 +24,8 @@ from grid_inference.model.store.trust import Trust
 from tests.cases import CASES, Case
 
 HERE = Trust(allow_pickle=True, loopback=True)
-MANY = 100_000
-GROWTH_BYTES_MAX = 300 << 20
+MANY = 50_000
+GROWTH_BYTES_MAX = 150 << 20
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 
 

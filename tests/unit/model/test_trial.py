@@ -24,7 +24,6 @@ from tests.poison import EXIT, FIELDS, HANG, KILL, RAISE, SPIN, fitted
 
 TIMEOUT_S = 5.0
 WAIT_S = 60.0
-pytestmark = pytest.mark.timeout(300)  # a process that imports scikit-learn anew after each death
 
 
 class Tried:
