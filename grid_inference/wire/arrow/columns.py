@@ -51,7 +51,11 @@ def arrow_kind(kind: Any) -> FieldKind | None:
         return FieldKind.TIMESTAMP_WITH_TIMEZONE if kind.tz else FieldKind.TIMESTAMP
     if _is_list(kind):
         item = None if _is_list(kind.value_type) else arrow_kind(kind.value_type)
-        return None if item in {None, FieldKind.COMPACT} else FieldKind[f"ARRAY_OF_{NULLABLE_OF.get(item, item).name}"]
+        return (
+            None
+            if item is None or item is FieldKind.COMPACT
+            else FieldKind[f"ARRAY_OF_{NULLABLE_OF.get(item, item).name}"]
+        )
     if types.is_struct(kind):
         return FieldKind.COMPACT if len(kind) and all(_has_kind(each.type) for each in kind) else None
     return next((found for is_such, found in _KINDS if is_such(kind)), None)
