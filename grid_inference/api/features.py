@@ -18,17 +18,26 @@ from grid_inference.records import Put, RecordTable, pandas_module
 from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
+    FieldKind,
+    PlainDecoder,
+    PlainEncoder,
+    Schema,
+    Shape,
     encode_columns,
     encode_record,
     infer_record_schemas,
     infer_schema,
+    schema_id_of,
+    shape_of,
 )
 from grid_inference.wire.compact.record_schemas import plain_record, unsaid_fields
-from grid_inference.wire.digest import input_digest
-from grid_inference.wire.keys import decode_keys, encode_keys
+from grid_inference.wire.digest import digest_of
+from grid_inference.wire.keys import decode_keys, encode_key, encode_keys
 from grid_inference.wire.kinds import all_settled, nested_columns, undecided
 
 __all__ = ["Features", "python_keys"]
+
+SHAPES_MAX = 256
 
 
 class Features:
@@ -40,6 +49,10 @@ class Features:
         self._link = link
         self._map = GridMap(link, name)
         self._kinds = FieldKinds(link, name)
+        self._encoders: dict[Shape, PlainEncoder] = {}
+        """By the shape of records that were put one by one."""
+        self._decoders: dict[int, PlainDecoder | None] = {}
+        """By the schema of records that were read one by one; None where their fields are not plain."""
 
     async def put(self, key: Any, record: Mapping[str, Any]) -> int:
         """Write one record: values become float64, int64, boolean or nullable string. Returns its digest.
@@ -51,8 +64,8 @@ class Features:
         """
         value = await self._encoded(record)
         await self._link.create_map(self.name)
-        await self._map.set(encode_keys([key])[0], value)
-        return int(input_digest(Blobs.of([value]))[0])
+        await self._map.set(encode_key(key), value)
+        return digest_of(value)
 
     async def put_batch(self, columns: Any, *, key: Any, key_type: str | None = None) -> Put:
         """Write n records from columns: a dict of arrays, or a frame of pandas, polars or Arrow. Returns how many.
@@ -92,11 +105,17 @@ class Features:
 
         Raises DecodeError for a value that is neither a Compact record nor a JSON object.
         """
-        data = encode_keys([key])
-        value = await self._map.get(data[0])
+        data = encode_key(key)
+        value = await self._map.get(data)
         if value is None:
             return None
-        [(_, found)] = await by_format(self._link, self.name, data, Blobs.of([value]))
+        schema_id = schema_id_of(value)
+        decoder = self._decoders.get(schema_id) if schema_id is not None else None
+        if decoder and (record := decoder.decode(value)) is not None:
+            return record
+        [(_, found)] = await by_format(self._link, self.name, Blobs.of([data]), Blobs.of([value]))
+        if schema_id is not None and schema_id not in self._decoders:
+            self._decoders[schema_id] = PlainDecoder.of(await self._link.schema(schema_id))
         return found.records()[0]
 
     async def get_batch(self, keys: Any, key_type: str | None = None) -> RecordTable:
@@ -137,7 +156,7 @@ class Features:
 
     async def remove(self, key: Any) -> None:
         """Remove one record; its prediction goes too, unless the deployment keeps it."""
-        await self._map.delete(encode_keys([key])[0])
+        await self._map.delete(encode_key(key))
 
     async def size(self) -> int:
         """How many records there are."""
@@ -152,6 +171,11 @@ class Features:
         await self._map.destroy()
 
     async def _encoded(self, record: Mapping[str, Any]) -> bytes:
+        shape = shape_of(record)
+        encoder = self._encoders.get(shape)
+        if encoder and (value := encoder.encode(record)) is not None:
+            await self._link.send_schema(encoder.schema)
+            return value
         unsaid = unsaid_fields(record)
         known = await self._kinds.of(unsaid) if unsaid else {}
         record = plain_record(record, known)
@@ -160,7 +184,18 @@ class Features:
         for inner in nested.values():
             await self._link.send_schema(inner)
         await self._link.send_schema(schema)
+        if encoder is None and not unsaid:
+            self._learn(shape, schema)
         return encode_record(schema, record, nested)
+
+    def _learn(self, shape: Shape, schema: Schema) -> None:
+        """Encode the next dicts of this shape by what was found out of this one, if its fields are plain."""
+        floats = [slot.name for slot in schema.slots.values() if slot.kind is FieldKind.FLOAT64]
+        if (encoder := PlainEncoder.of(schema, shape, nan=self._kinds.numbers(floats))) is None:
+            return
+        if len(self._encoders) == SHAPES_MAX:  # of records whose fields differ each time none comes again
+            self._encoders.clear()
+        self._encoders[shape] = encoder
 
 
 def python_keys(asked: Any, data: Blobs, there: NDArray[np.bool_]) -> list[Any]:

@@ -66,6 +66,10 @@ class FieldKinds:
             await self._look_at_models()
         return {name: self._known[name] for name in asked if name in self._known}
 
+    def numbers(self, names: Iterable[str]) -> bool:
+        """Whether no one knows any of these fields as something else than a number: NaN is one in each of them."""
+        return all(self._known.get(name, FieldKind.FLOAT64) in _WIDENING for name in names)
+
     def put(self, schema: Schema, unsaid: Collection[str], nested: Mapping[str, Schema] = NOTHING_NESTED) -> None:
         """Remember of what kinds the fields of a record are that is put, but for those `unsaid`, which hold nothing.
 

@@ -14,7 +14,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.link.requests import Unsure
 from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.digest import input_digest
-from grid_inference.wire.keys import partition_ids
+from grid_inference.wire.keys import partition_id, partition_ids
 from grid_inference.wire.protocol import messages
 
 __all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
@@ -200,7 +200,7 @@ class GridMap:
         return Blobs.concat(keys).take(rows), Blobs.concat(values).take(rows)
 
     def _partition(self, key: bytes) -> int:
-        return int(partition_ids(Blobs.of([key]), self.link.partition_count)[0])
+        return partition_id(key, self.link.partition_count)
 
 
 def key_identities(keys: Blobs) -> NDArray[np.int64]:

@@ -24,11 +24,13 @@ __all__ = [
     "KEY_KINDS",
     "DataKey",
     "decode_keys",
+    "encode_key",
     "encode_keys",
     "guard_key",
     "key_text",
     "key_texts",
     "murmur3",
+    "partition_id",
     "partition_ids",
 ]
 
@@ -56,6 +58,7 @@ KEY_KINDS = (*_NUMBERS, "string", "bytes", "uuid", "data")
 """What `encode_keys` takes as `kind`; "data" is whole Data as bytes."""
 _NUMBER_DTYPES = {type_id: np.dtype(code) for type_id, code in _NUMBERS.values()}
 _LENGTH = struct.Struct(">i")
+_LONG = struct.Struct(">iiq")
 _PAYLOAD = layout.DATA_HEADER_BYTES
 _TEXT = _PAYLOAD + layout.LENGTH_BYTES
 
@@ -79,6 +82,15 @@ def encode_keys(values: KeyValues, kind: str | None = None) -> Blobs:
     if kinds.count(kinds[0]) == len(kinds):
         return _encode_kind(plain, kinds[0])
     return Blobs.concat([_encode_kind([value], each) for value, each in zip(plain, kinds, strict=True)])
+
+
+def encode_key(value: Any) -> bytes:
+    """The Data of one key, of the kind that its Python type says."""
+    if type(value) is int and layout.INT64_MIN <= value <= layout.INT64_MAX:
+        return _LONG.pack(0, layout.TYPE_LONG, value)
+    if type(value) is str and value.isascii():
+        return _string_key(value)
+    return encode_keys([value])[0]
 
 
 def _kind_of(value: Any) -> str:
@@ -281,6 +293,17 @@ def partition_ids(keys: Blobs, count: int) -> NDArray[np.int32]:
     sizes = np.abs(hashes.astype(np.int64)) % count
     sizes[hashes == layout.INT32_MIN] = 0
     return sizes.astype(np.int32)
+
+
+def partition_id(key: bytes, count: int) -> int:
+    """The same for one key, without arrays."""
+    stored = int.from_bytes(key[:4], "big", signed=True) if len(key) >= 4 else 0
+    found = stored or _signed(_murmur3_one(key[_PAYLOAD:]))
+    return 0 if found == layout.INT32_MIN else abs(found) % count
+
+
+def _signed(number: int) -> int:
+    return number - (number >> 31 << 32)
 
 
 def murmur3(blobs: Blobs, offset: int = _PAYLOAD) -> NDArray[np.int32]:

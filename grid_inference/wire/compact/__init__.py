@@ -32,6 +32,7 @@ from grid_inference.wire.compact.decode import (
 )
 from grid_inference.wire.compact.encode import encode_columns
 from grid_inference.wire.compact.nested import element_of, flat_names, has_field, is_nested, nested_schema_ids
+from grid_inference.wire.compact.plain import PlainDecoder, PlainEncoder, Shape, schema_id_of, shape_of
 from grid_inference.wire.compact.record import NESTING_MAX, NO_SCHEMAS, decode_record, encode_record
 from grid_inference.wire.compact.record_schemas import infer_record_schemas
 from grid_inference.wire.kinds import infer_schema
@@ -44,7 +45,10 @@ __all__ = [
     "ColumnLike",
     "Field",
     "FieldKind",
+    "PlainDecoder",
+    "PlainEncoder",
     "Schema",
+    "Shape",
     "as_column",
     "decode_columns",
     "decode_even_columns",
@@ -61,5 +65,7 @@ __all__ = [
     "is_nested",
     "join_columns",
     "nested_schema_ids",
+    "schema_id_of",
     "schema_ids",
+    "shape_of",
 ]

@@ -25,9 +25,11 @@ __all__ = [
     "decode_record",
     "decode_value",
     "encode_record",
+    "encode_text",
     "encode_value",
     "item_places",
     "offset_bytes",
+    "with_offsets",
 ]
 
 _STRUCTS = {kind: struct.Struct(f">{code}") for kind, code in zip(NUMBER_DTYPES, "bhiqfd", strict=True)}
@@ -113,7 +115,7 @@ def _encode_content(
     head = _ID.pack(schema.schema_id)
     if not schema.var_count:
         return head + fixed
-    data, table = _with_offsets(bytes(fixed), parts)
+    data, table = with_offsets(bytes(fixed), parts)
     return b"".join((head, _INT.pack(len(data)), data, table))
 
 
@@ -154,13 +156,13 @@ def encode_value(kind: FieldKind, value: Any) -> bytes | None:
 
 def _items(parts: Iterable[bytes | None]) -> bytes:
     items = list(parts)
-    data, table = _with_offsets(b"", items)
+    data, table = with_offsets(b"", items)
     return b"".join((_TWO_INTS.pack(len(data), len(items)), data, table))
 
 
 def _item(kind: FieldKind, value: Any) -> bytes:
     if kind is FieldKind.STRING:
-        return _text(value)
+        return encode_text(value)
     if kind is FieldKind.DECIMAL:
         return encode_decimal(value)
     if kind in TEMPORAL_DTYPES:
@@ -170,7 +172,7 @@ def _item(kind: FieldKind, value: Any) -> bytes:
     raise EncodeError("values of this kind can't be written")
 
 
-def _with_offsets(fixed: bytes, parts: Iterable[bytes | None]) -> tuple[bytes, bytes]:
+def with_offsets(fixed: bytes, parts: Iterable[bytes | None]) -> tuple[bytes, bytes]:
     """The parts one behind the other after `fixed`, and where each begins."""
     pieces, offsets, end = [fixed], list[int | None](), len(fixed)
     for part in parts:
@@ -183,7 +185,8 @@ def _with_offsets(fixed: bytes, parts: Iterable[bytes | None]) -> tuple[bytes, b
     return b"".join(pieces), b"".join(pack(null if offset is None else offset) for offset in offsets)
 
 
-def _text(value: Any) -> bytes:
+def encode_text(value: Any) -> bytes:
+    """A text with its length before it; EncodeError for anything else."""
     if not isinstance(value, str):
         raise EncodeError(f"{value!r} is no string")
     encoded = value.encode()
