@@ -12,7 +12,17 @@ from stock_client import stock_key
 from strategies import damaged, same, scattered, text
 
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.keys import DataKey, decode_keys, encode_keys, guard_key, key_text, murmur3, partition_ids
+from grid_inference.wire.keys import (
+    DataKey,
+    decode_keys,
+    encode_key,
+    encode_keys,
+    guard_key,
+    key_text,
+    murmur3,
+    partition_id,
+    partition_ids,
+)
 
 longs = st.integers(-(2**63), 2**63 - 1)
 keys = longs | text | st.floats() | st.uuids() | st.binary(max_size=20)
@@ -27,6 +37,7 @@ def test_keys_are_the_stock_clients(values: list[Any]) -> None:
     encoded = encode_keys(values)
     stock = [stock_key(bytearray(value) if isinstance(value, bytes) else value) for value in values]
     assert encoded.tolist() == stock
+    assert [encode_key(value) for value in values] == stock
     assert same(decode_keys(encoded), values)
     assert len(key_text(encoded)) == len(values)
 
@@ -49,6 +60,7 @@ def test_hash_and_partition_are_the_stock_clients(data: st.DataObject) -> None:
     # The stock client's test for Integer.MIN_VALUE never hits (it compares with +2^31); Java puts it into partition 0.
     expected = [0 if item[:4] == b"\x80\0\0\0" else stock_partition(item, count) for item in items]
     assert partition_ids(blobs, count).tolist() == expected
+    assert [partition_id(item, count) for item in items] == expected
 
 
 @given(text, st.integers(1, 2000), st.data())
@@ -57,6 +69,7 @@ def test_guard_keys_lie_where_they_should(name: str, count: int, data: st.DataOb
     key = guard_key(name, partition, count)
     assert stock_partition(key, count) == partition
     assert partition_ids(Blobs.of([key]), count).tolist() == [partition]
+    assert partition_id(key, count) == partition
     assert decode_keys(Blobs.of([key])) == [name]
 
 

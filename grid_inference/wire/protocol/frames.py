@@ -109,6 +109,19 @@ class Message:
                 parts.append(np.stack([pairs, pairs + even], axis=1).reshape(-1))
         return np.concatenate(parts)
 
+    def starts(self) -> list[int]:
+        """The same of a message of few frames, without arrays."""
+        if any(run[2] for run in self.runs):
+            return self.frame_starts().tolist()
+        return [run[0] for run in self.runs]
+
+    def payload(self, start: int) -> bytes | None:
+        """What a frame holds that begins there; None for a null."""
+        length, flags = HEADER.unpack_from(self.data, start)
+        if not FRAME_HEADER_BYTES <= length <= len(self.data) - start:
+            raise DecodeError(f"a frame of {length} bytes does not fit into its message")
+        return None if flags & IS_NULL else bytes(self.data[start + FRAME_HEADER_BYTES : start + length])
+
     def frames(self) -> tuple[Blobs, NDArray[np.uint16]]:
         """All payloads as blobs over this message's bytes, and the flags of each frame."""
         buffer = np.frombuffer(self.data, np.uint8)

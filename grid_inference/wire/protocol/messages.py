@@ -299,10 +299,10 @@ def _framed(rows: NDArray[np.uint8]) -> memoryview:
 
 def decode_data(message: f.Message) -> bytes | None:
     """One nullable Data behind the header, as Map.Get and Map.PutIfAbsent answer."""
-    payloads, flags = message.frames()
-    if len(payloads) != 2:
-        raise DecodeError(f"an answer with one value has {len(payloads)} frames instead of 2")
-    return None if int(flags[1]) & f.IS_NULL else payloads[1]
+    starts = message.starts()
+    if len(starts) != 2:
+        raise DecodeError(f"an answer with one value has {len(starts)} frames instead of 2")
+    return message.payload(starts[1])
 
 
 def decode_flag(message: f.Message) -> bool:
