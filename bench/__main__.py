@@ -25,12 +25,14 @@ from bench.measure import machine
 from bench.ours import Ours
 from bench.records import records
 from bench.shadow import shadow
+from bench.singles import singles
 from grid_inference.node.workers import default_workers
 
 __all__ = ["main"]
 
 Measure = Callable[[Ours, dict[str, Path], Sizes, Results], None]
 MEASURES: Final[dict[str, Measure]] = {
+    "singles": singles,
     "maps": compare.maps,
     "backlog": compare.backlogs,
     "reconcile": compare.reconcile,
@@ -52,6 +54,7 @@ QUICK: Final = Sizes(
     mixed=20_000,
     listened=20_000,
     waiting=(20_000, 200_000),
+    singles=200,
     latency_s=1.0,
     repeats=1,
     pairs=1,

@@ -51,6 +51,7 @@ class Sizes:
     waiting: tuple[int, int] = (200_000, 2_000_000)
     latency_s: float = 4.0
     repeats: int = 3
+    singles: int = 2_000
     pairs: int = 9
     """Turns with and without measuring: a few hundredths are looked for, which takes more of them."""
 

@@ -38,6 +38,8 @@ AIMS: Final = (
     Aim("backlog_hgb_of_bare", "backlog, gradient boosting", "bare `predict_proba`, all cores", 0.55, 0.85),
     Aim("backlog_lr_of_listener", "backlog, logistic regression", "entry listener, row by row", 180, 400, "/s"),
     Aim("reconcile_of_journal", "backlog of ten journals (reconcile)", "the same through the journal", 0.5, 0.8),
+    Aim("put_cpu_of_set", "`put` of 30 numbers, CPU", "the client's `set`", 1.0, 0.6, "µs", at_most=True),
+    Aim("get_cpu_of_get", "`get` of 30 numbers, CPU", "the client's `get`", 1.0, 0.6, "µs", at_most=True),
     Aim("put_batch_of_put_all", "`put_batch`", "the client's `put_all`", 20, 40),
     Aim("get_batch_of_get_all", "`get_batch`", "the client's `get_all`", 15, 40),
     Aim("decode_arrow_of_objects", "10 numbers and 5 texts → Arrow", "the client's objects", 10, 30),
@@ -101,7 +103,8 @@ def rows_of(results: Results) -> list[Row]:
 def _ratio_row(aim: Aim, results: Results) -> Row:
     ratio, (ours, peer) = results.ratios[aim.key], results.sides[aim.key]
     unit = aim.unit or "/s"
-    left, right = (f"{value:,.2f} ms" if unit == "ms" else f"{value:,.0f}/s" for value in (ours, peer))
+    shown = {"ms": "{:,.2f} ms", "µs": "{:,.0f} µs", "/s": "{:,.0f}/s"}[unit]
+    left, right = shown.format(ours), shown.format(peer)
     return Row(aim.text, left, f"{right} ({aim.peer})", f"{_short(ratio)} {TIMES}", *_bounds(aim), _verdict(aim, ratio))
 
 

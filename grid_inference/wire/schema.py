@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -168,7 +169,7 @@ class Schema:
     @classmethod
     def of(cls, type_name: str, kinds: Mapping[str, FieldKind]) -> Schema:
         """A schema from field names and kinds."""
-        return cls(type_name, tuple(Field(name, kind) for name, kind in kinds.items()))
+        return _schema_of(type_name, tuple(kinds.items()))
 
     @classmethod
     def from_wire(cls, type_name: str, fields: Iterable[tuple[str, int]]) -> Schema:
@@ -182,6 +183,12 @@ class Schema:
     def data_start(self) -> int:
         """Where the fixed part begins in a record's Data; a length stands before it if there are variable sizes."""
         return DATA_HEADER_BYTES + SCHEMA_ID_BYTES + (LENGTH_BYTES if self.var_count else 0)
+
+
+@lru_cache(maxsize=256)
+def _schema_of(type_name: str, kinds: tuple[tuple[str, FieldKind], ...]) -> Schema:
+    """A map's records have few schemas, which are asked for with every one of them."""
+    return Schema(type_name, tuple(Field(name, kind) for name, kind in kinds))
 
 
 def _layout(fields: tuple[Field, ...]) -> tuple[dict[str, Slot], int, int]:

@@ -14,6 +14,8 @@ RATIOS = {
     "backlog_hgb_of_bare",
     "backlog_lr_of_listener",
     "reconcile_of_journal",
+    "put_cpu_of_set",
+    "get_cpu_of_get",
     "put_batch_of_put_all",
     "get_batch_of_get_all",
     "decode_arrow_of_objects",
