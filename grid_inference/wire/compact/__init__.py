@@ -19,7 +19,7 @@ and one of strings, dates, times, decimals or records, is like a record: int32 b
 A nested record is all of the above from the schema id on; its table points into itself.
 
 Who wrote a record is not known, so every byte is taken for hostile. Columns: `encode.py`, `decode.py`; one record:
-`record.py`; records in records: `nested.py`.
+`record.py`, and `plain.py` for those of numbers and texts alone; records in records: `nested.py`.
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, join_columns
