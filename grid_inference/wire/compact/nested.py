@@ -96,7 +96,7 @@ def split_wanted(schema: Schema, names: Sequence[str]) -> tuple[list[str], dict[
     """
     plain, paths = list[str](), dict[str, dict[str, str]]()
     for name in names:
-        head = None if name in schema.slots else _head(schema, name)
+        head = None if _is_own(schema, name) else _head(schema, name)
         if head is None:
             plain.append(name)
         elif schema.slots[head].kind is FieldKind.COMPACT:
@@ -109,13 +109,18 @@ def split_wanted(schema: Schema, names: Sequence[str]) -> tuple[list[str], dict[
 
 def has_field(schema: Schema, name: str) -> bool:
     """Whether a name is a field of the schema, an element of one, or leads into one that holds nested records."""
-    return name in schema.slots or element_of(schema, name) is not None or is_nested(schema, name)
+    return _is_own(schema, name) or is_nested(schema, name)
 
 
 def is_nested(schema: Schema, name: str) -> bool:
     """Whether a name leads into a nested record; what is there, that record's own schema tells."""
-    head = None if name in schema.slots else _head(schema, name)
+    head = None if _is_own(schema, name) else _head(schema, name)
     return head is not None and schema.slots[head].kind is FieldKind.COMPACT
+
+
+def _is_own(schema: Schema, name: str) -> bool:
+    """Whether a name is a field of the schema or an element of one, dots in it or not."""
+    return name in schema.slots or element_of(schema, name) is not None
 
 
 def _head(schema: Schema, name: str) -> str | None:

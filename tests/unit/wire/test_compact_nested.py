@@ -254,3 +254,15 @@ def test_nested_records_that_lie(rest: str) -> None:
         decode_columns(Blobs.of([outer(rest)]), OUTER, ["a"], schemas=KNOWN)
     with pytest.raises(DecodeError, match="field 'a'"):
         decode_columns(Blobs.of([outer(rest)]), OUTER, ["a.n", "a.m"], schemas=KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(K.ARRAY_OF_INT64, [7, 8]), (K.INT64, 7), (K.COMPACT, {"b": [9, 9]})], ids=str
+)
+def test_an_element_of_a_field_with_a_dot_in_its_name_is_found_before_what_leads_elsewhere(
+    kind: FieldKind, value: Any
+) -> None:
+    schema, inner = Schema.of("m", {"a": kind, "a.b": K.ARRAY_OF_INT64}), Schema.of("m.a", {"b": K.ARRAY_OF_INT64})
+    record = encode_record(schema, {"a": value, "a.b": [1, 2]}, {"a": inner})
+    found = decode_columns(Blobs.of([record]), schema, ["a.b[1]"], schemas={inner.schema_id: inner})
+    assert found["a.b[1]"].values.tolist() == [2]
