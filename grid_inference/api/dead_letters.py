@@ -30,8 +30,8 @@ from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.records import DEAD_LETTER, DeadLetter
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_columns, decode_record, encode_record, schema_ids
-from grid_inference.wire.digest import input_digest
-from grid_inference.wire.keys import decode_keys, encode_keys, key_text
+from grid_inference.wire.digest import digest_of
+from grid_inference.wire.keys import decode_keys, encode_key, encode_keys, key_text
 
 __all__ = ["DROPPED", "REMEDIES", "DeadLetters", "Drop", "Explanation", "Replay"]
 
@@ -176,7 +176,7 @@ class DeadLetters:
 
     async def get(self, key: Any) -> DeadLetter | None:
         """The dead letter of a key, or None."""
-        data = encode_keys([key])[0]
+        data = encode_key(key)
         value = await (await self._letters()).get(data)
         return None if value is None else DeadLetter.decode(data, value)
 
@@ -205,16 +205,16 @@ class DeadLetters:
         letter = await self.get(key)
         if letter is None:
             return None
-        config, data = (await self._resolved()).config, encode_keys([key])
+        config, data = (await self._resolved()).config, encode_key(key)
         refused = Blobs.of([letter.record])
         record, head, unreadable = None, "", ""
         try:
-            [(_, entries)] = await by_format(self._link, config.features, data, refused)
+            [(_, entries)] = await by_format(self._link, config.features, Blobs.of([data]), refused)
             record = entries.records()[0]
         except DecodeError as error:
             head, unreadable = letter.record[:HEAD_BYTES].hex(), str(error)
-        standing = await GridMap(self._link, config.features).get(data[0])
-        same = standing is not None and input_digest(Blobs.of([standing]))[0] == letter.input_digest
+        standing = await GridMap(self._link, config.features).get(data)
+        same = standing is not None and digest_of(standing) == letter.input_digest
         now = "gone" if standing is None else "unchanged" if same else "changed"
         return Explanation(letter, record, head, unreadable, now, REMEDIES.get(letter.cause, OTHER_REMEDY))
 

@@ -22,11 +22,10 @@ from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.observe.status import status
 from grid_inference.records import PREDICTION, DeadLetter, Prediction, RecordTable, pandas_module
 from grid_inference.wire.arrow.intake import key_values
-from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column
 from grid_inference.wire.compact import decode_even_columns
-from grid_inference.wire.digest import input_digest
-from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.digest import digest_of
+from grid_inference.wire.keys import encode_key, encode_keys
 
 __all__ = ["Predictions"]
 
@@ -47,10 +46,12 @@ class Predictions:
         """The records that were refused."""
         self._link = link
         self._deployed: Deployed | None = None
+        self._features: Features | None = None
+        """Where `predict` puts records: it knows their fields from one to the next."""
 
     async def get(self, key: Any) -> Prediction | None:
         """The prediction that stands for a key, or None. It may be of an older value: see `get_current`."""
-        data = encode_keys([key])[0]
+        data = encode_key(key)
         value = await (await self._map()).get(data)
         return None if value is None else Prediction.decode(data, value)
 
@@ -74,11 +75,11 @@ class Predictions:
     async def get_current(self, key: Any) -> Prediction | None:
         """The prediction of the record as it is now; None if there is none yet."""
         features = GridMap(self._link, (await self._resolved()).config.features)
-        record = await features.get(encode_keys([key])[0])
+        record = await features.get(encode_key(key))
         if record is None:
             return None
         found = await self.get(key)
-        digest = int(input_digest(Blobs.of([record]))[0])
+        digest = digest_of(record)
         return found if found and found.input_digest == digest else None
 
     async def predict(self, key: Any, record: Mapping[str, Any], timeout: float = 10.0) -> Prediction:  # noqa: ASYNC109
@@ -89,10 +90,12 @@ class Predictions:
         """
         self._check_published("predict", "put the record, and `get_current` from time to time")
         config = (await self._resolved()).config
-        digest = await Features(self._link, config.features).put(key, record)
+        if self._features is None or self._features.name != config.features:
+            self._features = Features(self._link, config.features)
+        digest = await self._features.put(key, record)
         started, pause = time.monotonic(), POLL_S_MIN
         asked_for_workers = False
-        data = encode_keys([key])[0]
+        data = encode_key(key)
         dead_letters = GridMap(self._link, config.dead_letters)
         while time.monotonic() < started + timeout:
             found = await self.get(key)

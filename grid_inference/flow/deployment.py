@@ -366,8 +366,8 @@ class RunningDeployment:
         self._serving.calls.close()
         self.end_canary()
         await asyncio.gather(*self._retiring.values())
+        self.measured()
         if self._meter:
-            self._meter.carry(self.counts())
             self._meter.close()
         for end in ends:
             if isinstance(end, BaseException):

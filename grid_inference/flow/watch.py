@@ -34,7 +34,7 @@ from grid_inference.model.engines.isolate import NanPolicy
 from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.json.values import decode_json, encode_json
-from grid_inference.wire.keys import encode_keys, partition_ids
+from grid_inference.wire.keys import encode_key, partition_id
 
 __all__ = ["Tap", "Watch"]
 
@@ -171,7 +171,7 @@ class Watch:
         counts = Counts(watched.place, self._worker, watched.counting.total())
         value = await asyncio.to_thread(lambda: encode_json(counts.to_mapping()))
         if value != watched.told and (watched.told or counts.rows):
-            key = encode_keys([f"{watched.place}/{self._worker}"])[0]
+            key = encode_key(f"{watched.place}/{self._worker}")
             await self._map.set(key, value, ttl_s=watched.deployed.config.drift.window_s)
             watched.told = value
         watched.told_at = mark
@@ -179,7 +179,7 @@ class Watch:
     async def _evaluate(self, watched: _Watched) -> float:
         """Hold the counts of all workers against the training, and tell of what has crossed; the largest figure."""
         drift = await read(self._link, watched.deployed, watched.counting.statistics)
-        place, key = watched.place, encode_keys([watched.place])[0]
+        place, key = watched.place, encode_key(watched.place)
         before = await self._map.get(key)
         over = _over(before, place)
         changes = crossings(over, drift.columns, drift.threshold)
@@ -209,7 +209,7 @@ class Watch:
             )
 
     def _partition(self, place: str) -> int:
-        return int(partition_ids(encode_keys([place]), self._link.partition_count)[0])
+        return partition_id(encode_key(place), self._link.partition_count)
 
 
 def _over(state: bytes | None, place: str) -> Over:

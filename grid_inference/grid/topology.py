@@ -24,7 +24,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap
 from grid_inference.logs import error_once, logger
 from grid_inference.wire.json.values import decode_json
-from grid_inference.wire.keys import encode_keys, guard_key
+from grid_inference.wire.keys import encode_key, guard_key
 
 __all__ = [
     "LEAVING",
@@ -125,7 +125,7 @@ def home_partition(worker: str, owners: Mapping[int, str], member: str | None, b
 def entry_key(worker: str, partition: int | None, count: int) -> bytes:
     """The key of a worker's entry that lies in this partition; None: of a worker of a version that chose none."""
     if partition is None or not 0 <= partition < count:
-        return encode_keys([worker])[0]
+        return encode_key(worker)
     return guard_key(worker, partition, count)
 
 

@@ -19,7 +19,7 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.link.listeners import Listener
 from grid_inference.logs import logger
 from grid_inference.records import Prediction
-from grid_inference.wire.keys import encode_keys, partition_ids
+from grid_inference.wire.keys import encode_key, partition_id
 from grid_inference.wire.protocol import topics
 from grid_inference.wire.protocol.frames import Message
 from grid_inference.wire.protocol.journal import ADDED, MERGED, UPDATED
@@ -155,7 +155,7 @@ class RingSource:
         self._messages = messages
         self._ring = topics.ring_name(name)
         _, at, behind = self._ring.partition("@")  # as every client places what has an @ in its name
-        self._partition = int(partition_ids(encode_keys([behind if at else self._ring]), link.partition_count)[0])
+        self._partition = partition_id(encode_key(behind if at else self._ring), link.partition_count)
         self._owner = ""
         self._next = -1
         """Sequence of the message to be read next; -1 if that has to be asked."""

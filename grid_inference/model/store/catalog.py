@@ -20,7 +20,7 @@ from grid_inference.model.store.artifact import Artifact
 from grid_inference.model.store.published import MODELS_MAP, Made, Model, ModelVersion, Reference
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.wire.json.values import encode_json
-from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.keys import encode_key
 
 __all__ = ["Catalog"]
 
@@ -51,7 +51,7 @@ class Catalog:
                 statistics=made.statistics,
             )
             value = encode_json(version.to_mapping())
-            if await self._models.put_if_absent(_key(str(version)), value) is None:
+            if await self._models.put_if_absent(encode_key(str(version)), value) is None:
                 break
             number += 1
         await self._change(name, lambda model: replace(model, latest=max(model.latest, number)))
@@ -61,7 +61,7 @@ class Catalog:
         """Store a version under the number that it has; raise ModelError if another one has it here."""
         await self._registry.put_artifact(artifact)
         value = encode_json(version.to_mapping())
-        there = await self._models.put_if_absent(_key(str(version)), value)
+        there = await self._models.put_if_absent(encode_key(str(version)), value)
         if there is not None and ModelVersion.read(there).manifest.sha256 != version.manifest.sha256:
             raise ModelError(
                 f"{version} in the grid is another model than the one that was kept",
@@ -134,7 +134,7 @@ class Catalog:
             raise ModelError(
                 f"{version} is in use by {users}", remedy="promote another version, or end the shadow, first"
             )
-        await self._models.delete(_key(str(version)))
+        await self._models.delete(encode_key(str(version)))
         await self._change(model.name, lambda now: _forgotten(now, version.version))
         kept = {one.manifest.sha256 for name in await self.models() for one in await self.versions(name)}
         kept |= {one.manifest.sha256 for one in using}
@@ -142,18 +142,18 @@ class Catalog:
             await self._registry.delete_artifact(version.manifest)
 
     async def _found(self, name: str, number: int) -> ModelVersion | None:
-        value = await self._models.get(_key(f"{name}@{number}"))
+        value = await self._models.get(encode_key(f"{name}@{number}"))
         version = None if value is None else ModelVersion.read(value)
         if version is not None and (version.model, version.version) != (name, number):
             raise ModelError(f"the entry of {name}@{number} is that of {version}", remedy="publish the model again")
         return version
 
     async def _known(self, name: str) -> Model:
-        value = await self._models.get(_key(name))
+        value = await self._models.get(encode_key(name))
         return Model(name) if value is None else Model.read(value)
 
     async def _change(self, name: str, change: Callable[[Model], Model]) -> Model:
-        key = _key(name)
+        key = encode_key(name)
         while True:
             before = await self._models.get(key)
             model = change(Model(name) if before is None else Model.read(before))
@@ -183,8 +183,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # no name for the number, as in a container
         return "unknown"
-
-
-def _key(text: str) -> bytes:
-    [key] = encode_keys([text]).tolist()
-    return key

@@ -18,7 +18,7 @@ from grid_inference.grid.maps import GridMap
 from grid_inference.logs import error_once, logger
 from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.json.values import decode_json, encode_json
-from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.keys import encode_key, encode_keys
 
 __all__ = ["ANSWERS_MAP", "PROPOSALS_MAP", "Proposal", "Proposals"]
 
@@ -51,11 +51,11 @@ class Proposals:
     async def make(self, proposal: Proposal) -> None:
         """Have every worker load it."""
         said = {"token": proposal.token, "time_s": proposal.time_s, "deployed": proposal.deployed.to_mapping()}
-        await self._proposals.set(_key(proposal.token), encode_json(said), ttl_s=proposal.time_s)
+        await self._proposals.set(encode_key(proposal.token), encode_json(said), ttl_s=proposal.time_s)
 
     async def withdraw(self, proposal: Proposal) -> None:
         """Ask no more; the answers go by themselves."""
-        await self._proposals.delete(_key(proposal.token))
+        await self._proposals.delete(encode_key(proposal.token))
 
     async def standing(self) -> list[Proposal]:
         """All that stand now; entries that are none are left out, and told of once."""
@@ -71,7 +71,7 @@ class Proposals:
     async def answer(self, proposal: Proposal, worker: str, failure: str) -> None:
         """Say that a worker has loaded it, or why it could not."""
         said = {"worker": worker, "failure": failure}
-        await self._answers.set(_key(f"{proposal.token}/{worker}"), encode_json(said), ttl_s=proposal.time_s)
+        await self._answers.set(encode_key(f"{proposal.token}/{worker}"), encode_json(said), ttl_s=proposal.time_s)
 
     async def answers(self, proposal: Proposal, workers: Iterable[str]) -> dict[str, str]:
         """Of these workers those that have answered: empty, or why they could not load it."""
@@ -87,8 +87,3 @@ class Proposals:
 
 def _proposal(said: Any) -> Proposal:
     return Proposal(Deployed.from_mapping(said["deployed"]), float(said["time_s"]), str(said["token"]))
-
-
-def _key(text: str) -> bytes:
-    [key] = encode_keys([text]).tolist()
-    return key

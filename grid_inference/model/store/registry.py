@@ -22,9 +22,8 @@ from grid_inference.model.store.artifact import CHUNK_BYTES, Artifact
 from grid_inference.model.store.manifest import Manifest
 from grid_inference.model.store.published import ModelVersion
 from grid_inference.model.store.statistics import Statistics
-from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.json.values import decode_bytes, decode_json, encode_bytes, encode_json
-from grid_inference.wire.keys import encode_keys
+from grid_inference.wire.keys import encode_key
 
 __all__ = ["ARTIFACTS_MAP", "DEPLOYMENTS_MAP", "Challenger", "Deployed", "Registry"]
 
@@ -239,12 +238,12 @@ class Registry:
         """Store an artifact, also where it is already: pieces of it may have been lost."""
         sha256 = artifact.manifest.sha256
         for number, chunk in enumerate(artifact.chunks()):
-            await self._artifacts.set(_key(f"{sha256}/{number}"), encode_bytes(chunk))
-        await self._artifacts.set(_key(sha256), encode_json(artifact.manifest.to_mapping()))
+            await self._artifacts.set(encode_key(f"{sha256}/{number}"), encode_bytes(chunk))
+        await self._artifacts.set(encode_key(sha256), encode_json(artifact.manifest.to_mapping()))
 
     async def artifact(self, manifest: Manifest) -> Artifact:
         """Fetch an artifact and check every byte of it against its manifest."""
-        if await self._artifacts.get(_key(manifest.sha256)) is None:
+        if await self._artifacts.get(encode_key(manifest.sha256)) is None:
             raise ArtifactError(
                 f"the grid holds no artifact {manifest.sha256[:12]} of {manifest.class_name}", remedy="deploy it again"
             )
@@ -254,7 +253,7 @@ class Registry:
     async def _chunks(self, manifest: Manifest) -> AsyncIterator[bytes]:
         received = number = 0
         while received < manifest.size:
-            data = await self._artifacts.get(_key(f"{manifest.sha256}/{number}"))
+            data = await self._artifacts.get(encode_key(f"{manifest.sha256}/{number}"))
             if data is None:
                 return
             chunk = decode_bytes(data)
@@ -266,9 +265,9 @@ class Registry:
 
     async def delete_artifact(self, manifest: Manifest) -> None:
         """Remove an artifact, its manifest first."""
-        await self._artifacts.delete(_key(manifest.sha256))
+        await self._artifacts.delete(encode_key(manifest.sha256))
         for number in range(-(-manifest.size // CHUNK_BYTES)):
-            await self._artifacts.delete(_key(f"{manifest.sha256}/{number}"))
+            await self._artifacts.delete(encode_key(f"{manifest.sha256}/{number}"))
 
     # ---- deployments
 
@@ -289,7 +288,7 @@ class Registry:
 
     async def deployment(self, name: str) -> Deployed:
         """One deployment; raise DeploymentError if there is none of that name."""
-        data = await self._deployments.get(_key(name))
+        data = await self._deployments.get(encode_key(name))
         deployed = None if data is None else Deployed.read(data)
         if deployed is None or deployed.state == "undeployed":
             names = ", ".join(await self.deployments()) or "none"
@@ -305,7 +304,7 @@ class Registry:
 
         `prepare` is given what is about to stand and what stands, before any worker can see it.
         """
-        key = _key(config.name)
+        key = encode_key(config.name)
         while True:
             before = await self._deployments.get(key)
             standing = None if before is None else Deployed.read(before)
@@ -322,7 +321,7 @@ class Registry:
 
     async def change(self, name: str, change: Callable[[Deployed], Deployed]) -> Deployed:
         """Change a deployment as it stands; raise DeploymentError if there is none of that name."""
-        key = _key(name)
+        key = encode_key(name)
         while True:
             await self.deployment(name)
             before = await self._deployments.get(key)
@@ -346,8 +345,3 @@ def _state(text: Any) -> State:
     if text not in STATES:
         raise ValueError(f"{text!r} is no state")
     return text
-
-
-def _key(text: str) -> bytes:
-    keys: Blobs = encode_keys([text])
-    return keys[0]

@@ -21,7 +21,7 @@ from grid_inference.node.health.lag import LagClock
 from grid_inference.node.workers import Workers
 from grid_inference.observe.proof import PartitionProof
 from grid_inference.observe.status import Status
-from grid_inference.wire.keys import encode_keys, partition_ids
+from grid_inference.wire.keys import encode_key, partition_id
 
 __all__ = ["Look", "Sample"]
 
@@ -133,7 +133,7 @@ class Look:
             probe = deployed.config.probe
             if probe is None or deployed.state != "running" or time.monotonic() < self._due_s.get(name, 0.0):
                 continue
-            (partition,) = partition_ids(encode_keys([probe.key]), grid.link.partition_count).tolist()
+            partition = partition_id(encode_key(probe.key), grid.link.partition_count)
             if any(one.partition == partition and one.worker in sample.own for one in sample.proofs[name]):
                 self._due_s[name] = time.monotonic() + probe.every_s
                 yield deployed

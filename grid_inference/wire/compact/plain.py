@@ -31,9 +31,8 @@ _KINDS: Mapping[type, FieldKind] = {
     bool: FieldKind.BOOLEAN,
     str: FieldKind.STRING,
 }
-_CODES = {FieldKind.FLOAT64: "d", FieldKind.INT64: "q"}
-_READ_CODES = dict(zip(NUMBER_DTYPES, "bhiqfd", strict=True))
-_READ_KINDS = frozenset({*_READ_CODES, *(NULLABLE_KINDS[kind] for kind in _READ_CODES)}) | {
+_CODES = dict(zip(NUMBER_DTYPES, "bhiqfd", strict=True))
+_READ_KINDS = frozenset({*_CODES, *(NULLABLE_KINDS[kind] for kind in _CODES)}) | {
     FieldKind.BOOLEAN,
     FieldKind.NULLABLE_BOOLEAN,
     FieldKind.STRING,
@@ -59,7 +58,7 @@ class PlainEncoder:
         self._numbers = _getter([slot.name for slot in numbers])
         self._pack = struct.Struct(">" + "".join(_CODES[slot.kind] for slot in numbers)).pack
         self._never_nan = _getter([slot.name for slot in numbers if slot.kind is FieldKind.FLOAT64 and not nan])
-        first = sum(8 for _ in numbers)
+        first = 8 * len(numbers)
         self._flags = [(slot.name, slot.offset - first, slot.bit) for slot in slots if slot.kind is FieldKind.BOOLEAN]
         self._flag_bytes = schema.fixed_bytes - first
         self._texts = [slot.name for slot in slots if slot.kind is FieldKind.STRING]
@@ -98,9 +97,9 @@ class PlainDecoder:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         slots = sorted(schema.slots.values(), key=lambda slot: (slot.offset, slot.bit))
-        numbers = [slot for slot in slots if slot.kind in _READ_CODES]
+        numbers = [slot for slot in slots if slot.kind in _CODES]
         self._flags = [(slot.offset, slot.bit) for slot in slots if slot.kind is FieldKind.BOOLEAN]
-        self._struct = struct.Struct(">" + "".join(_READ_CODES[slot.kind] for slot in numbers))
+        self._struct = struct.Struct(">" + "".join(_CODES[slot.kind] for slot in numbers))
         places = {slot.name: place for place, slot in enumerate(slots)}
         self._names = tuple(schema.slots)
         self._in_order = [places[name] for name in self._names]
