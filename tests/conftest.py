@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEST_HEAP_MB = 512
+MACHINE_MB = 4096
+"""What Java takes for the machine's memory: members of tests whose heap nobody chose, side by side, fit a small one."""
 
 # Threads of OpenMP that outnumber the free cores must not spin while they wait for each other, and processes that share
 # a run share the cores. Before numpy is imported, and for the processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("JAVA_TOOL_OPTIONS", f"-XX:MaxRAM={MACHINE_MB}m")
 
 # No deadline: machines are shared. Here, so that it holds for every module whoever imports it first.
 settings.register_profile(

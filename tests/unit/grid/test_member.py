@@ -22,7 +22,9 @@ from hazelcast.protocol.client_message import REQUEST_HEADER_SIZE, OutboundMessa
 
 from grid_inference.errors import ConfigError, MemberStartError
 from grid_inference.grid.member import Member, MemberConfig, jars
+from grid_inference.grid.member.jvm_heap import heap_of
 from grid_inference.grid.member.member import failure
+from tests.conftest import MACHINE_MB
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -245,6 +247,12 @@ class TestRefusals:
     def test_a_configuration_file_that_does_not_exist(self, tmp_path: Path):
         with pytest.raises(ConfigError, match="does not exist"):
             Member.start(small(config_file=tmp_path / "none.yaml"))
+
+    def test_without_a_choice_the_heap_is_a_quarter_of_the_memory(self):
+        with Member.start(MemberConfig()) as member:
+            heap = heap_of(member.pid)
+        assert heap
+        assert heap.max_bytes == MACHINE_MB // 4 << 20
 
     def test_too_short_a_time(self):
         with pytest.raises(MemberStartError, match="was not up after 0 s"):
