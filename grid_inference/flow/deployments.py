@@ -186,15 +186,16 @@ class Deployments:
     async def disown(self, partitions: list[int], wait_s: float) -> bool:
         """Let partitions go once what is under way is written; returns whether it was within this time.
 
-        The slowest goes first, so that the others score on until it has written.
+        The slowest goes first, so that the others score on until it has written. What has run under a name before may
+        be writing yet as well.
         """
-        until_s, written = now_s() + wait_s, True
+        until_s, written, ending = now_s() + wait_s, True, list(self._ending.values())
         for running in sorted(self, key=lambda one: one.row_s, reverse=True):
             try:
                 written &= await running.disown(partitions, max(0.0, until_s - now_s()))
             except GridError as error:  # who is next scores it again
                 _log.warning("positions not stored", deployment=running.deployed.config.name, error=error)
-        return written
+        return written and not (ending and (await asyncio.wait(ending, timeout=max(0.0, until_s - now_s())))[1])
 
     def doubt(self, partitions: set[int], cause: str) -> None:
         """Compare these partitions' results with their records soon, also where a deployment comes up later."""

@@ -18,6 +18,12 @@ SCHEDULES = 200
 SEEN = ("late writes", "older over newer", "takeovers")
 FOUND_WITHIN = 60
 """Schedules in which each of these mutants is found; `--mutants` looks for all of them."""
+FAULTS_FOUND = {
+    400267: "the only ready worker left in place of one that had not come",
+    409549: "two stores of one partition's positions at once",
+    702523: "what a redeploy had ended was writing yet when its partition was handed on as written",
+}
+"""Seeds whose schedules have found a fault."""
 
 
 def simulate(*arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -50,6 +56,14 @@ def test_a_fix_that_is_taken_out_is_missed(mutant: str) -> None:
     )
     assert code == 1, said
     assert report["violations"]
+
+
+@pytest.mark.parametrize("seed", FAULTS_FOUND, ids=str)
+def test_a_schedule_that_has_found_a_fault_finds_none(seed: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--replay", str(seed)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{FAULTS_FOUND[seed]}\n{done.stdout[-2000:]}"
 
 
 def test_a_plan_follows_from_its_seed() -> None:
