@@ -429,6 +429,7 @@ class RunningDeployment:
         else:  # of a partition that was never scored through in this generation no result counts
             counting = self.reconciler.counting if self.positions.scored(feed.partition) else NOTHING
         position = await self.reconciler.scan(self.reader, feed, cause, self.writer.dead_keys.set, counting)
+        self._rest()
         self.rescoring.scanned(feed.partition, wanted)
         self.positions.advance(feed.partition, position, feed.epoch, self.deployed.generation)
         self.positions.proven(feed.partition, begun_us)

@@ -65,9 +65,5 @@ class ResultMaps:
             except DecodeError as error:
                 _log.warning("results unreadable, taken for none", records=rows.size, error=error)
                 continue
-            stored.digests[rows], stored.versions[rows], stored.readable[rows] = (
-                part.digests,
-                part.versions,
-                part.readable,
-            )
+            stored.set(rows, part)
         return stored

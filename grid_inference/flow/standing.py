@@ -7,8 +7,8 @@ be read never has the dead letter of what can't, nor the other way round. Pure: 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
 import numpy as np
@@ -32,6 +32,8 @@ ANOTHER, OLDER, FOREIGN = -1, -2, -3
 no result of this deployment at all, and nobody here touches."""
 READABLE = (layout.TYPE_COMPACT, layout.TYPE_JSON)
 """Types of values that can be records."""
+DEADLY = ("MODEL_CRASHED", "MODEL_TIMEOUT")
+"""Causes of dead letters whose records have ended the process that scored them, or held it up for good."""
 _TYPE_BYTES = [f"record[{at}]" for at in range(layout.TYPE_OFFSET, layout.TYPE_OFFSET + 4)]
 """Where the Data in a dead letter says its type."""
 
@@ -73,11 +75,29 @@ class Stored:
     """Of the model that is meant, or `WAITING`, `ANOTHER`, `OLDER`, `FOREIGN`."""
     readable: NDArray[np.bool_]
     """Whether the record could be read at all: false for a dead letter of a value that is none."""
+    deadly: NDArray[np.bool_]
+    """Whether the record has ended whoever scored it."""
 
     @classmethod
     def foreign(cls, count: int) -> Stored:
         """What stands for nothing."""
-        return cls(np.zeros(count, np.int64), np.full(count, FOREIGN, np.int32), np.ones(count, np.bool_))
+        nobody = np.zeros(count, np.bool_)
+        return cls(np.zeros(count, np.int64), np.full(count, FOREIGN, np.int32), ~nobody, nobody)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Stored]) -> Stored:
+        """Join several in order."""
+        names = [one.name for one in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Stored:
+        """Those at an index array or boolean mask."""
+        return Stored(*(getattr(self, one.name)[rows] for one in fields(self)))
+
+    def set(self, rows: NDArray[np.intp], part: Stored) -> None:
+        """Put others in the place of these rows."""
+        for one in fields(self):
+            getattr(self, one.name)[rows] = getattr(part, one.name)
 
     @classmethod
     def of(cls, values: Blobs, schema: Schema, whose: Whose) -> Stored:
@@ -87,16 +107,18 @@ class Stored:
         dead = schema.type_name == DEAD_LETTER.type_name
         written = ["failed_at_us" if dead else "scored_at_us"] if whose.since_us else []
         columns = decode_columns(values, schema, ["input_digest", "version", *written, *(_TYPE_BYTES if dead else [])])
-        texts = decode_text_blobs(values, schema, ["deployment", "model"])
+        texts = decode_text_blobs(values, schema, ["deployment", "model", *(["cause"] if dead else [])])
         versions = columns["version"].values.astype(np.int32)
         versions[(versions < 0) | ~_equal(texts["model"], whose.model)] = ANOTHER
         if written:
             versions[columns[written[0]].values < whose.since_us] = OLDER
         versions[~_equal(texts["deployment"], whose.deployment)] = FOREIGN
-        readable = np.ones(len(values), np.bool_)
+        deadly = np.zeros(len(values), np.bool_)
+        readable = ~deadly
         if dead:
             readable = np.isin(_types(np.stack([columns[name].values for name in _TYPE_BYTES], axis=1)), READABLE)
-        return cls(columns["input_digest"].values, versions, readable)
+            deadly = np.logical_or.reduce([_equal(texts["cause"], cause) for cause in DEADLY])
+        return cls(columns["input_digest"].values, versions, readable, deadly)
 
 
 @dataclass(slots=True)
@@ -119,18 +141,15 @@ class Known:
         keys = Blobs.concat(keys for keys, _ in parts)
         identities = key_identities(keys)
         order = np.argsort(identities, kind="stable")
-        nothing = Stored.foreign(0)
-        digests, versions, readable = (
-            np.concatenate([getattr(stored, name) for _, stored in parts] or [getattr(nothing, name)])[order]
-            for name in ("digests", "versions", "readable")
-        )
-        return cls(identities[order], Stored(digests, versions, readable), keys.take(order))
+        stored = Stored.concat([stored for _, stored in parts] or [Stored.foreign(0)])
+        return cls(identities[order], stored.take(order), keys.take(order))
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that this takes, about."""
-        columns = (self.identities, self.stored.digests, self.stored.versions, self.stored.readable, self.seen)
-        return sum(column.nbytes for column in (*columns, self.keys.buffer, self.keys.starts, self.keys.lengths))
+        stored = (getattr(self.stored, one.name) for one in fields(self.stored))
+        columns = (self.identities, self.seen, self.keys.buffer, self.keys.starts, self.keys.lengths)
+        return sum(column.nbytes for column in (*columns, *stored))
 
     def rows_of(self, identities: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the result of each key stands, or -1; marks them as seen."""
@@ -182,6 +201,12 @@ class Results:
         refused = _Side.of(self.dead, records)
         return refused.there & (refused.versions == WAITING)
 
+    def deadly(self, records: Events) -> NDArray[np.bool_]:
+        """Which records have ended whoever scored them, as they are."""
+        if not self.dead.stored.deadly.any():
+            return np.zeros(len(records), np.bool_)
+        return _Side.of(self.dead, records).of_value & self.dead.stored.deadly[self.dead.rows_of(records.identities)]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
@@ -232,7 +257,7 @@ def _ours(keys: Blobs, stored: Stored) -> tuple[Blobs, Stored]:
     ours = stored.versions != FOREIGN
     if bool(ours.all()):
         return keys, stored
-    return keys.take(ours), Stored(stored.digests[ours], stored.versions[ours], stored.readable[ours])
+    return keys.take(ours), stored.take(ours)
 
 
 def _equal(texts: Blobs, wanted: str) -> NDArray[np.bool_]:

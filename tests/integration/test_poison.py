@@ -97,6 +97,24 @@ def test_a_record_that_kills_workers_becomes_a_dead_letter(
     assert grid.verify(names.deployment, FOUND_S_MAX).complete
 
 
+def test_a_deploy_tries_again_what_has_killed_workers_and_none_dies_of_it(
+    grid: gi.Grid, deployed: gi.Predictions, names: Names
+) -> None:
+    assert grid.workers
+    before = poison(grid, names, 7, KILL)
+    restarts = grid.workers.restarts
+    version = str(grid.publish(fitted(), name=f"{names.deployment}-next", columns=FIELDS))
+    for _ in range(2):  # another model, and the same one once more
+        grid.deploy(names.deployment, version, features=names.features)
+        until(lambda: grid.verify(names.deployment, 0).complete, "the scoring of all anew", FOUND_S_MAX)
+        (letter,) = grid.dead_letters(names.deployment)
+        assert (letter.key, letter.cause) == (7, "MODEL_CRASHED")
+        assert letter.failed_at_us > before.failed_at_us
+        before = letter
+    assert grid.workers.restarts == restarts
+    until(lambda: not trials(grid), "the end of the trial", FOUND_S_MAX)
+
+
 @pytest.mark.parametrize(
     ("mark", "cause"),
     [(HANG, "MODEL_TIMEOUT"), (SPIN, "MODEL_TIMEOUT"), (RAISE, "MODEL_ERROR")],

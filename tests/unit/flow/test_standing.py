@@ -155,3 +155,13 @@ def test_keys_with_a_dead_letter_are_known_until_it_is_removed() -> None:
     dead.set(0, Blobs.empty())
     assert dead.rows_among(keys, partitions).tolist() == [2]
     assert dead.rows_among(keys, np.zeros(6, np.int32)).size == 0
+
+
+def test_a_value_that_has_ended_who_scored_it_is_known_by_its_dead_letter() -> None:
+    causes = ["MODEL_CRASHED", "MODEL_TIMEOUT", "MODEL_ERROR", "MODEL_CRASHED"]
+    letters = [letter(DIGEST, cause=cause, model="before") for cause in causes[:3]] + [
+        letter(DIGEST + 1, cause=causes[3])
+    ]
+    results = Results(known([], PREDICTION), known(letters, DEAD_LETTER))
+    records = Events.of(encode_keys(range(5)), Blobs.of([JSON] * 5))
+    assert results.deadly(records).tolist() == [True, True, False, False, False]
