@@ -11,12 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from grid_inference.config import DeploymentConfig, WorkerConfig
 from grid_inference.errors import DecodeError, GridError
-from grid_inference.flow.calls import Call
 from grid_inference.flow.causes import RESCORE
 from grid_inference.flow.feeds import Arrivals, Feed, Feeds, ScanFeed
 from grid_inference.flow.listen import ListenerReader
@@ -26,10 +22,9 @@ from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.flow.read import JournalReader
 from grid_inference.flow.reconcile import NOTHING, Counting, Reconciler
 from grid_inference.flow.rescore import Rescoring
-from grid_inference.flow.serving import Loaded, Serving
-from grid_inference.flow.shadow import Shadow
-from grid_inference.flow.split import Split
+from grid_inference.flow.serving import Loaded
 from grid_inference.flow.ticks import stretched, to_tick
+from grid_inference.flow.versions import Versions
 from grid_inference.flow.watch import Watch
 from grid_inference.flow.write import Writer
 from grid_inference.grid.leases import LATE_WRITE_S, Claim, Leases
@@ -43,8 +38,6 @@ __all__ = ["RunningDeployment"]
 
 _log = logger(__name__)
 
-BATCH_SHARE = 0.25
-"""A batch is sized to take this share of a lease's time."""
 REST_S = 2.5
 """So long nothing is looked at where nothing comes; what comes ends it."""
 COMPARISONS_AT_ONCE = 4
@@ -71,25 +64,16 @@ class RunningDeployment:
         self._config = config
         self._leases = leases
         settings = deployed.config
-        self._watch = Watch(link, leases.worker, settings.name, owns=self._feeds, at_work=self._versions)
-        self._serving = Serving(link, deployed, loaded, config, observe, self._watch)
-        self._split = Split(self._serving.scorer)
-        self._canary: Serving | None = None
-        """The version that scores a share of the keys."""
-        self._shadow: Shadow | None = None
-        """The version that scores beside, into a map of its own."""
+        self._watch = Watch(link, leases.worker, settings.name, owns=self._feeds, at_work=lambda: self.versions.all)
+        self.versions = Versions(link, deployed, loaded, config, leases, observe=observe, watch=self._watch)
         self._beside = beside
-        self._shadowed = Counter[str]()
-        """What ended shadows have `scored` and `skipped`."""
-        self._retiring: dict[Serving, asyncio.Task[None]] = {}
-        self._retired_model_s = 0.0
         self.reconciler = Reconciler(link, deployed, read_budget_bytes=config.read_budget_bytes)
         self.reader: Feeds = _reader(link, settings, config, self._scan, observe, beside)
         self.writer = Writer(link, settings, leases, observe, self._expect_late)
         self.positions = Positions(link, settings.name)
         self._pipeline = Pipeline(
             self.reader,
-            self._split,
+            self.versions.split,
             self.writer,
             self.positions,
             leases,
@@ -140,59 +124,20 @@ class RunningDeployment:
 
     def switch(self, deployed: Deployed, loaded: Loaded) -> None:
         """Score by another version from the next batch on; what is under way is ended by the one before."""
-        before = self._serving
-        self._serving = Serving(self._link, deployed, loaded, self._config, self._observe, self._watch)
-        self._split.scorer = self._serving.scorer
-        self.rescoring.version = self._serving.version
-        self.end_canary()
+        self.versions.switch(deployed, loaded)
+        self.rescoring.version = deployed.version
         self.follow(deployed)
         self._size_batches()
-        self._retiring[before] = asyncio.create_task(self._retire(before))
 
     def canary(self, wanted: Deployed, loaded: Loaded, share: float) -> None:
         """Score a share of the keys by another version, from the next batch on."""
-        if self._canary is None or self._canary.version != wanted.version:
-            self.end_canary()
-            self._canary = Serving(self._link, wanted, loaded, self._config, self._observe, self._watch)
-        self._split.canary, self._split.share = self._canary.scorer, share
+        self.versions.canary(wanted, loaded, share)
         self._size_batches()
-
-    def end_canary(self) -> None:
-        """Score all keys by the version at work; what the other one has begun it ends."""
-        before, self._canary, self._split.canary = self._canary, None, None
-        if before:
-            self._retiring[before] = asyncio.create_task(self._retire(before))
-
-    async def shadow(self, wanted: Deployed, loaded: Loaded, budget: float) -> None:
-        """Have another version score beside what is written from now on, in a share of the time."""
-        if self._shadow is None or (self._shadow.model, self._shadow.version) != (wanted.model, wanted.version):
-            await self.end_shadow()
-            self._shadow = Shadow(self._link, wanted, loaded, self._config, self._leases)
-        self._shadow.give(budget)
-
-    async def end_shadow(self) -> None:
-        """Have no other version score beside."""
-        before, self._shadow = self._shadow, None
-        if before:
-            await before.stop()
-            self._shadowed.update({name: before.counts()[name] for name in ("scored", "skipped")})
 
     def _note_written(self, arrivals: Arrivals) -> None:
-        """Size batches by what is known of the model's speed now, and show what is written to the shadow.
-
-        The shadow's errors are its own.
-        """
+        """Size batches by what is known of the model's speed now, and show what is written to the shadow."""
         self._size_batches()
-        try:
-            if self._shadow:
-                self._shadow.offer(arrivals)
-        except Exception:  # noqa: BLE001
-            _log.exception("batch not taken by the shadow", deployment=self.deployed.config.name)
-
-    async def _retire(self, before: Serving) -> None:
-        await before.retire()
-        self._retired_model_s += before.calls.model_s
-        del self._retiring[before]
+        self.versions.offer(arrivals)
 
     async def own(self, claims: dict[int, Claim]) -> None:
         """Take those of these partitions on that are not fed yet, or were fed under another epoch.
@@ -288,11 +233,6 @@ class RunningDeployment:
             self.rescoring.forget(partition)
         self._rest()
 
-    @property
-    def row_s(self) -> float:
-        """What a row takes in the slowest of the models that score here."""
-        return max(one.calls.row_s for one in self._at_work())
-
     def ended(self) -> BaseException | None:
         """What has ended one of the tasks that are to go on until `stop`."""
         done = [task for task in (*self._lanes, *self._timers) if task.done() and not task.cancelled()]
@@ -321,34 +261,12 @@ class RunningDeployment:
                 feed.suspect = False
         self._rest()
 
-    @property
-    def version(self) -> int:
-        """The version that scores."""
-        return self._serving.version
-
-    def overdue(self, passed_s: float) -> Call | None:
-        """The call of the model that hangs, if one does; see `ModelCalls.overdue`."""
-        found = [one.calls.overdue(passed_s) for one in self._at_work()]
-        return next((call for call in found if call), None)
-
-    def held_up(self) -> list[NDArray[np.int32]]:
-        """Partitions of batches that hold up the event loop; for another thread."""
-        batches = [one.calls.held_up for one in self._at_work()]
-        return [batch for batch in batches if batch is not None]
-
     def _feeds(self, partition: int) -> bool:
         return partition in self.reader.feeds
 
-    def _versions(self) -> set[int]:
-        return {one.version for one in self._at_work()}
-
-    def _at_work(self) -> list[Serving]:
-        return [self._serving, *([self._canary] if self._canary else []), *list(self._retiring)]
-
     def _rest(self) -> None:
         if not any(feed.suspect for feed in self.reader.feeds.values()):
-            for one in self._at_work():
-                one.calls.rest()
+            self.versions.rest()
 
     async def stop(self) -> None:
         """Finish what is under way, store the positions, end the lanes. Stopping twice is the same as once."""
@@ -362,10 +280,8 @@ class RunningDeployment:
         for timer in self._timers:
             timer.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
-        ends = await asyncio.gather(self.reader.close(), self._watch.close(), self.end_shadow(), return_exceptions=True)
-        self._serving.calls.close()
-        self.end_canary()
-        await asyncio.gather(*self._retiring.values())
+        closing = self.reader.close(), self._watch.close(), self.versions.close()
+        ends = await asyncio.gather(*closing, return_exceptions=True)
         self.measured()
         if self._meter:
             self._meter.close()
@@ -389,10 +305,8 @@ class RunningDeployment:
     def counts(self) -> dict[str, Any]:
         """What this worker did for the deployment since it started."""
         reader, counts = self.reader, self.writer.counts
-        shadow = self._shadow.counts() if self._shadow else None
-        scored, skipped = (self._shadowed[name] + (shadow[name] if shadow else 0) for name in ("scored", "skipped"))
         return {
-            "version": self.version,
+            **self.versions.counts(),
             "owned": len(reader.feeds),
             "scanning": reader.scanning,
             "events": reader.events,
@@ -400,17 +314,12 @@ class RunningDeployment:
             "late_writes": self._leases.late.total(),
             "predictions": counts.predictions,
             "versions": {str(version): count for version, count in counts.versions.items()},
-            "canary": {"version": self._canary.version, "share": self._split.share} if self._canary else None,
-            "shadow": shadow,
-            "shadow_predictions": scored,
-            "shadow_skipped": skipped,
             "dead_letters": counts.dead_letters,
             "refused": dict(counts.refused),
             "removals": counts.removals,
             "published": counts.published,
             "unpublished": counts.unpublished,
             "batches": self._pipeline.batches,
-            "model_s": round(self._retired_model_s + sum(one.calls.model_s for one in self._at_work()), 6),
             "failures": dict(self._pipeline.failures),
             "gaps": dict(reader.gaps),
             "repairs": _summed(self.reconciler.repairs, self.proof.repairs),
@@ -438,13 +347,7 @@ class RunningDeployment:
         return position
 
     def _size_batches(self) -> None:
-        """A batch that outlasts its lease would be scored in vain."""
-        batch_s = self._config.lease_ttl_s * BATCH_SHARE
-        rows = self._serving.calls.rows_within(batch_s, self._config.batch_rows_max)
-        if self._canary and self._split.share:
-            theirs = self._canary.calls.rows_within(batch_s, self._config.batch_rows_max)
-            rows = max(1, int(min(rows, theirs / self._split.share)))
-        self.reader.rows_max = rows
+        self.reader.rows_max = self.versions.rows_max
 
     async def _keep_time(self) -> None:
         """Store positions and look for lag, again and again."""

@@ -190,7 +190,7 @@ class Deployments:
         be writing yet as well.
         """
         until_s, written, ending = now_s() + wait_s, True, list(self._ending.values())
-        for running in sorted(self, key=lambda one: one.row_s, reverse=True):
+        for running in sorted(self, key=lambda one: one.versions.row_s, reverse=True):
             try:
                 written &= await running.disown(partitions, max(0.0, until_s - now_s()))
             except GridError as error:  # who is next scores it again
@@ -236,12 +236,12 @@ class Deployments:
 
     def overdue(self, passed_s: float) -> tuple[str, Call] | None:
         """A deployment whose model hangs, and the call; to be looked for each `passed_s`."""
-        found = [(name, running.overdue(passed_s)) for name, running in self._running.items()]
+        found = [(name, running.versions.overdue(passed_s)) for name, running in self._running.items()]
         return next(((name, call) for name, call in found if call), None)
 
     def held_up(self) -> list[int]:
         """Partitions of batches that hold up the event loop; for another thread, which alone can ask then."""
-        batches = [batch for running in self for batch in running.held_up()]
+        batches = [batch for running in self for batch in running.versions.held_up()]
         return sorted({int(partition) for batch in batches for partition in batch})
 
     def counts(self) -> dict[str, dict[str, Any]]:
@@ -318,14 +318,14 @@ class Deployments:
         """Load what is next beside what scores, and switch once it is wanted and there."""
         name = deployed.config.name
         running.follow(deployed)
-        if deployed.version == running.version:
+        if deployed.version == running.versions.version:
             self._failures.pop(name, None)
             wanted = _next(deployed)
             beside = self._load_beside(self._beside, wanted, name)
             if wanted and deployed.share and beside and beside.loaded:
                 running.canary(wanted, beside.loaded, deployed.share)
             else:
-                running.end_canary()
+                running.versions.end_canary()
             return
         beside = self._load_beside(self._beside, deployed, name)
         if beside is None or not beside.task.done():
@@ -343,9 +343,9 @@ class Deployments:
         wanted = deployed.shadowed()
         beside = self._load_beside(self._shadows, wanted, deployed.config.name)
         if wanted and deployed.shadow and beside and beside.loaded:
-            await running.shadow(wanted, beside.loaded, deployed.shadow.budget)
+            await running.versions.shadow(wanted, beside.loaded, deployed.shadow.budget)
         else:
-            await running.end_shadow()
+            await running.versions.end_shadow()
 
     def _load_beside(self, places: dict[str, _Beside], wanted: Deployed | None, name: str) -> _Beside | None:
         """What is loaded, or is being loaded, of the version that is wanted; a failure is tried again after a while."""
