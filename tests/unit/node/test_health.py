@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from grid_inference import metrics
 from grid_inference.config import GridConfig
@@ -156,11 +156,21 @@ def test_a_deployment_carries_all_its_counters_over() -> None:
 
 
 def test_stages_and_rows_are_observed() -> None:
-    meter = Meter("observed")
-    for stage in metrics.STAGES:
-        meter.observe(stage, 0.25)
-        assert metrics._stage_seconds.labels("observed", stage)._sum.get() == 0.25
+    meter, nothing = Meter("observed"), dict.fromkeys(metrics._totals, 0) | {name: {} for name in metrics._by_cause}
+    nothing |= {"owned": 0, "scanning": 0, "version": 0, "drift_psi": 0}
+    beside = Histogram("beside", "What the library itself counts.", buckets=metrics.SECONDS, registry=None)
+    seconds = [0.0, 0.0001, 0.00011, 0.25, 0.25, 10.0, 11.0]
+    for value in seconds:
+        beside.observe(value)
+        for stage in metrics.STAGES:
+            meter.observe(stage, value)
     meter.observe("rows", 100)
+    for _ in range(2):  # the second time brings nothing new
+        meter.carry(nothing)
+    for stage in metrics.STAGES:
+        told = metrics._stage_seconds.labels("observed", stage)
+        assert [bucket.get() for bucket in told._buckets] == [bucket.get() for bucket in beside._buckets]
+        assert told._sum.get() == beside._sum.get() == sum(seconds)
     assert metrics._batch_rows.labels("observed")._sum.get() == 100
 
 
