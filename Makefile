@@ -22,7 +22,7 @@ T ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chaos test test-all test-rest test-real fuzz frames simulate chaos battery bench bench-scale bench-models bench-sharing bench-idle bench-large release-check api lint format lock clean
+.PHONY: help setup demo demo-chaos test test-all test-rest test-real fuzz frames simulate chaos battery bench bench-scale bench-models bench-sharing bench-idle bench-long bench-large release-check api lint format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ bench-sharing: $(STAMP) ## memory of four workers with a model of 500 MB, on Lin
 
 bench-idle: $(STAMP) ## what 20 and 200 deployments cost that have nothing to do; prints JSON
 	$(BIN)/python -m bench.idle
+
+bench-long: $(STAMP) ## ten minutes at 500/s and at 20,000/s; each latency above 100 ms and its cause; prints JSON
+	$(BIN)/python -m bench.long
 
 bench-large: $(STAMP) ## ten million records: scored, proven, scored anew; wants 13 GB
 	$(BIN)/python -m bench.large

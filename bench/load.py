@@ -8,6 +8,7 @@ high key: only their events are looked at, so that the observer costs nothing th
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Coroutine
@@ -42,13 +43,17 @@ class Generator:
         self._grid = self._run(aio.connect(config))
         records = matrix(ROWS, seed=3)
         self._columns = columns(records)
+        self._begun = self._done = self._failed = 0
+        """Puts of the run, those that were answered, and those that failed."""
         self._rows = [dict(zip(NAMES, row, strict=True)) for row in records[:4096].tolist()]
 
     def open_loop(self, name: str, rate: float, seconds: float, marked_per_s: float, first_key: int) -> dict[str, Any]:
         """Put rate x seconds records; returns when each marked one was due (key → ns) and what became of the puts."""
         count = int(rate * seconds)
         keys = self._keys(count, max(1, round(rate / marked_per_s)), first_key)
-        features, puts, sent = self._grid.features(name), list[Future[Any]](), 0
+        features, sent = self._grid.features(name), 0
+        self._begun = self._done = self._failed = 0
+        gc.freeze()
         started_ns = time.monotonic_ns() + 20_000_000
         due_ns = started_ns + (np.arange(count) * (1e9 / rate)).astype(np.int64)
         worst_ns = 0
@@ -57,18 +62,18 @@ class Generator:
             due = int(np.searchsorted(due_ns, now_ns, side="right"))
             if due > sent:
                 worst_ns = max(worst_ns, now_ns - int(due_ns[sent]))
-                puts += self._put(features, keys, sent, due, single=rate <= SINGLE_RATE_MAX)
+                self._put(features, keys, sent, due, single=rate <= SINGLE_RATE_MAX)
                 sent = due
             wake_ns = int(due_ns[sent]) if sent < count else now_ns
             pause_s = (wake_ns - time.monotonic_ns()) / 1e9
             time.sleep(max(pause_s, 0.0 if rate <= SINGLE_RATE_MAX else TICK_S))
         ended_ns = time.monotonic_ns()
-        failed = sum(self._failed(put) for put in puts)
+        self._drained()
         marked = np.flatnonzero(keys >= MARKED)
         return {
             "due": dict(zip(keys[marked].tolist(), due_ns[marked].tolist(), strict=True)),
             "sent": count,
-            "failed": failed,
+            "failed": self._failed,
             "seconds": (ended_ns - started_ns) / 1e9,
             "late_ms_max": worst_ns / 1e6,
         }
@@ -88,13 +93,30 @@ class Generator:
         keys[::every] += MARKED
         return keys
 
-    def _put(
-        self, features: aio.Features, keys: NDArray[np.int64], start: int, end: int, *, single: bool
-    ) -> list[Future[Any]]:
+    def _put(self, features: aio.Features, keys: NDArray[np.int64], start: int, end: int, *, single: bool) -> None:
         if single:
             rows = self._rows
-            return [self._submit(features.put(int(keys[row]), rows[row % len(rows)])) for row in range(start, end)]
-        return [self._submit(features.put_batch(self._slice(start, end), key=keys[start:end]))]
+            for row in range(start, end):
+                self._follow(features.put(int(keys[row]), rows[row % len(rows)]))
+        else:
+            self._follow(features.put_batch(self._slice(start, end), key=keys[start:end]))
+
+    def _follow(self, put: Coroutine[Any, Any, Any]) -> None:
+        """Begin a put, and keep of it only whether it has failed: a garbage collection looks at all that is kept."""
+        self._begun += 1
+        self._submit(put).add_done_callback(self._ended)
+
+    def _ended(self, put: Future[Any]) -> None:
+        """In the loop's thread."""
+        self._failed += put.exception() is not None
+        self._done += 1
+
+    def _drained(self) -> None:
+        """Wait for the last answers; what has none by then has failed."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while self._done < self._begun and time.monotonic() < deadline:
+            time.sleep(TICK_S)
+        self._failed += self._begun - self._done
 
     def _slice(self, start: int, end: int) -> dict[str, NDArray[np.float32]]:
         """Columns for these rows; the stock of rows begins anew when it is used up."""
@@ -104,10 +126,6 @@ class Generator:
             else slice(start % ROWS, (end - 1) % ROWS + 1)
         )
         return {name: values[where] for name, values in self._columns.items()}
-
-    @staticmethod
-    def _failed(put: Future[Any]) -> int:
-        return int(put.exception(DRAIN_TIMEOUT_S) is not None)
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
