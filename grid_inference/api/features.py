@@ -13,7 +13,7 @@ from grid_inference.api.tables import Scan, to_pandas
 from grid_inference.errors import EncodeError
 from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
-from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
+from grid_inference.grid.maps import GridMap, last_of_each, rows_of
 from grid_inference.records import Put, RecordTable, pandas_module
 from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.blobs import Blobs
@@ -95,7 +95,7 @@ class Features:
         values, data = encode_columns(schema, fields), encode_keys(keys, key_type)
         if len(values) != len(data):
             raise EncodeError(f"{len(data)} keys for {len(values)} records")
-        last = last_rows(key_identities(data))
+        last = last_of_each(data)
         await self._link.create_map(self.name)
         await self._map.put_batch(data.take(last), values.take(last))
         return Put(len(data), len(last))

@@ -82,6 +82,12 @@ class Blobs:
         """Bytes of all blobs together, not of the buffer."""
         return int(np.maximum(self.lengths, 0).sum())
 
+    @property
+    def width(self) -> int | None:
+        """The one length of all blobs; None if they differ, or there are none, or all are null."""
+        width = int(self.lengths[0]) if len(self) else -1
+        return width if width >= 0 and bool((self.lengths == width).all()) else None
+
     def check(self) -> Blobs:
         """Return self; raise DecodeError where a blob reaches outside the buffer."""
         if len(self):

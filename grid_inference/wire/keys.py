@@ -278,12 +278,13 @@ _SCALAR_ROWS_MAX = 8
 
 def partition_ids(keys: Blobs, count: int) -> NDArray[np.int32]:
     """The partition of each key among `count`, by the hash stored in it or else by its payload."""
-    short = keys.lengths < 4
-    hashes = np.zeros(len(keys), np.int32)
-    if not short.any():
-        hashes[:] = keys.read(0, ">i4")
+    if len(keys) <= _SCALAR_ROWS_MAX:
+        return np.array([partition_id(key, count) for key in keys.tolist()], np.int32)
+    if int(keys.lengths.min()) >= 4:
+        hashes = keys.read(0, ">i4").astype(np.int32)
     else:
-        hashes[~short] = keys.take(~short).read(0, ">i4")
+        hashes, long_enough = np.zeros(len(keys), np.int32), keys.lengths >= 4
+        hashes[long_enough] = keys.take(long_enough).read(0, ">i4")
     absent = hashes == 0
     if bool(absent.all()):
         hashes = murmur3(keys)
@@ -310,10 +311,7 @@ def murmur3(blobs: Blobs, offset: int = _PAYLOAD) -> NDArray[np.int32]:
     """murmur3_x86_32 with Hazelcast's seed over each blob's bytes from `offset` on, shape (n,)."""
     sizes = np.maximum(blobs.lengths - offset, 0)
     hashes = np.empty(len(blobs), np.uint32)
-    if len(blobs) <= _SCALAR_ROWS_MAX:
-        hashes[:] = [_murmur3_one(blobs[i][offset:]) for i in range(len(blobs))]
-        return hashes.view(np.int32)
-    if bool((sizes == sizes[0]).all()):
+    if len(blobs) and bool((sizes == sizes[0]).all()):
         return _murmur3_equal(blobs, offset, int(sizes[0])).view(np.int32)
     found, group = np.unique(sizes, return_inverse=True)
     for i, size in enumerate(found.tolist()):
@@ -326,8 +324,9 @@ def murmur3(blobs: Blobs, offset: int = _PAYLOAD) -> NDArray[np.int32]:
 
 
 def _murmur3_equal(blobs: Blobs, offset: int, size: int) -> NDArray[np.uint32]:
-    padded = np.zeros((len(blobs), (size + 3) // 4 * 4), np.uint8)
-    padded[:, :size] = blobs.matrix(offset, size)
+    padded = blobs.matrix(offset, size)
+    if size % 4:
+        padded = np.pad(padded, ((0, 0), (0, -size % 4)))
     words = padded.view("<u4").T.astype(np.uint32)
     words *= np.uint32(_C1)
     words = (words << np.uint32(15)) | (words >> np.uint32(17))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,17 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["Message", "Scanner", "data_frame", "list_of_data", "message_ends", "request", "string_frame"]
+__all__ = [
+    "Message",
+    "Scanner",
+    "data_frame",
+    "joined_frames",
+    "list_of_data",
+    "message_ends",
+    "opening",
+    "request",
+    "string_frame",
+]
 
 HEADER = struct.Struct("<iH")
 FRAME_HEADER_BYTES = HEADER.size
@@ -58,7 +68,11 @@ EXCEPTION_TYPE = 0
 
 BEGIN_FRAME = HEADER.pack(FRAME_HEADER_BYTES, BEGIN)
 END_FRAME = HEADER.pack(FRAME_HEADER_BYTES, END)
+FINAL_END_FRAME = HEADER.pack(FRAME_HEADER_BYTES, END | IS_FINAL)
 NULL_FRAME = HEADER.pack(FRAME_HEADER_BYTES, IS_NULL)
+
+LENGTH_AND_FLAGS = np.dtype([("length", "<i4"), ("flags", "<u2")])
+"""A frame's header."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -99,15 +113,7 @@ class Message:
 
     def frame_starts(self) -> NDArray[np.int64]:
         """Where each frame begins (its header), shape (frames,)."""
-        parts: list[NDArray[np.int64]] = []
-        for alone, some in groupby(self.runs, lambda run: not run[2]):
-            if alone:
-                parts.append(np.array([run[0] for run in some], np.int64))
-                continue
-            for offset, even, odd, count in some:
-                pairs = offset + np.arange(count, dtype=np.int64) * (even + odd)
-                parts.append(np.stack([pairs, pairs + even], axis=1).reshape(-1))
-        return np.concatenate(parts)
+        return _starts((self,))[0]
 
     def starts(self) -> list[int]:
         """The same of a message of few frames, without arrays."""
@@ -124,12 +130,37 @@ class Message:
 
     def frames(self) -> tuple[Blobs, NDArray[np.uint16]]:
         """All payloads as blobs over this message's bytes, and the flags of each frame."""
-        buffer = np.frombuffer(self.data, np.uint8)
-        starts = self.frame_starts()
-        headers = Blobs(buffer, starts, np.full(starts.size, FRAME_HEADER_BYTES, np.int64))
-        head = headers.check().read(0, np.dtype([("length", "<i4"), ("flags", "<u2")]))
-        lengths = head["length"].astype(np.int64) - FRAME_HEADER_BYTES
-        return Blobs(buffer, starts + FRAME_HEADER_BYTES, lengths).check(), head["flags"]
+        payloads, flags, _ = joined_frames((self,))
+        return payloads, flags
+
+
+def joined_frames(messages: Sequence[Message]) -> tuple[Blobs, NDArray[np.uint16], NDArray[np.int64]]:
+    """All payloads of several messages as blobs over one buffer, the flags of each frame; where each message's end."""
+    data = b"".join(message.data for message in messages) if len(messages) > 1 else messages[0].data
+    buffer = np.frombuffer(data, np.uint8)
+    starts, stops = _starts(messages)
+    headers = Blobs(buffer, starts, np.full(starts.size, FRAME_HEADER_BYTES, np.int64))
+    head = headers.check().read(0, LENGTH_AND_FLAGS)
+    lengths = head["length"].astype(np.int64) - FRAME_HEADER_BYTES
+    return Blobs(buffer, starts + FRAME_HEADER_BYTES, lengths).check(), head["flags"], stops
+
+
+def _starts(messages: Sequence[Message]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each frame begins in the messages' bytes, one behind the other, and where each message's frames end."""
+    runs = np.fromiter(chain.from_iterable(chain.from_iterable(each.runs for each in messages)), np.int64).reshape(
+        -1, 4
+    )
+    counts = [len(each.runs) for each in messages]
+    bases = [0, *accumulate(len(each.data) for each in messages[:-1])]
+    offsets, even, odd, pairs = runs.T
+    starts, stops = offsets + np.repeat(bases, counts), np.array(list(accumulate(counts)))
+    if not bool(odd.any()):
+        return starts, stops
+    frames = np.where(odd > 0, 2 * pairs, 1)
+    ends = np.cumsum(frames)
+    place = np.arange(ends[-1]) - np.repeat(ends - frames, frames)
+    further = (place >> 1) * np.repeat(even + odd, frames) + (place & 1) * np.repeat(even, frames)
+    return np.repeat(starts, frames) + further, ends[stops - 1]
 
 
 class Scanner:
@@ -200,8 +231,7 @@ class Scanner:
             self._buffer = buffer[end:]
             del buffer[end:]
             message = Message(buffer, self._runs)
-        self._next, self._runs = 0, []
-        self._patience, self._look_from = 1, 0
+        self._next, self._runs, self._look_from = 0, [], max(0, self._look_from - end)
         return message
 
 
@@ -230,13 +260,10 @@ def _repeating_pairs(buffer: bytearray, position: int, even: int) -> tuple[int, 
     return (count, even, odd) if count >= RUN_FRAMES_MIN // 2 else single
 
 
-_LENGTH_AND_FLAGS = np.dtype([("length", "<i4"), ("flags", "<u2")])
-
-
 def _same_headers(buffer: Buffer, position: int, even: int, odd: int, count: int) -> int:
     stride = (even + odd,)
-    first: NDArray[np.void] = np.ndarray((count,), _LENGTH_AND_FLAGS, buffer, position, stride)
-    second: NDArray[np.void] = np.ndarray((count,), _LENGTH_AND_FLAGS, buffer, position + even, stride)
+    first: NDArray[np.void] = np.ndarray((count,), LENGTH_AND_FLAGS, buffer, position, stride)
+    second: NDArray[np.void] = np.ndarray((count,), LENGTH_AND_FLAGS, buffer, position + even, stride)
     same = (first["length"] == even) & (second["length"] == odd) & ((first["flags"] | second["flags"]) == 0)
     return count if bool(same.all()) else int(same.argmin())
 
@@ -257,11 +284,15 @@ def request(message_type: int, fixed: bytes, *frames: Buffer) -> bytearray:
 
     The correlation id and the partition are filled in by the link.
     """
-    head = _request_head.pack(FRAME_HEADER_BYTES + 16 + len(fixed), UNFRAGMENTED, message_type, 0, -1)
-    body = bytearray().join((head, fixed, *frames))
+    body = bytearray().join((opening(message_type, fixed), *frames))
     last = 0 if not frames else len(body) - _last_frame_bytes(frames[-1])
     HEADER.pack_into(body, last, *_final(HEADER.unpack_from(body, last)))
     return body
+
+
+def opening(message_type: int, fixed: bytes) -> bytes:
+    """The first frame of a request that has others."""
+    return _request_head.pack(FRAME_HEADER_BYTES + 16 + len(fixed), UNFRAGMENTED, message_type, 0, -1) + fixed
 
 
 def _final(header: tuple[int, ...]) -> tuple[int, int]:
