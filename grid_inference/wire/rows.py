@@ -23,18 +23,22 @@ _BINARY = pa.large_binary()
 _NOTHING = pa.scalar(b"", _BINARY)
 
 
-def join_rows(parts: Sequence[Blobs | bytes], order: NDArray[np.intp]) -> Blobs:
-    """The rows of all parts joined, in an order; a part that is bytes stands in every row, a null is no bytes."""
+def join_rows(parts: Sequence[Blobs | bytes], order: NDArray[np.intp] | None = None) -> Blobs:
+    """The rows of all parts joined, in another order if one is given.
+
+    A part that is bytes stands in every row; a null is no bytes.
+    """
     widths = [len(part) if isinstance(part, bytes) else part.width for part in parts]
     if None in widths:
         arrays = [pa.scalar(part, _BINARY) if isinstance(part, bytes) else arrow_bytes(part) for part in parts]
         joined = pc.binary_join_element_wise(*arrays, _NOTHING, null_handling="replace", null_replacement="")
-        return blobs_of(joined.take(pa.array(order)))
-    matrix, at = np.empty((order.size, sum(width or 0 for width in widths)), np.uint8), 0
-    for part, width in zip(parts, widths, strict=True):
+        return blobs_of(joined if order is None else joined.take(pa.array(order)))
+    taken = [part if order is None or isinstance(part, bytes) else part.take(order) for part in parts]
+    rows = next(len(part) for part in taken if not isinstance(part, bytes))
+    matrix, at = np.empty((rows, sum(width or 0 for width in widths)), np.uint8), 0
+    for part, width in zip(taken, widths, strict=True):
         end = at + (width or 0)
-        alike = isinstance(part, bytes)
-        matrix[:, at:end] = np.frombuffer(part, np.uint8) if alike else part.take(order).matrix(0, end - at)
+        matrix[:, at:end] = np.frombuffer(part, np.uint8) if isinstance(part, bytes) else part.matrix(0, end - at)
         at = end
     return Blobs.from_matrix(matrix)
 
@@ -60,6 +64,8 @@ def arrow_bytes(blobs: Blobs, kind: Any = _BINARY) -> Any:
         starts = np.where(null, ends, starts)
     if starts[0] < 0 or ends[-1] > blobs.buffer.size or bool((starts[1:] < ends[:-1]).any()):
         return _packed(blobs, kind)
+    if not has_null and bool((starts[1:] == ends[:-1]).all()):
+        return _array(kind, np.append(starts, ends[-1]), blobs.buffer)
     # To Arrow the blobs and what lies between them are one array, of which it copies every second item.
     offsets = np.stack([starts, ends], axis=1).reshape(-1)
     with_gaps = _array(kind, offsets, blobs.buffer)
