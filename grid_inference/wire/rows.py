@@ -6,7 +6,7 @@ object for any of them either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,31 +16,56 @@ from numpy.typing import NDArray
 
 from grid_inference.wire.blobs import FEW, Blobs
 
-__all__ = ["arrow_bytes", "blobs_of", "join_rows"]
+__all__ = ["arrow_bytes", "blobs_of", "blocks", "join_rows"]
 
 pc: Any = pyarrow.compute  # makes its functions at import, which a type checker can't see
 _BINARY = pa.large_binary()
+_BLOCK_BYTES = 1 << 19
+_BLOCK_ROWS_MIN = 64
+"""Of rows of many kilobytes, as each block costs a step a column."""
 _NOTHING = pa.scalar(b"", _BINARY)
 
 
-def join_rows(parts: Sequence[Blobs | bytes], order: NDArray[np.intp] | None = None) -> Blobs:
-    """The rows of all parts joined, in another order if one is given.
+def join_rows(parts: Sequence[Blobs | NDArray[np.uint8] | bytes]) -> Blobs:
+    """The rows of all parts joined: blobs, of which a null is no bytes; byte matrices; bytes that are in every row."""
+    rows = next(len(part) for part in parts if not isinstance(part, bytes))
+    joined, alike = list[Blobs](), list[NDArray[np.uint8] | bytes]()
+    for part in (*parts, None):
+        if isinstance(part, bytes | np.ndarray):
+            alike.append(part)
+            continue
+        if alike:
+            joined.append(Blobs.from_matrix(_side_by_side(rows, alike)))
+            alike = []
+        if part is not None:
+            joined.append(part)
+    if len(joined) == 1:
+        return joined[0]
+    arrays = map(arrow_bytes, joined)
+    return blobs_of(pc.binary_join_element_wise(*arrays, _NOTHING, null_handling="replace", null_replacement=""))
 
-    A part that is bytes stands in every row; a null is no bytes.
-    """
-    widths = [len(part) if isinstance(part, bytes) else part.width for part in parts]
-    if None in widths:
-        arrays = [pa.scalar(part, _BINARY) if isinstance(part, bytes) else arrow_bytes(part) for part in parts]
-        joined = pc.binary_join_element_wise(*arrays, _NOTHING, null_handling="replace", null_replacement="")
-        return blobs_of(joined if order is None else joined.take(pa.array(order)))
-    taken = [part if order is None or isinstance(part, bytes) else part.take(order) for part in parts]
-    rows = next(len(part) for part in taken if not isinstance(part, bytes))
-    matrix, at = np.empty((rows, sum(width or 0 for width in widths)), np.uint8), 0
-    for part, width in zip(taken, widths, strict=True):
-        end = at + (width or 0)
-        matrix[:, at:end] = np.frombuffer(part, np.uint8) if isinstance(part, bytes) else part.matrix(0, end - at)
-        at = end
-    return Blobs.from_matrix(matrix)
+
+def _side_by_side(rows: int, parts: Sequence[NDArray[np.uint8] | bytes]) -> NDArray[np.uint8]:
+    """Byte matrices and bytes as one matrix."""
+    columns = [np.frombuffer(part, np.uint8)[np.newaxis] if isinstance(part, bytes) else part for part in parts]
+    columns = [np.ascontiguousarray(column) for column in columns if column.size]
+    if len(columns) == 1 and len(columns[0]) == rows:
+        return columns[0]
+    matrix = np.empty((rows, sum(column.shape[1] for column in columns)), np.uint8)
+    for some in blocks(*matrix.shape):
+        block, at = matrix[some], 0
+        for column in columns:
+            item = np.dtype((np.void, column.shape[1]))
+            target: NDArray[Any] = np.ndarray((len(block),), item, block, at, (block.shape[1],))
+            target[:] = (column[some] if len(column) == rows else column).view(item)[:, 0]
+            at += item.itemsize
+    return matrix
+
+
+def blocks(rows: int, width: int) -> Iterator[slice]:
+    """So many rows of a byte matrix at a time as stay in a core's cache while it is written column by column."""
+    step = max(_BLOCK_ROWS_MIN, _BLOCK_BYTES // max(width, 1))
+    return (slice(first, first + step) for first in range(0, rows, step))
 
 
 def blobs_of(array: Any) -> Blobs:
@@ -55,21 +80,21 @@ def blobs_of(array: Any) -> Blobs:
 
 def arrow_bytes(blobs: Blobs, kind: Any = _BINARY) -> Any:
     """An Arrow array of a large kind, null where a blob is; that the bytes are of this kind is not looked at."""
+    starts, lengths, null = blobs.starts, blobs.lengths, blobs.lengths < 0
+    has_null = bool(null.any())
+    if len(blobs) and not has_null and bool((starts[1:] == starts[:-1] + lengths[:-1]).all()):
+        return _array(kind, np.append(starts, starts[-1] + lengths[-1]), blobs.buffer)
     if len(blobs) <= FEW:
         return _packed(blobs, kind)
-    starts, ends, null = blobs.starts, blobs.starts + blobs.lengths, blobs.lengths < 0
-    has_null = bool(null.any())
-    if has_null:
-        ends = np.maximum.accumulate(np.where(null, 0, ends))
-        starts = np.where(null, ends, starts)
-    if starts[0] < 0 or ends[-1] > blobs.buffer.size or bool((starts[1:] < ends[:-1]).any()):
+    there = np.flatnonzero(~null)
+    order = there[np.argsort(starts[there], kind="stable")]
+    offsets = np.stack([starts[order], starts[order] + lengths[order]], axis=1).reshape(-1)
+    if not order.size or offsets[0] < 0 or offsets[-1] > blobs.buffer.size or bool((offsets[1:] < offsets[:-1]).any()):
         return _packed(blobs, kind)
-    if not has_null and bool((starts[1:] == ends[:-1]).all()):
-        return _array(kind, np.append(starts, ends[-1]), blobs.buffer)
     # To Arrow the blobs and what lies between them are one array, of which it copies every second item.
-    offsets = np.stack([starts, ends], axis=1).reshape(-1)
-    with_gaps = _array(kind, offsets, blobs.buffer)
-    return with_gaps.take(pa.array(np.arange(0, offsets.size - 1, 2), mask=null if has_null else None))
+    places = np.zeros(len(blobs), np.int64)
+    places[order] = np.arange(0, offsets.size, 2)
+    return _array(kind, offsets, blobs.buffer).take(pa.array(places, mask=null if has_null else None))
 
 
 def _packed(blobs: Blobs, kind: Any) -> Any:

@@ -1,7 +1,7 @@
 """Columns → Compact records, without a Python object per record unless a column holds Python objects.
 
-Where all records have equal lengths they are the rows of one byte matrix, written column by column; else each column's
-bytes are a piece of every record, and the pieces are joined row by row.
+The fixed part of all records is one matrix, the bytes of each other field are a piece of every record, and the pieces
+are joined row by row.
 """
 
 from __future__ import annotations
@@ -18,32 +18,28 @@ from numpy.typing import NDArray
 from grid_inference.errors import EncodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, ColumnLike, as_column
-from grid_inference.wire.compact.fixed import Run, fixed_runs, native
+from grid_inference.wire.compact.fixed import fixed_runs, native
 from grid_inference.wire.compact.record import VALUE_ERRORS, encode_value, offset_bytes
 from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, encode_temporal_column
 from grid_inference.wire.kinds import infer_schema
 from grid_inference.wire.layout import DATA_HEADER, LENGTH_BYTES, TYPE_COMPACT
-from grid_inference.wire.rows import join_rows
+from grid_inference.wire.rows import blocks, join_rows
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
 __all__ = ["encode_columns"]
-
-_BLOCK_BYTES = 1 << 19
-"""What is written column by column at a time stays in a core's cache."""
-_BLOCK_ROWS_MIN = 64
-"""Of records of thousands of fields, as each block costs a step a field."""
 
 
 def encode_columns(schema: Schema, columns: Mapping[str, ColumnLike]) -> Blobs:
     """One whole Data per row, partition hash 0; a field that can be null may be left out."""
     given = {name: as_column(name, column) for name, column in columns.items()}
     rows = _row_count(schema, given)
-    fixed = [(run, [_fixed_values(slot, given.get(slot.name)) for slot in run.slots]) for run in fixed_runs(schema)]
-    parts = [_part(schema, slot, given.get(slot.name), rows) for slot in schema.slots.values() if slot.index >= 0]
-    sizes = tuple(size for part in parts if (size := part.size) is not None)
-    if len(sizes) < len(parts):
-        return _encode_ragged(schema, rows, fixed, parts)
-    return Blobs.from_matrix(_encode_equal(schema, rows, fixed, parts, sizes))
+    parts = [_part(schema, slot, given.get(slot.name)) for slot in schema.slots.values() if slot.index >= 0]
+    sizes = tuple(part.sizes for part in parts if isinstance(part.sizes, int))
+    alike = len(sizes) == len(parts)
+    head, table = _around(schema, sizes if alike else (-1,) * len(parts))
+    heads = _with_fixed_part(head, rows, schema, given)
+    tables = [table] if alike else _tables(schema, heads, parts)
+    return join_rows([heads, *(piece for part in parts for piece in part.pieces), *tables])
 
 
 def _row_count(schema: Schema, columns: Mapping[str, Column]) -> int:
@@ -112,28 +108,29 @@ def _from_objects(label: str, kind: FieldKind, values: NDArray[Any]) -> NDArray[
 class _Part:
     """The bytes that a field adds to each record: those of all pieces, one behind the other; a null's are none."""
 
-    sizes: NDArray[np.int64]
-    """Bytes in each row; -1 for a null."""
-    pieces: list[Blobs]
+    sizes: NDArray[np.int64] | int
+    """Bytes in each row, -1 for a null; one number if all rows have it."""
+    pieces: list[Blobs | NDArray[np.uint8]]
 
     @classmethod
     def of_matrix(cls, matrix: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> _Part:
         """From bytes that are as many in every row that is no null."""
+        if valid is None or bool(valid.all()):
+            return cls(matrix.shape[1], [matrix])
         blobs = Blobs.from_matrix(np.ascontiguousarray(matrix))
-        if valid is not None and not bool(valid.all()):
-            blobs = Blobs(blobs.buffer, blobs.starts, np.where(valid, blobs.lengths, -1))
-        return cls(blobs.lengths, [blobs])
+        return cls.of_blobs(Blobs(blobs.buffer, blobs.starts, np.where(valid, blobs.lengths, -1)))
 
-    @property
-    def size(self) -> int | None:
-        """The same number for all rows (-1: all are null), or None."""
-        size = int(self.sizes[0]) if self.sizes.size else -1
-        return size if bool((self.sizes == size).all()) else None
+    @classmethod
+    def of_blobs(cls, blobs: Blobs) -> _Part:
+        """From bytes of any length."""
+        if (width := blobs.width) is not None:
+            return cls(width, [blobs.matrix(0, width)])
+        return cls(blobs.lengths, [blobs]) if bool((blobs.lengths >= 0).any()) else cls(-1, [])
 
 
-def _part(schema: Schema, slot: Slot, column: Column | None, rows: int) -> _Part:
+def _part(schema: Schema, slot: Slot, column: Column | None) -> _Part:
     if column is None or column.empty:
-        return _Part(np.full(rows, -1), [])
+        return _Part(-1, [])
     values, valid = column.values, column.valid
     if slot.kind in NULLABLE_OF:
         kind = NULLABLE_OF[slot.kind]
@@ -152,14 +149,17 @@ def _part(schema: Schema, slot: Slot, column: Column | None, rows: int) -> _Part
         blobs = _objects_part(slot, column.objects(), valid)
     else:
         blobs = _nested_part(f"{schema.type_name}.{slot.name}", column.fields, valid)
-    return _Part(blobs.lengths, [blobs])
+    return _Part.of_blobs(blobs)
 
 
 def _text_part(utf8: Blobs) -> _Part:
-    """Each text with its length before it."""
-    sizes = np.where(utf8.lengths < 0, -1, utf8.lengths + LENGTH_BYTES)
+    """Each text with its length before it; not all of them are null."""
     lengths = _Part.of_matrix(_bytes_of(FieldKind.INT32, utf8.lengths), utf8.lengths >= 0)
-    return _Part(sizes, [*lengths.pieces, utf8])
+    texts = _Part.of_blobs(utf8)
+    sizes = texts.sizes + LENGTH_BYTES
+    return _Part(
+        sizes if isinstance(sizes, int) else np.where(utf8.lengths < 0, -1, sizes), lengths.pieces + texts.pieces
+    )
 
 
 def _bytes_of(kind: FieldKind, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -228,70 +228,45 @@ def _objects_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | N
     return Blobs(packed.buffer, packed.starts, lengths)
 
 
-# ---- records of equal length
-
-_Fixed = list[tuple[Run, list[NDArray[Any]]]]
-
-
-def _encode_equal(
-    schema: Schema, rows: int, fixed: _Fixed, parts: list[_Part], sizes: tuple[int, ...]
-) -> NDArray[np.uint8]:
-    head, table = _around(schema, sizes)
-    pieces = [piece for part, size in zip(parts, sizes, strict=True) if size > 0 for piece in part.pieces]
-    columns = [piece.matrix(0, piece.width or 0) for piece in pieces]
-    matrix = np.empty((rows, head.size + sum(column.shape[1] for column in columns) + table.size), np.uint8)
-    block = max(_BLOCK_ROWS_MIN, _BLOCK_BYTES // matrix.shape[1])
-    for first in range(0, rows, block):
-        some, at = slice(first, first + block), head.size
-        matrix[some, :at] = head
-        _write_fixed(matrix[some], schema, [(run, [each[some] for each in values]) for run, values in fixed])
-        for column in columns:
-            matrix[some, at : at + column.shape[1]] = column[some]
-            at += column.shape[1]
-        matrix[some, at:] = table
-    return matrix
+# ---- what stands around the variable part
 
 
 @lru_cache(maxsize=256)
-def _around(schema: Schema, sizes: tuple[int, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What stands around the variable part: header, schema id and a fixed part of zeros; the table of offsets."""
+def _around(schema: Schema, sizes: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """Header, schema id and a fixed part of zeros; and the table of offsets, if fields have these sizes in all rows."""
     begins = [*accumulate((max(size, 0) for size in sizes), initial=schema.fixed_bytes)]
-    data_bytes = begins.pop() if sizes else schema.fixed_bytes
     head = DATA_HEADER.pack(0, TYPE_COMPACT) + schema.schema_id.to_bytes(8, "big", signed=True)
     if schema.var_count:
-        head += data_bytes.to_bytes(LENGTH_BYTES, "big")
-    offsets = [-1 if size < 0 else begin for size, begin in zip(sizes, begins, strict=bool(sizes))]
-    table = _offset_table(np.array(offsets, np.int64), offset_bytes(data_bytes))
-    return np.frombuffer(head + bytes(schema.fixed_bytes), np.uint8), table.view(np.uint8)
+        head += begins[-1].to_bytes(LENGTH_BYTES, "big")
+    width = offset_bytes(begins[-1])
+    offsets = ((-1 if size < 0 else begin) & ((1 << 8 * width) - 1) for size, begin in zip(sizes, begins, strict=False))
+    return head + bytes(schema.fixed_bytes), b"".join(offset.to_bytes(width, "big") for offset in offsets)
 
 
-def _offset_table(offsets: NDArray[np.int64], width: int) -> NDArray[Any]:
-    return (offsets & ((1 << 8 * width) - 1)).astype(f">u{width}")
-
-
-def _write_fixed(matrix: NDArray[np.uint8], schema: Schema, fixed: _Fixed) -> None:
-    """Values into the rows of a matrix whose fixed part is zero."""
+def _with_fixed_part(head: bytes, rows: int, schema: Schema, columns: Mapping[str, Column]) -> NDArray[np.uint8]:
+    """The first bytes of each record, up to the end of its fixed part."""
+    fixed = [(run, [_fixed_values(slot, columns.get(slot.name)) for slot in run.slots]) for run in fixed_runs(schema)]
+    matrix, template = np.empty((rows, len(head)), np.uint8), np.frombuffer(head, np.uint8)
     with np.errstate(over="ignore", invalid="ignore"):
-        for run, values in fixed:
-            run.write(matrix, -schema.data_start, values)
+        for some in blocks(rows, len(head)):
+            matrix[some] = template
+            for run, values in fixed:
+                run.write(matrix[some], -schema.data_start, [each[some] for each in values])
+    return matrix
 
 
-# ---- records of several lengths
-
-
-def _encode_ragged(schema: Schema, rows: int, fixed: _Fixed, parts: list[_Part]) -> Blobs:
-    sizes = np.stack([part.sizes for part in parts], axis=1)
-    ends = schema.fixed_bytes + np.cumsum(np.maximum(sizes, 0), axis=1)
-    begins = np.concatenate([np.full((rows, 1), schema.fixed_bytes), ends[:, :-1]], axis=1)
-    data_bytes = ends[:, -1]
-    head, _ = _around(schema, (-1,) * schema.var_count)
-    heads = np.empty((rows, head.size), np.uint8)
-    heads[:] = head
+def _tables(schema: Schema, heads: NDArray[np.uint8], parts: list[_Part]) -> list[Blobs | NDArray[np.uint8]]:
+    """The tables of records of several lengths; how long each record's data is, goes into its head."""
+    begins: list[Any] = [*accumulate((np.maximum(part.sizes, 0) for part in parts), initial=schema.fixed_bytes)]
+    data_bytes = begins.pop()
     heads[:, schema.data_start - LENGTH_BYTES : schema.data_start] = _bytes_of(FieldKind.INT32, data_bytes)
-    _write_fixed(heads, schema, fixed)
-    pieces = [Blobs.from_matrix(heads), *(piece for part in parts for piece in part.pieces)]
-    widths = np.where(data_bytes < 0xFF, 1, np.where(data_bytes < 0xFFFF, 2, 4))
+    widths, pieces = (
+        np.where(data_bytes < 0xFF, 1, np.where(data_bytes < 0xFFFF, 2, 4)),
+        list[Blobs | NDArray[np.uint8]](),
+    )
     for width in np.unique(widths).tolist():
-        table = _offset_table(np.where(sizes < 0, -1, begins), width).view(np.uint8)
-        pieces += _Part.of_matrix(table, widths == width).pieces
-    return join_rows(pieces)
+        table = np.empty((len(heads), len(parts)), f">u{width}")
+        for place, (part, begin) in enumerate(zip(parts, begins, strict=True)):
+            table[:, place] = np.where(np.asarray(part.sizes) < 0, -1, begin) & ((1 << 8 * width) - 1)
+        pieces += _Part.of_matrix(table.view(np.uint8), widths == width).pieces
+    return pieces

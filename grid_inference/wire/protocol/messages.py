@@ -187,8 +187,7 @@ def get_all_requests(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> I
 
 def get_all_request(name: str, keys: Blobs) -> bytearray:
     """Map.GetAll for keys of one partition; `decode_entries` reads the answer, in any order, absent keys left out."""
-    rows = join_rows((_frame_heads(keys), keys), np.arange(len(keys)))
-    return f.request(MAP_GET_ALL, b"", f.string_frame(name) + f.BEGIN_FRAME, rows.buffer.data, f.END_FRAME)
+    return f.request(MAP_GET_ALL, b"", f.string_frame(name), f.list_of_data(keys.tolist()))
 
 
 def _list_requests(
@@ -198,7 +197,7 @@ def _list_requests(
     if not partitions.size:
         return
     order = np.argsort(partitions, kind="stable")
-    rows = join_rows([part for column in columns for part in (_frame_heads(column), column)], order)
+    rows = join_rows([part for column in columns for part in _frames_of(column.take(order))])
     begins, ends, data = rows.starts, rows.starts + rows.lengths, rows.buffer.data
     opening = f.opening(message_type, fixed) + f.string_frame(name) + f.BEGIN_FRAME
     for partition, first, stop in _cuts(partitions[order], ends):
@@ -206,13 +205,13 @@ def _list_requests(
         yield partition, bytearray().join((opening, content, f.FINAL_END_FRAME))
 
 
-def _frame_heads(payloads: Blobs) -> Blobs | bytes:
-    """The header of each payload's frame."""
+def _frames_of(payloads: Blobs) -> tuple[Blobs | NDArray[np.uint8] | bytes, ...]:
+    """Each payload's frame: its header, and what is in it."""
     if (width := payloads.width) is not None:
-        return f.HEADER.pack(f.FRAME_HEADER_BYTES + width, 0)
+        return f.HEADER.pack(f.FRAME_HEADER_BYTES + width, 0), payloads.matrix(0, width)
     heads = np.zeros(len(payloads), f.LENGTH_AND_FLAGS)
     heads["length"] = payloads.lengths + f.FRAME_HEADER_BYTES
-    return Blobs.from_matrix(heads.view(np.uint8).reshape(len(payloads), f.FRAME_HEADER_BYTES))
+    return heads.view(np.uint8).reshape(len(payloads), f.FRAME_HEADER_BYTES), payloads
 
 
 def _cuts(partitions: NDArray[np.int32], ends: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
