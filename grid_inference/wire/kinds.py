@@ -125,12 +125,14 @@ def objects_column(name: str, values: Sequence[Any]) -> Column:
 
 
 def _of_texts(values: Sequence[Any]) -> Column | None:
-    """A column of Python's texts, None and NaN, without a look at each; None if there is anything else."""
-    types: set[type] = set(map(type, values))
-    if str not in types or not types <= {str, float, type(None)}:
+    """A column of texts and what is missing, without a look at each; None if there is anything else, or no text."""
+    if not isinstance(next((value for value in values if not is_missing(value) and not is_nan(value)), None), str):
         return None
-    with suppress(pa.ArrowException, UnicodeEncodeError):  # a number, or half of a surrogate pair
-        return Column.of_utf8(blobs_of(pa.array(values, pa.large_string(), from_pandas=True)))
+    with suppress(pa.ArrowException, UnicodeEncodeError):  # values of several types, or half of a surrogate pair
+        found = pa.array(values, from_pandas=True)
+        if pa.types.is_string(found.type):
+            texts = found.cast(pa.large_string())
+            return Column.of_utf8(blobs_of(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts))
     return None
 
 

@@ -29,20 +29,24 @@ _NOTHING = pa.scalar(b"", _BINARY)
 def join_rows(parts: Sequence[Blobs | NDArray[np.uint8] | bytes]) -> Blobs:
     """The rows of all parts joined: blobs, of which a null is no bytes; byte matrices; bytes that are in every row."""
     rows = next(len(part) for part in parts if not isinstance(part, bytes))
-    joined, alike = list[Blobs](), list[NDArray[np.uint8] | bytes]()
-    for part in (*parts, None):
-        if isinstance(part, bytes | np.ndarray):
-            alike.append(part)
-            continue
-        if alike:
-            joined.append(Blobs.from_matrix(_side_by_side(rows, alike)))
+    joined, alike = list[Any](), list[NDArray[np.uint8] | bytes]()
+    for part in parts:
+        if isinstance(part, Blobs):
+            joined += [*_arrow_rows(_side_by_side(rows, alike)), arrow_bytes(part)]
             alike = []
-        if part is not None:
-            joined.append(part)
-    if len(joined) == 1:
-        return joined[0]
-    arrays = map(arrow_bytes, joined)
-    return blobs_of(pc.binary_join_element_wise(*arrays, _NOTHING, null_handling="replace", null_replacement=""))
+        else:
+            alike.append(part)
+    last = _side_by_side(rows, alike)
+    if not joined:
+        return Blobs.from_matrix(last)
+    joined += [*_arrow_rows(last), _NOTHING]
+    return blobs_of(pc.binary_join_element_wise(*joined, null_handling="replace", null_replacement=""))
+
+
+def _arrow_rows(matrix: NDArray[np.uint8]) -> list[Any]:
+    """The rows as an Arrow array, if they are any bytes."""
+    rows, width = matrix.shape
+    return [_array(_BINARY, np.arange(0, (rows + 1) * width, width), matrix)] if width else []
 
 
 def _side_by_side(rows: int, parts: Sequence[NDArray[np.uint8] | bytes]) -> NDArray[np.uint8]:

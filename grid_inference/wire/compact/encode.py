@@ -260,13 +260,17 @@ def _tables(schema: Schema, heads: NDArray[np.uint8], parts: list[_Part]) -> lis
     begins: list[Any] = [*accumulate((np.maximum(part.sizes, 0) for part in parts), initial=schema.fixed_bytes)]
     data_bytes = begins.pop()
     heads[:, schema.data_start - LENGTH_BYTES : schema.data_start] = _bytes_of(FieldKind.INT32, data_bytes)
-    widths, pieces = (
-        np.where(data_bytes < 0xFF, 1, np.where(data_bytes < 0xFFFF, 2, 4)),
-        list[Blobs | NDArray[np.uint8]](),
-    )
-    for width in np.unique(widths).tolist():
-        table = np.empty((len(heads), len(parts)), f">u{width}")
-        for place, (part, begin) in enumerate(zip(parts, begins, strict=True)):
-            table[:, place] = np.where(np.asarray(part.sizes) < 0, -1, begin) & ((1 << 8 * width) - 1)
-        pieces += _Part.of_matrix(table.view(np.uint8), widths == width).pieces
-    return pieces
+    narrow, wide = offset_bytes(int(data_bytes.min())), offset_bytes(int(data_bytes.max()))
+    if narrow == wide:
+        return [_table(parts, begins, wide, len(heads))]
+    widths = np.where(data_bytes < 0xFF, 1, np.where(data_bytes < 0xFFFF, 2, 4))
+    each = (_Part.of_matrix(_table(parts, begins, width, len(heads)), widths == width) for width in (1, 2, 4))
+    return [piece for part in each for piece in part.pieces]
+
+
+def _table(parts: list[_Part], begins: list[Any], width: int, rows: int) -> NDArray[np.uint8]:
+    """Tables of offsets of one width; those of records for which it is too narrow are of no use."""
+    table = np.empty((rows, len(parts)), f">u{width}")
+    for place, (part, begin) in enumerate(zip(parts, begins, strict=True)):
+        table[:, place] = np.where(np.asarray(part.sizes) < 0, -1, begin) & ((1 << 8 * width) - 1)
+    return table.view(np.uint8)

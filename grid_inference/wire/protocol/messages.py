@@ -196,7 +196,7 @@ def _list_requests(
     """Requests with a list of frames, those of each row one behind the other: the rows of a partition, in order."""
     if not partitions.size:
         return
-    order = np.argsort(partitions, kind="stable")
+    order = np.argsort(partitions.astype(np.min_scalar_type(partitions.max())), kind="stable")  # few bits sort faster
     rows = join_rows([part for column in columns for part in _frames_of(column.take(order))])
     begins, ends, data = rows.starts, rows.starts + rows.lengths, rows.buffer.data
     opening = f.opening(message_type, fixed) + f.string_frame(name) + f.BEGIN_FRAME
