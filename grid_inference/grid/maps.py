@@ -223,10 +223,12 @@ def last_of_each(keys: Blobs) -> NDArray[np.int64]:
 
 def last_rows(identities: NDArray[np.int64]) -> NDArray[np.int64]:
     """The same of keys that are known by their identities."""
+    ordered = np.sort(identities)
+    if not bool((ordered[1:] == ordered[:-1]).any()):
+        return np.arange(identities.size)
     order = np.argsort(identities, kind="stable")
     ordered = identities[order]
-    last = np.append(ordered[1:] != ordered[:-1], True)
-    return np.arange(order.size) if bool(last.all()) else np.sort(order[last])
+    return np.sort(order[np.append(ordered[1:] != ordered[:-1], True)])
 
 
 def _told_apart(*keys: Blobs) -> list[NDArray[np.int64]]:

@@ -21,11 +21,11 @@ FEW = 32
 """So few rows are quicker done one by one, in plain Python, than by numpy calls: what a trickle brings."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Blobs:
     """n byte strings; blob i is `buffer[starts[i] : starts[i] + lengths[i]]`, and a length of -1 is a null.
 
-    Whoever builds one from bytes that came over the wire calls `check()` before reading.
+    Not to be changed once it is made. Whoever builds one from bytes that came over the wire calls `check()` before reading.
     """
 
     buffer: NDArray[np.uint8]

@@ -124,11 +124,13 @@ def _encode_kind(values: KeyValues, kind: str) -> Blobs:
 def _encode_numbers(values: KeyValues, kind: str) -> Blobs:
     type_id, code = _NUMBERS[kind]
     numbers = _numbers(values, kind, np.dtype(code))
-    data = np.empty(numbers.size, np.dtype([("hash", ">i4"), ("type", ">i4"), ("value", code)]))
-    data["hash"], data["type"] = 0, type_id
+    dtype = np.dtype(code)
+    data = np.empty((numbers.size, _PAYLOAD + dtype.itemsize), np.uint8)
+    data[:, :_PAYLOAD] = np.frombuffer(_header(type_id), np.uint8)
+    payload: NDArray[Any] = np.ndarray((numbers.size,), dtype, data, _PAYLOAD, (data.shape[1],))
     with np.errstate(over="ignore"):
-        data["value"] = numbers
-    return Blobs.from_matrix(data.view(np.uint8).reshape(numbers.size, data.itemsize))
+        payload[:] = numbers
+    return Blobs.from_matrix(data)
 
 
 def _numbers(values: KeyValues, kind: str, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -144,7 +146,7 @@ def _numbers(values: KeyValues, kind: str, dtype: np.dtype[Any]) -> NDArray[Any]
             raise EncodeError(f"a key does not fit into {kind}") from None
     if array.ndim != 1 or (dtype.kind == "i" and array.dtype.kind not in "iu"):
         raise EncodeError(f"keys of {array.dtype} in {array.ndim} dimensions can't be of kind {kind}")
-    if dtype.kind == "i":
+    if dtype.kind == "i" and not np.can_cast(array.dtype, dtype):
         limits = np.iinfo(dtype)
         if int(array.min()) < limits.min or int(array.max()) > limits.max:
             raise EncodeError(f"a key does not fit into {kind}")

@@ -75,6 +75,8 @@ LENGTH_AND_FLAGS = np.dtype([("length", "<i4"), ("flags", "<u2")])
 """A frame's header."""
 
 Buffer = bytes | bytearray | memoryview
+Run = tuple[int, int, int, int, int]
+"""Frames as (offset, length of even ones, length of odd ones, number of pairs, flags); (.., 0, 1, ..) is a single one."""
 
 _request_head = struct.Struct("<iHiqi")
 _response_head = struct.Struct("<iq")
@@ -86,8 +88,8 @@ class Message:
 
     data: bytes | bytearray
     """Every byte of the message, frame headers included; they must not be changed."""
-    runs: list[tuple[int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int]])
-    """Frames as (offset, length of even frames, length of odd frames, number of pairs); (.., 0, 1) is a single one."""
+    runs: list[Run] = field(default_factory=list[Run])
+    """Its frames, as a scanner has found them."""
 
     @property
     def type(self) -> int:
@@ -113,7 +115,7 @@ class Message:
 
     def frame_starts(self) -> NDArray[np.int64]:
         """Where each frame begins (its header), shape (frames,)."""
-        return _starts((self,))[0]
+        return self.frames()[0].starts - FRAME_HEADER_BYTES
 
     def starts(self) -> list[int]:
         """The same of a message of few frames, without arrays."""
@@ -128,39 +130,30 @@ class Message:
             raise DecodeError(f"a frame of {length} bytes does not fit into its message")
         return None if flags & IS_NULL else bytes(self.data[start + FRAME_HEADER_BYTES : start + length])
 
-    def frames(self) -> tuple[Blobs, NDArray[np.uint16]]:
+    def frames(self) -> tuple[Blobs, NDArray[np.int64]]:
         """All payloads as blobs over this message's bytes, and the flags of each frame."""
         payloads, flags, _ = joined_frames((self,))
         return payloads, flags
 
 
-def joined_frames(messages: Sequence[Message]) -> tuple[Blobs, NDArray[np.uint16], NDArray[np.int64]]:
-    """All payloads of several messages as blobs over one buffer, the flags of each frame; where each message's end."""
-    data = b"".join(message.data for message in messages) if len(messages) > 1 else messages[0].data
-    buffer = np.frombuffer(data, np.uint8)
-    starts, stops = _starts(messages)
-    headers = Blobs(buffer, starts, np.full(starts.size, FRAME_HEADER_BYTES, np.int64))
-    head = headers.check().read(0, LENGTH_AND_FLAGS)
-    lengths = head["length"].astype(np.int64) - FRAME_HEADER_BYTES
-    return Blobs(buffer, starts + FRAME_HEADER_BYTES, lengths).check(), head["flags"], stops
-
-
-def _starts(messages: Sequence[Message]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each frame begins in the messages' bytes, one behind the other, and where each message's frames end."""
+def joined_frames(messages: Sequence[Message]) -> tuple[Blobs, NDArray[np.int64], list[int]]:
+    """All payloads of several messages as blobs over one buffer, the flags of each frame; how many each message has."""
     runs = np.fromiter(chain.from_iterable(chain.from_iterable(each.runs for each in messages)), np.int64).reshape(
-        -1, 4
+        -1, 5
     )
     counts = [len(each.runs) for each in messages]
-    bases = [0, *accumulate(len(each.data) for each in messages[:-1])]
-    offsets, even, odd, pairs = runs.T
-    starts, stops = offsets + np.repeat(bases, counts), np.array(list(accumulate(counts)))
-    if not bool(odd.any()):
-        return starts, stops
-    frames = np.where(odd > 0, 2 * pairs, 1)
-    ends = np.cumsum(frames)
-    place = np.arange(ends[-1]) - np.repeat(ends - frames, frames)
-    further = (place >> 1) * np.repeat(even + odd, frames) + (place & 1) * np.repeat(even, frames)
-    return np.repeat(starts, frames) + further, ends[stops - 1]
+    data = b"".join(message.data for message in messages) if len(messages) > 1 else messages[0].data
+    starts, even, odd, pairs, flags = runs.T
+    if len(messages) > 1:
+        starts = starts + np.repeat([0, *accumulate(len(each.data) for each in messages[:-1])], counts)
+    if bool(odd.any()):
+        frames = np.where(odd > 0, 2 * pairs, 1)
+        counts = np.add.reduceat(frames, np.array([0, *accumulate(counts[:-1])])).tolist()
+        place = np.arange(int(frames.sum())) - np.repeat(np.cumsum(frames) - frames, frames)
+        starts, even, odd, flags = (np.repeat(each, frames) for each in (starts, even, odd, flags))
+        starts = starts + (place >> 1) * (even + odd) + (place & 1) * even
+        even = np.where(place & 1, odd, even)
+    return Blobs(np.frombuffer(data, np.uint8), starts + FRAME_HEADER_BYTES, even - FRAME_HEADER_BYTES), flags, counts
 
 
 class Scanner:
@@ -169,7 +162,7 @@ class Scanner:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._next = 0
-        self._runs: list[tuple[int, int, int, int]] = []
+        self._runs: list[Run] = []
         self._patience, self._look_from = 1, 0
         """Frames that are walked after a look for a run was in vain; where the next look is worth it."""
 
@@ -195,7 +188,7 @@ class Scanner:
                 pairs, even, odd = _repeating_pairs(buffer, position, length)
                 self._patience = 1 if pairs >= LONG_RUN_PAIRS else min(2 * self._patience, PATIENCE_FRAMES_MAX)
                 self._look_from = position + (even + odd) * pairs + self._patience * length
-            self._runs.append((position, even, odd, pairs))
+            self._runs.append((position, even, odd, pairs, flags))
             position += (even + odd) * pairs
             if flags & IS_FINAL:
                 return self._cut(position)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.protocol import frames as f
 from grid_inference.wire.rows import join_rows
 
@@ -194,15 +195,24 @@ def _list_requests(
     message_type: int, fixed: bytes, name: str, columns: tuple[Blobs, ...], partitions: NDArray[np.int32]
 ) -> Iterator[tuple[int, bytearray]]:
     """Requests with a list of frames, those of each row one behind the other: the rows of a partition, in order."""
-    if not partitions.size:
+    opening = f.opening(message_type, fixed) + f.string_frame(name) + f.BEGIN_FRAME
+    for partition, content in _by_partition(columns, partitions):
+        yield partition, bytearray().join((opening, *content, f.FINAL_END_FRAME))
+
+
+def _by_partition(columns: tuple[Blobs, ...], partitions: NDArray[np.int32]) -> Iterator[tuple[int, list[f.Buffer]]]:
+    """The frames of the rows of each partition; few rows are framed one by one, which takes less for them."""
+    if len(partitions) <= FEW and sum(column.nbytes for column in columns) < MESSAGE_BYTES_MAX:
+        found: dict[int, list[f.Buffer]] = {}
+        for partition, *row in zip(partitions.tolist(), *(column.tolist() for column in columns), strict=True):
+            found.setdefault(partition, []).extend(map(f.data_frame, row))
+        yield from found.items()
         return
     order = np.argsort(partitions.astype(np.min_scalar_type(partitions.max())), kind="stable")  # few bits sort faster
     rows = join_rows([part for column in columns for part in _frames_of(column.take(order))])
     begins, ends, data = rows.starts, rows.starts + rows.lengths, rows.buffer.data
-    opening = f.opening(message_type, fixed) + f.string_frame(name) + f.BEGIN_FRAME
     for partition, first, stop in _cuts(partitions[order], ends):
-        content = data[int(begins[first]) : int(ends[stop - 1])]
-        yield partition, bytearray().join((opening, content, f.FINAL_END_FRAME))
+        yield partition, [data[int(begins[first]) : int(ends[stop - 1])]]
 
 
 def _frames_of(payloads: Blobs) -> tuple[Blobs | NDArray[np.uint8] | bytes, ...]:
@@ -306,23 +316,18 @@ def decode_scan_page(message: f.Message) -> ScanPage:
         raise DecodeError(f"iteration pointers of {len(raw)} bytes")
     pointers: ScanPosition = tuple((index, size) for index, size in _pointer.iter_unpack(raw))
     others = np.arange(len(payloads)) != 1
-    keys, values = _pairs(payloads.take(others), flags[others], np.array([len(payloads) - 1]))
+    keys, values = _pairs(payloads.take(others), flags[others], [len(payloads) - 1])
     return ScanPage(keys, values, None if pointers[-1][0] < 0 else pointers)
 
 
-def _pairs(payloads: Blobs, flags: NDArray[np.uint16], stops: NDArray[np.int64]) -> tuple[Blobs, Blobs]:
+def _pairs(payloads: Blobs, flags: NDArray[np.int64], counts: Sequence[int]) -> tuple[Blobs, Blobs]:
     """The frames between BEGIN and END of each message, taken as key, value, key, value and so on.
 
-    `stops` says where the frames of each message end. Those that are no key and no value have flags.
+    `counts` says how many frames each message has. Those that are no key and no value have flags.
     """
-    rows, starts = np.flatnonzero(flags == 0), np.append(0, stops[:-1])
-    if (
-        rows.size != len(payloads) - 3 * stops.size
-        or int((stops - starts).min()) < 3
-        or not bool(
-            (((stops - starts) & 1 == 1) & (flags[starts + 1] & f.BEGIN > 0) & (flags[stops - 1] & f.END > 0)).all()
-        )
-    ):
+    rows, stops = np.flatnonzero(flags == 0), np.array([*accumulate(counts)])
+    whole = all(count >= 3 and count % 2 for count in counts) and rows.size == len(payloads) - 3 * len(counts)
+    if not whole or not bool(((flags[stops - counts + 1] & f.BEGIN > 0) & (flags[stops - 1] & f.END > 0)).all()):
         raise DecodeError("a list of entries is not BEGIN, keys and values by turns, END")
     return payloads.take(rows[0::2]), payloads.take(rows[1::2])
 
