@@ -25,7 +25,7 @@ FEW = 32
 class Blobs:
     """n byte strings; blob i is `buffer[starts[i] : starts[i] + lengths[i]]`, and a length of -1 is a null.
 
-    Not to be changed once it is made. Whoever builds one from bytes that came over the wire calls `check()` before reading.
+    Not to be changed once it is made. Whoever builds one from bytes that came over the wire calls `check()` first.
     """
 
     buffer: NDArray[np.uint8]

@@ -99,6 +99,8 @@ ColumnLike = Column | NDArray[Any]
 
 def as_column(name: str, values: ColumnLike) -> Column:
     """A column from an array; a masked array's mask says what is null, and strings become Python's."""
+    if isinstance(values, Column) and (values.valid is None or values.valid.shape == values.values.shape[:1]):
+        return values
     column = values if isinstance(values, Column) else Column(values)
     if not isinstance(cast("Any", column.values), np.ndarray) or column.values.ndim not in (1, 2):
         raise EncodeError(f"column {name!r} is no array of one or two dimensions")
@@ -200,5 +202,6 @@ def childless(columns: Mapping[str, bool]) -> list[str]:
 
     `columns` says of each whether it is empty: of `a`, null or missing everywhere, and `a.b` only `a.b` is left.
     """
-    parents = {name[:at] for name in columns for at, letter in enumerate(name) if letter == "."}
+    dotted = (name for name in columns if "." in name)
+    parents = {name[:at] for name in dotted for at, letter in enumerate(name) if letter == "."}
     return [name for name, empty in columns.items() if not (empty and name in parents)]

@@ -70,10 +70,10 @@ def _library(value: Any) -> str:
 
 def column_from(name: str, values: Any) -> Column:
     """The column of one array, list, Series or Arrow array; EncodeError that names it for what no field holds."""
-    if isinstance(values, Column):
-        return values
     if isinstance(values, np.ndarray):
         return _of_numpy(name, cast("NDArray[Any]", values))
+    if isinstance(values, Column):
+        return values
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return column_of_arrow(name, values)
     if of_library := {"polars": _of_polars, "pandas": _of_pandas}.get(_library(values)):
@@ -86,7 +86,7 @@ def column_from(name: str, values: Any) -> Column:
 
 
 def _of_numpy(name: str, values: NDArray[Any]) -> Column:
-    if values.dtype == np.object_ and values.ndim == 1:
+    if values.dtype.kind == "O" and values.ndim == 1:
         if isinstance(values, np.ma.MaskedArray):
             values = np.where(np.ma.getmaskarray(values), np.array(None), np.asarray(values))
         return objects_column(name, values.tolist())

@@ -76,7 +76,7 @@ LENGTH_AND_FLAGS = np.dtype([("length", "<i4"), ("flags", "<u2")])
 
 Buffer = bytes | bytearray | memoryview
 Run = tuple[int, int, int, int, int]
-"""Frames as (offset, length of even ones, length of odd ones, number of pairs, flags); (.., 0, 1, ..) is a single one."""
+"""Frames: offset, length of even ones, length of odd ones, number of pairs, flags; 0 and 1 in one that is alone."""
 
 _request_head = struct.Struct("<iHiqi")
 _response_head = struct.Struct("<iq")
@@ -99,7 +99,7 @@ class Message:
     @property
     def flags(self) -> int:
         """The flags of the first frame."""
-        return int.from_bytes(self.data[4:6], "little")
+        return self.runs[0][4]
 
     @property
     def correlation(self) -> int:
@@ -148,7 +148,7 @@ def joined_frames(messages: Sequence[Message]) -> tuple[Blobs, NDArray[np.int64]
         starts = starts + np.repeat([0, *accumulate(len(each.data) for each in messages[:-1])], counts)
     if bool(odd.any()):
         frames = np.where(odd > 0, 2 * pairs, 1)
-        counts = np.add.reduceat(frames, np.array([0, *accumulate(counts[:-1])])).tolist()
+        counts = np.add.reduceat(frames, np.array([0, *accumulate(counts[:-1])], np.intp)).tolist()
         place = np.arange(int(frames.sum())) - np.repeat(np.cumsum(frames) - frames, frames)
         starts, even, odd, flags = (np.repeat(each, frames) for each in (starts, even, odd, flags))
         starts = starts + (place >> 1) * (even + odd) + (place & 1) * even

@@ -325,7 +325,7 @@ def _pairs(payloads: Blobs, flags: NDArray[np.int64], counts: Sequence[int]) -> 
 
     `counts` says how many frames each message has. Those that are no key and no value have flags.
     """
-    rows, stops = np.flatnonzero(flags == 0), np.array([*accumulate(counts)])
+    rows, stops = np.flatnonzero(flags == 0), np.array([*accumulate(counts)], np.intp)
     whole = all(count >= 3 and count % 2 for count in counts) and rows.size == len(payloads) - 3 * len(counts)
     if not whole or not bool(((flags[stops - counts + 1] & f.BEGIN > 0) & (flags[stops - 1] & f.END > 0)).all()):
         raise DecodeError("a list of entries is not BEGIN, keys and values by turns, END")
