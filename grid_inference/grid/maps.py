@@ -218,7 +218,7 @@ def rows_of(keys: Blobs, found: Blobs) -> NDArray[np.int64]:
 
 def last_of_each(keys: Blobs) -> NDArray[np.int64]:
     """Rows, in order, such that each key stands once, at its last place."""
-    return last_rows(*_told_apart(keys))
+    return last_rows(*_told_apart(keys)) if len(keys) > 1 else np.arange(len(keys))
 
 
 def last_rows(identities: NDArray[np.int64]) -> NDArray[np.int64]:

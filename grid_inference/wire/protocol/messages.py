@@ -9,8 +9,9 @@ carried out twice without harm, as one whose answer was lost is sent again.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from operator import sub
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,16 +175,13 @@ def destroy_proxy_request(name: str) -> bytearray:
 def put_all_requests(
     name: str, keys: Blobs, values: Blobs, partitions: NDArray[np.int32]
 ) -> Iterator[tuple[int, bytearray]]:
-    """Map.PutAll, one request or more per partition, as (partition, message).
-
-    Of rows with equal keys the order is kept only if their values have equal lengths: let the caller send a key once.
-    """
-    yield from _list_requests(MAP_PUT_ALL, b"\0", name, (keys, values), partitions)
+    """Map.PutAll, one request or more per partition, as (partition, message); rows with equal keys keep their order."""
+    return _list_requests(MAP_PUT_ALL, b"\0", name, (keys, values), partitions)
 
 
 def get_all_requests(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> Iterator[tuple[int, bytearray]]:
     """Map.GetAll, one request or more per partition; `decode_entries` reads the answers."""
-    yield from _list_requests(MAP_GET_ALL, b"", name, (keys,), partitions)
+    return _list_requests(MAP_GET_ALL, b"", name, (keys,), partitions)
 
 
 def get_all_request(name: str, keys: Blobs) -> bytearray:
@@ -196,23 +194,45 @@ def _list_requests(
 ) -> Iterator[tuple[int, bytearray]]:
     """Requests with a list of frames, those of each row one behind the other: the rows of a partition, in order."""
     opening = f.opening(message_type, fixed) + f.string_frame(name) + f.BEGIN_FRAME
-    for partition, content in _by_partition(columns, partitions):
-        yield partition, bytearray().join((opening, *content, f.FINAL_END_FRAME))
+    few = len(partitions) <= FEW and sum(column.nbytes for column in columns) < MESSAGE_BYTES_MAX
+    contents = _one_by_one(columns, partitions) if few else _at_once(columns, partitions)
+    return ((partition, bytearray().join((opening, content, f.FINAL_END_FRAME))) for partition, content in contents)
 
 
-def _by_partition(columns: tuple[Blobs, ...], partitions: NDArray[np.int32]) -> Iterator[tuple[int, list[f.Buffer]]]:
-    """The frames of the rows of each partition; few rows are framed one by one, which takes less for them."""
-    if len(partitions) <= FEW and sum(column.nbytes for column in columns) < MESSAGE_BYTES_MAX:
-        found: dict[int, list[f.Buffer]] = {}
-        for partition, *row in zip(partitions.tolist(), *(column.tolist() for column in columns), strict=True):
-            found.setdefault(partition, []).extend(map(f.data_frame, row))
-        yield from found.items()
-        return
+def _one_by_one(columns: tuple[Blobs, ...], partitions: NDArray[np.int32]) -> Iterable[tuple[int, f.Buffer]]:
+    """The frames of the rows of each partition; for few rows this takes less than numpy's calls."""
+    found: dict[int, bytes] = {}
+    for partition, *row in zip(partitions.tolist(), *(column.tolist() for column in columns), strict=True):
+        found[partition] = found.get(partition, b"") + b"".join(map(f.data_frame, row))
+    return found.items()
+
+
+def _at_once(columns: tuple[Blobs, ...], partitions: NDArray[np.int32]) -> Iterable[tuple[int, f.Buffer]]:
+    """The same in one buffer, of which each partition's is cut; no content outgrows a message, unless by one row."""
     order = np.argsort(partitions.astype(np.min_scalar_type(partitions.max())), kind="stable")  # few bits sort faster
+    partitions = partitions[order]
     rows = join_rows([part for column in columns for part in _frames_of(column.take(order))])
-    begins, ends, data = rows.starts, rows.starts + rows.lengths, rows.buffer.data
-    for partition, first, stop in _cuts(partitions[order], ends):
-        yield partition, [data[int(begins[first]) : int(ends[stop - 1])]]
+    ends, data = rows.starts + rows.lengths, rows.buffer.data
+    lasts = np.append(np.flatnonzero(partitions[1:] != partitions[:-1]), len(rows) - 1)
+    stops = ends[lasts].tolist()
+    if max(map(sub, stops, [0, *stops])) > MESSAGE_BYTES_MAX:
+        lasts = np.array(_cuts(lasts.tolist(), ends))
+        stops = ends[lasts].tolist()
+    contents = (data[begin:stop] for begin, stop in pairwise([0, *stops]))
+    return zip(partitions[lasts].tolist(), contents, strict=True)
+
+
+def _cuts(lasts: list[int], ends: NDArray[np.int64]) -> list[int]:
+    """The last row of each message: of each partition, and where one would outgrow the limit."""
+    cuts: list[int] = []
+    first = 0
+    for last in lasts:
+        while first <= last:
+            begin = int(ends[first - 1]) if first else 0
+            fitting = int(np.searchsorted(ends[: last + 1], begin + MESSAGE_BYTES_MAX, "right"))
+            first = max(first + 1, fitting)
+            cuts.append(first - 1)
+    return cuts
 
 
 def _frames_of(payloads: Blobs) -> tuple[Blobs | NDArray[np.uint8] | bytes, ...]:
@@ -222,22 +242,6 @@ def _frames_of(payloads: Blobs) -> tuple[Blobs | NDArray[np.uint8] | bytes, ...]
     heads = np.zeros(len(payloads), f.LENGTH_AND_FLAGS)
     heads["length"] = payloads.lengths + f.FRAME_HEADER_BYTES
     return heads.view(np.uint8).reshape(len(payloads), f.FRAME_HEADER_BYTES), payloads
-
-
-def _cuts(partitions: NDArray[np.int32], ends: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """(partition, first row, row behind the last) of each message; the rows are in order of partition.
-
-    One message a partition, but none that outgrows the limit, unless by a single row.
-    """
-    first, begin = 0, 0
-    for stop in [*(np.flatnonzero(partitions[1:] != partitions[:-1]) + 1).tolist(), partitions.size]:
-        partition, end = int(partitions[first]), int(ends[stop - 1])
-        while end - begin > MESSAGE_BYTES_MAX and stop - first > 1:
-            cut = max(first + 1, int(np.searchsorted(ends, begin + MESSAGE_BYTES_MAX, "right")))
-            yield partition, first, cut
-            first, begin = cut, int(ends[cut - 1])
-        yield partition, first, stop
-        first, begin = stop, end
 
 
 def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -> bytearray:
