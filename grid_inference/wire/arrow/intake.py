@@ -34,7 +34,7 @@ def frame_columns(frame: Any) -> dict[str, Any]:
         frame = frame.collect() if hasattr(frame, "collect") else frame
         return _named(zip(frame.columns, frame.get_columns(), strict=True))
     if _library(frame) == "pandas" and hasattr(frame, "iloc"):
-        return _named((name, frame.iloc[:, at]) for at, name in enumerate(frame.columns))
+        return _named((name, _array_in(series)) for name, series in frame.items())
     if isinstance(frame, np.ndarray) and frame.dtype.names:
         return {name: frame[name] for name in frame.dtype.names}
     if not isinstance(frame, pa.Table) and hasattr(frame, "__arrow_c_stream__"):
@@ -58,6 +58,11 @@ def _named(columns: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
             raise EncodeError(f"there are several columns named {str(name)!r}", remedy="rename or drop one of them")
         found[str(name)] = values
     return found
+
+
+def _array_in(series: Any) -> Any:
+    """A Series as the array of numpy that it holds, if it holds one."""
+    return np.asarray(series) if isinstance(series.dtype, np.dtype) else series
 
 
 def _never_null(name: str, values: Any) -> Column:

@@ -6,7 +6,7 @@ are joined row by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import EncodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, ColumnLike, as_column
-from grid_inference.wire.compact.fixed import fixed_runs, native
+from grid_inference.wire.compact.fixed import Run, fixed_runs, native
 from grid_inference.wire.compact.record import VALUE_ERRORS, encode_value, offset_bytes
 from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, encode_temporal_column
 from grid_inference.wire.kinds import infer_schema
@@ -26,7 +26,7 @@ from grid_inference.wire.layout import DATA_HEADER, LENGTH_BYTES, TYPE_COMPACT
 from grid_inference.wire.rows import blocks, join_rows
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
-__all__ = ["encode_columns"]
+__all__ = ["around", "encode_columns", "with_fixed_part"]
 
 
 def encode_columns(schema: Schema, columns: Mapping[str, ColumnLike]) -> Blobs:
@@ -36,8 +36,9 @@ def encode_columns(schema: Schema, columns: Mapping[str, ColumnLike]) -> Blobs:
     parts = [_part(schema, slot, given.get(slot.name)) for slot in schema.slots.values() if slot.index >= 0]
     sizes = tuple(part.sizes for part in parts if isinstance(part.sizes, int))
     alike = len(sizes) == len(parts)
-    head, table = _around(schema, sizes if alike else (-1,) * len(parts))
-    heads = _with_fixed_part(head, rows, schema, given)
+    head, table = around(schema, sizes if alike else (-1,) * len(parts))
+    fixed = [(run, [_fixed_values(slot, given.get(slot.name)) for slot in run.slots]) for run in fixed_runs(schema)]
+    heads = with_fixed_part(head, rows, schema, fixed)
     tables = [table] if alike else _tables(schema, heads, parts)
     return join_rows([heads, *(piece for part in parts for piece in part.pieces), *tables])
 
@@ -232,7 +233,7 @@ def _objects_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | N
 
 
 @lru_cache(maxsize=256)
-def _around(schema: Schema, sizes: tuple[int, ...]) -> tuple[bytes, bytes]:
+def around(schema: Schema, sizes: tuple[int, ...]) -> tuple[bytes, bytes]:
     """Header, schema id and a fixed part of zeros; and the table of offsets, if fields have these sizes in all rows."""
     begins = [*accumulate((max(size, 0) for size in sizes), initial=schema.fixed_bytes)]
     head = DATA_HEADER.pack(0, TYPE_COMPACT) + schema.schema_id.to_bytes(8, "big", signed=True)
@@ -243,9 +244,10 @@ def _around(schema: Schema, sizes: tuple[int, ...]) -> tuple[bytes, bytes]:
     return head + bytes(schema.fixed_bytes), b"".join(offset.to_bytes(width, "big") for offset in offsets)
 
 
-def _with_fixed_part(head: bytes, rows: int, schema: Schema, columns: Mapping[str, Column]) -> NDArray[np.uint8]:
-    """The first bytes of each record, up to the end of its fixed part."""
-    fixed = [(run, [_fixed_values(slot, columns.get(slot.name)) for slot in run.slots]) for run in fixed_runs(schema)]
+def with_fixed_part(
+    head: bytes, rows: int, schema: Schema, fixed: Sequence[tuple[Run, list[NDArray[Any]]]]
+) -> NDArray[np.uint8]:
+    """The first bytes of each record, up to the end of its fixed part; each run with its columns, whose values fit."""
     matrix, template = np.empty((rows, len(head)), np.uint8), np.frombuffer(head, np.uint8)
     with np.errstate(over="ignore", invalid="ignore"):
         for some in blocks(rows, len(head)):
