@@ -325,11 +325,14 @@ def decode_scan_page(message: f.Message) -> ScanPage:
 
 
 def _pairs(payloads: Blobs, flags: NDArray[np.int64], counts: Sequence[int]) -> tuple[Blobs, Blobs]:
-    """The frames between BEGIN and END of each message, taken as key, value, key, value and so on.
+    """The frames between BEGIN and END of each message, taken as key, value, key, value and so on; they have no flags.
 
-    `counts` says how many frames each message has. Those that are no key and no value have flags.
+    `counts` says how many frames each message has.
     """
-    rows, stops = np.flatnonzero(flags == 0), np.array([*accumulate(counts)], np.intp)
+    stops = np.array([*accumulate(counts)], np.intp)
+    listed = flags == 0
+    listed[stops - counts] = False
+    rows = np.flatnonzero(listed)
     whole = all(count >= 3 and count % 2 for count in counts) and rows.size == len(payloads) - 3 * len(counts)
     if not whole or not bool(((flags[stops - counts + 1] & f.BEGIN > 0) & (flags[stops - 1] & f.END > 0)).all()):
         raise DecodeError("a list of entries is not BEGIN, keys and values by turns, END")
