@@ -16,6 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from bench import compare, report
+from bench.against import TURNS, against
 from bench.compare import Results, Sizes
 from bench.data import train
 from bench.drift import drift
@@ -68,6 +69,10 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     # A timeout's or a terminal's end must end the member and the helpers as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.against:
+        calls, turns = (QUICK.singles, 1) if options.quick else (Sizes().singles, TURNS)
+        print(against(options.against, calls, turns))
+        return
     sizes = scaled(QUICK if options.quick else Sizes(), options.records, options.seconds)
     results, facts, started = Results(), machine(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="grid-inference-bench-") as folder:
@@ -116,6 +121,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small amounts, one repeat: under a minute, and rough")
     parser.add_argument("--only", action="append", choices=MEASURES, metavar="NAME", help=", ".join(MEASURES))
+    parser.add_argument("--against", metavar="REF", help="single operations only, in turns with those of that commit")
     parser.add_argument("--records", type=int, help="the logistic regression's backlog; the other amounts follow it")
     parser.add_argument("--seconds", type=float, help="how long each rate of the latency measure is held")
     parser.add_argument(

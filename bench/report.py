@@ -40,6 +40,23 @@ AIMS: Final = (
     Aim("reconcile_of_journal", "backlog of ten journals (reconcile)", "the same through the journal", 0.5, 0.8),
     Aim("put_cpu_of_set", "`put` of 30 numbers, CPU", "the client's `set`", 1.0, 0.6, "µs", at_most=True),
     Aim("get_cpu_of_get", "`get` of 30 numbers, CPU", "the client's `get`", 1.0, 0.6, "µs", at_most=True),
+    *(
+        Aim(
+            f"{ours}_{rows}_cpu_of_{peer}",
+            f"`{ours}` of {rows}, CPU",
+            f"the client's `{peer}`",
+            *aims,
+            "µs",
+            at_most=True,
+        )
+        for ours, peer, of_rows in (
+            ("put_batch", "put_all", {1: (3.5, 1.5), 100: (0.4, 0.15)}),
+            ("get_batch", "get_all", {1: (4.5, 2.0), 100: (0.5, 0.2)}),
+        )
+        for rows, aims in of_rows.items()
+    ),
+    Aim("texts_of_numbers_pandas", "`put_batch` of 14 numbers and 4 texts, pandas", "of the numbers alone", 0.5, 0.7),
+    Aim("texts_of_numbers_arrow", "the same, Arrow", "of the numbers alone", 0.5, 0.7),
     Aim("put_batch_of_put_all", "`put_batch`", "the client's `put_all`", 20, 40),
     Aim("get_batch_of_get_all", "`get_batch`", "the client's `get_all`", 15, 40),
     Aim("decode_arrow_of_objects", "10 numbers and 5 texts → Arrow", "the client's objects", 10, 30),

@@ -25,7 +25,7 @@ from grid_inference.errors import ConfigError, DecodeError
 from grid_inference.flow.standing import WAITING
 from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
-from grid_inference.grid.maps import SCAN_ENTRIES, GridMap, key_identities, last_rows, rows_of
+from grid_inference.grid.maps import SCAN_ENTRIES, GridMap, last_of_each, rows_of
 from grid_inference.model.store.registry import Deployed, Registry
 from grid_inference.records import DEAD_LETTER, DeadLetter
 from grid_inference.wire.blobs import Blobs
@@ -120,7 +120,7 @@ class _Choice:
     def of(cls, keys: Any, cause: str | None, since: datetime | None) -> Self:
         data = None if keys is None else encode_keys(keys)
         if data is not None and len(data):
-            data = data.take(last_rows(key_identities(data)))
+            data = data.take(last_of_each(data))
         return cls(data, cause, 0 if since is None else int(since.timestamp() * 1e6))
 
     def require(self, *, every: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,19 @@ from grid_inference.api.tables import Scan, to_pandas
 from grid_inference.errors import EncodeError
 from grid_inference.grid.entries import by_format
 from grid_inference.grid.link import Link
-from grid_inference.grid.maps import GridMap, key_identities, last_rows, rows_of
+from grid_inference.grid.maps import GridMap, last_of_each, rows_of
 from grid_inference.records import Put, RecordTable, pandas_module
 from grid_inference.wire.arrow.intake import column_from, frame_columns, key_values
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import (
+    ArraysEncoder,
+    Dtypes,
     FieldKind,
     PlainDecoder,
     PlainEncoder,
     Schema,
     Shape,
+    dtypes_of,
     encode_columns,
     encode_record,
     infer_record_schemas,
@@ -38,6 +41,8 @@ from grid_inference.wire.kinds import all_settled, nested_columns, undecided
 __all__ = ["Features", "python_keys"]
 
 SHAPES_MAX = 256
+_Shape = TypeVar("_Shape")
+_Encoder = TypeVar("_Encoder")
 
 
 class Features:
@@ -51,6 +56,8 @@ class Features:
         self._kinds = FieldKinds(link, name)
         self._encoders: dict[Shape, PlainEncoder] = {}
         """By the shape of records that were put one by one."""
+        self._array_encoders: dict[Dtypes, ArraysEncoder] = {}
+        """By the names and dtypes of columns that were put."""
         self._decoders: dict[int, PlainDecoder | None] = {}
         """By the schema of records that were read one by one; None where their fields are not plain."""
 
@@ -83,19 +90,10 @@ class Features:
         keys = key_values(key if isinstance(key, str) else "key", given, key_type)
         if not len(keys):
             return Put(0, 0)
-        given_fields = {name: column_from(name, values) for name, values in named.items()}
-        unsaid = undecided(given_fields)
-        fields = all_settled(given_fields, await self._kinds.of(unsaid)) if unsaid else given_fields
-        schema = infer_schema(self.name, fields)
-        nested = {name: infer_schema(name, columns) for name, columns in nested_columns(self.name, fields)}
-        self._kinds.put(schema, unsaid, {name.removeprefix(f"{self.name}."): each for name, each in nested.items()})
-        for inner in nested.values():
-            await self._link.send_schema(inner)
-        await self._link.send_schema(schema)
-        values, data = encode_columns(schema, fields), encode_keys(keys, key_type)
+        values, data = await self._encoded_columns(named), encode_keys(keys, key_type)
         if len(values) != len(data):
             raise EncodeError(f"{len(data)} keys for {len(values)} records")
-        last = last_rows(key_identities(data))
+        last = last_of_each(data)
         await self._link.create_map(self.name)
         await self._map.put_batch(data.take(last), values.take(last))
         return Put(len(data), len(last))
@@ -170,6 +168,25 @@ class Features:
         """Take the whole map away, its journal included; deployments on it go on with what is put next."""
         await self._map.destroy()
 
+    async def _encoded_columns(self, named: Mapping[str, Any]) -> Blobs:
+        dtypes = dtypes_of(named)
+        encoder = self._array_encoders.get(dtypes)
+        if encoder and (values := encoder.encode(named)) is not None:
+            await self._link.send_schema(encoder.schema)
+            return values
+        given_fields = {name: column_from(name, values) for name, values in named.items()}
+        unsaid = undecided(given_fields)
+        fields = all_settled(given_fields, await self._kinds.of(unsaid)) if unsaid else given_fields
+        schema = infer_schema(self.name, fields)
+        nested = {name: infer_schema(name, columns) for name, columns in nested_columns(self.name, fields)}
+        self._kinds.put(schema, unsaid, {name.removeprefix(f"{self.name}."): each for name, each in nested.items()})
+        for inner in nested.values():
+            await self._link.send_schema(inner)
+        await self._link.send_schema(schema)
+        if encoder is None and (learnt := ArraysEncoder.of(schema, dtypes)):
+            _keep(self._array_encoders, dtypes, learnt)
+        return encode_columns(schema, fields)
+
     async def _encoded(self, record: Mapping[str, Any]) -> bytes:
         shape = shape_of(record)
         encoder = self._encoders.get(shape)
@@ -193,9 +210,14 @@ class Features:
         floats = [slot.name for slot in schema.slots.values() if slot.kind is FieldKind.FLOAT64]
         if (encoder := PlainEncoder.of(schema, shape, nan=self._kinds.numbers(floats))) is None:
             return
-        if len(self._encoders) == SHAPES_MAX:  # of records whose fields differ each time none comes again
-            self._encoders.clear()
-        self._encoders[shape] = encoder
+        _keep(self._encoders, shape, encoder)
+
+
+def _keep(kept: dict[_Shape, _Encoder], shape: _Shape, encoder: _Encoder) -> None:
+    """So many at the most: where fields differ each time none comes again."""
+    if len(kept) == SHAPES_MAX:
+        kept.clear()
+    kept[shape] = encoder
 
 
 def python_keys(asked: Any, data: Blobs, there: NDArray[np.bool_]) -> list[Any]:

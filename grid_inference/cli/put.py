@@ -84,7 +84,7 @@ def _put(features: Features, chunk: Chunk, key: str, key_type: str | None) -> An
     if not chunk.columns or not len(chunk.columns[key]):
         return []
     column = chunk.columns.pop(key)
-    keys = _uuids(column.values) if key_type == "uuid" else key_values(key, column, key_type)
+    keys = _uuids(column.objects()) if key_type == "uuid" else key_values(key, column, key_type)
     features.put_batch(chunk.columns, key=keys, key_type=key_type)
     return keys
 

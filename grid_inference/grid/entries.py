@@ -224,13 +224,14 @@ def _comparable(array: Any) -> Column:
 
 async def by_format(link: Link, map_name: str, keys: Blobs, values: Blobs) -> list[tuple[NDArray[np.intp], Entries]]:
     """Entries apart by format, with the rows that each had; DecodeError for a value of a format that is not read."""
-    json = json_rows(values)
     compact, ids = schema_ids(values)
-    others = np.flatnonzero(~(json | compact))
-    if others.size:
-        raise _refusal(map_name, keys.take(others[:1]), f"is {_format_of(values.take(others[:1]))}, which is not read")
     parts: list[tuple[NDArray[np.intp], Entries]] = []
-    if json.any():
+    if not bool(compact.all()):
+        json = json_rows(values)
+        others = np.flatnonzero(~(json | compact))
+        if others.size:
+            found = _format_of(values.take(others[:1]))
+            raise _refusal(map_name, keys.take(others[:1]), f"is {found}, which is not read")
         rows = np.flatnonzero(json)
         parts.append((rows, JsonEntries(map_name, keys.take(rows), values.take(rows))))
     for schema_id in np.unique(ids[compact]).tolist():

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from grid_inference.grid.link import Link
 from grid_inference.grid.link.requests import Unsure
-from grid_inference.wire.blobs import FEW, Blobs
+from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.keys import partition_id, partition_ids
 from grid_inference.wire.protocol import messages
 
-__all__ = ["GridMap", "key_identities", "last_rows", "rows_of"]
+__all__ = ["GridMap", "key_identities", "last_of_each", "last_rows", "rows_of"]
 
 SCAN_ENTRIES = 4096
 """Entries asked for with one FetchEntries."""
@@ -27,6 +27,7 @@ SAMPLE_SEED = 0
 PAGES_AHEAD = 8
 """So many pages of a whole map's scan are under way or wait to be taken."""
 
+_SHORT_KEY = np.dtype([("type", ">i4"), ("payload", ">i8")])
 _TYPE_MIX = np.int64(-7046029254386353131)
 
 
@@ -118,13 +119,9 @@ class GridMap:
         if not len(keys):
             return Blobs.empty(), Blobs.empty()
         partitions = partition_ids(keys, self.link.partition_count)
-        order = np.argsort(partitions, kind="stable")
-        there, starts = np.unique(partitions[order], return_index=True)
-        requests: list[tuple[int, bytearray]] = []
-        for partition, rows in zip(there.tolist(), np.split(order, starts[1:]), strict=True):
-            requests.append((partition, messages.get_all_request(self.name, keys.take(rows))))
-        pairs = [messages.decode_entries(answer) for answer in await self.link.call_all(requests)]
-        return Blobs.concat(pair[0] for pair in pairs), Blobs.concat(pair[1] for pair in pairs)
+        return messages.decode_entries(
+            *await self.link.call_all(messages.get_all_requests(self.name, keys, partitions))
+        )
 
     async def scan(
         self, partition: int, entries_max: int = SCAN_ENTRIES, *, page_bytes: float | None = None
@@ -212,19 +209,31 @@ def rows_of(keys: Blobs, found: Blobs) -> NDArray[np.int64]:
     """For each key its row in `found`, or -1; shape (len(keys),)."""
     if not len(found):
         return np.full(len(keys), -1, np.int64)
-    known = key_identities(found)
+    wanted, known = _told_apart(keys, found)
     order = np.argsort(known, kind="stable")
-    wanted = key_identities(keys)
     at = np.minimum(np.searchsorted(known[order], wanted), known.size - 1)
     rows = order[at]
     return np.where(known[rows] == wanted, rows, -1)
 
 
+def last_of_each(keys: Blobs) -> NDArray[np.int64]:
+    """Rows, in order, such that each key stands once, at its last place."""
+    return last_rows(*_told_apart(keys)) if len(keys) > 1 else np.arange(len(keys))
+
+
 def last_rows(identities: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows, in order, such that each key, known by its identity, stands once, at its last place."""
-    if identities.size <= FEW and len(set(identities.tolist())) == identities.size:
+    """The same of keys that are known by their identities."""
+    ordered = np.sort(identities)
+    if not bool((ordered[1:] == ordered[:-1]).any()):
         return np.arange(identities.size)
     order = np.argsort(identities, kind="stable")
     ordered = identities[order]
-    last = np.append(ordered[1:] != ordered[:-1], True)
-    return np.arange(order.size) if bool(last.all()) else np.sort(order[last])
+    return np.sort(order[np.append(ordered[1:] != ordered[:-1], True)])
+
+
+def _told_apart(*keys: Blobs) -> list[NDArray[np.int64]]:
+    """Numbers that are equal for equal keys of all of these: what they hold, if that is as short, else identities."""
+    heads = [each.read(4, _SHORT_KEY) for each in keys if each.width == _SHORT_KEY.itemsize + 4]
+    if len(heads) == len(keys) and all(bool((head["type"] == heads[0]["type"][0]).all()) for head in heads):
+        return [head["payload"].astype(np.int64) for head in heads]
+    return [key_identities(each) for each in keys]

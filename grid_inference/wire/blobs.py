@@ -21,11 +21,11 @@ FEW = 32
 """So few rows are quicker done one by one, in plain Python, than by numpy calls: what a trickle brings."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Blobs:
     """n byte strings; blob i is `buffer[starts[i] : starts[i] + lengths[i]]`, and a length of -1 is a null.
 
-    Whoever builds one from bytes that came over the wire calls `check()` before reading.
+    Not to be changed once it is made. Whoever builds one from bytes that came over the wire calls `check()` first.
     """
 
     buffer: NDArray[np.uint8]
@@ -81,6 +81,12 @@ class Blobs:
     def nbytes(self) -> int:
         """Bytes of all blobs together, not of the buffer."""
         return int(np.maximum(self.lengths, 0).sum())
+
+    @property
+    def width(self) -> int | None:
+        """The one length of all blobs; None if they differ, or there are none, or all are null."""
+        width = int(self.lengths[0]) if len(self) else -1
+        return width if width >= 0 and bool((self.lengths == width).all()) else None
 
     def check(self) -> Blobs:
         """Return self; raise DecodeError where a blob reaches outside the buffer."""

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError, EncodeError
+from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 from grid_inference.wire.schema import NULLABLE_KINDS, FieldKind
-from grid_inference.wire.texts import Texts
+from grid_inference.wire.texts import Texts, decode_texts
 
 __all__ = [
     "Column",
@@ -32,9 +33,9 @@ EXACT_MAX = 2**53
 """Up to here a double is each whole number; beyond it one double may stand for several."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Column:
-    """One value a row: shape (n,), or (n, k) where each row holds k numbers."""
+    """One value a row: shape (n,), or (n, k) where each row holds k numbers. Not to be changed."""
 
     values: NDArray[Any]
     """Native-endian numbers or booleans, or Python objects; what stands at a null is of no meaning."""
@@ -48,6 +49,13 @@ class Column:
     """Of moments with a zone, which `values` has in UTC: by how many seconds each is ahead of it, shape (n,)."""
     fields: Mapping[str, Column] | None = None
     """Of records within the records that are put: their fields, null where the record is; `values` says nothing."""
+    utf8: Blobs | None = None
+    """Of texts that are put: their bytes, a null's length is -1; `values` says nothing."""
+
+    @classmethod
+    def of_utf8(cls, utf8: Blobs) -> Self:
+        """A column of texts that is put, from their bytes."""
+        return cls(np.empty(len(utf8), "V1"), utf8.lengths >= 0, kind=FieldKind.STRING, utf8=utf8)
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -67,13 +75,23 @@ class Column:
         valid = None if self.valid is None else self.valid[rows]
         ahead = None if self.ahead is None else self.ahead[rows]
         fields = None if self.fields is None else {name: each.take(rows) for name, each in self.fields.items()}
-        return type(self)(self.values[rows], valid, None, self.kind, ahead, fields)
+        utf8 = None if self.utf8 is None else self.utf8.take(rows)
+        return type(self)(self.values[rows], valid, None, self.kind, ahead, fields, utf8)
+
+    def objects(self) -> NDArray[Any]:
+        """The values, texts as Python's."""
+        return self.values if self.utf8 is None else decode_texts(self.utf8)
 
     def but_null(self, null: NDArray[np.bool_]) -> Self:
         """The same, null where it is said; of a kind that can be."""
         valid = ~null if self.valid is None else self.valid & ~null
         kind = None if self.kind is None else NULLABLE_KINDS.get(self.kind, self.kind)
-        return replace(self, valid=valid, kind=kind, texts=None)
+        utf8 = (
+            None
+            if self.utf8 is None
+            else Blobs(self.utf8.buffer, self.utf8.starts, np.where(null, -1, self.utf8.lengths))
+        )
+        return replace(self, valid=valid, kind=kind, texts=None, utf8=utf8)
 
 
 ColumnLike = Column | NDArray[Any]
@@ -81,6 +99,8 @@ ColumnLike = Column | NDArray[Any]
 
 def as_column(name: str, values: ColumnLike) -> Column:
     """A column from an array; a masked array's mask says what is null, and strings become Python's."""
+    if isinstance(values, Column) and (values.valid is None or values.valid.shape == values.values.shape[:1]):
+        return values
     column = values if isinstance(values, Column) else Column(values)
     if not isinstance(cast("Any", column.values), np.ndarray) or column.values.ndim not in (1, 2):
         raise EncodeError(f"column {name!r} is no array of one or two dimensions")
@@ -182,5 +202,6 @@ def childless(columns: Mapping[str, bool]) -> list[str]:
 
     `columns` says of each whether it is empty: of `a`, null or missing everywhere, and `a.b` only `a.b` is left.
     """
-    parents = {name[:at] for name in columns for at, letter in enumerate(name) if letter == "."}
+    dotted = (name for name in columns if "." in name)
+    parents = {name[:at] for name in dotted for at, letter in enumerate(name) if letter == "."}
     return [name for name, empty in columns.items() if not (empty and name in parents)]

@@ -124,11 +124,13 @@ def _encode_kind(values: KeyValues, kind: str) -> Blobs:
 def _encode_numbers(values: KeyValues, kind: str) -> Blobs:
     type_id, code = _NUMBERS[kind]
     numbers = _numbers(values, kind, np.dtype(code))
-    data = np.empty(numbers.size, np.dtype([("hash", ">i4"), ("type", ">i4"), ("value", code)]))
-    data["hash"], data["type"] = 0, type_id
+    dtype = np.dtype(code)
+    data = np.empty((numbers.size, _PAYLOAD + dtype.itemsize), np.uint8)
+    data[:, :_PAYLOAD] = np.frombuffer(_header(type_id), np.uint8)
+    payload: NDArray[Any] = np.ndarray((numbers.size,), dtype, data, _PAYLOAD, (data.shape[1],))
     with np.errstate(over="ignore"):
-        data["value"] = numbers
-    return Blobs.from_matrix(data.view(np.uint8).reshape(numbers.size, data.itemsize))
+        payload[:] = numbers
+    return Blobs.from_matrix(data)
 
 
 def _numbers(values: KeyValues, kind: str, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -144,7 +146,7 @@ def _numbers(values: KeyValues, kind: str, dtype: np.dtype[Any]) -> NDArray[Any]
             raise EncodeError(f"a key does not fit into {kind}") from None
     if array.ndim != 1 or (dtype.kind == "i" and array.dtype.kind not in "iu"):
         raise EncodeError(f"keys of {array.dtype} in {array.ndim} dimensions can't be of kind {kind}")
-    if dtype.kind == "i":
+    if dtype.kind == "i" and not np.can_cast(array.dtype, dtype):
         limits = np.iinfo(dtype)
         if int(array.min()) < limits.min or int(array.max()) > limits.max:
             raise EncodeError(f"a key does not fit into {kind}")
@@ -278,12 +280,13 @@ _SCALAR_ROWS_MAX = 8
 
 def partition_ids(keys: Blobs, count: int) -> NDArray[np.int32]:
     """The partition of each key among `count`, by the hash stored in it or else by its payload."""
-    short = keys.lengths < 4
-    hashes = np.zeros(len(keys), np.int32)
-    if not short.any():
-        hashes[:] = keys.read(0, ">i4")
+    if len(keys) <= _SCALAR_ROWS_MAX:
+        return np.array([partition_id(key, count) for key in keys.tolist()], np.int32)
+    if int(keys.lengths.min()) >= 4:
+        hashes = keys.read(0, ">i4").astype(np.int32)
     else:
-        hashes[~short] = keys.take(~short).read(0, ">i4")
+        hashes, long_enough = np.zeros(len(keys), np.int32), keys.lengths >= 4
+        hashes[long_enough] = keys.take(long_enough).read(0, ">i4")
     absent = hashes == 0
     if bool(absent.all()):
         hashes = murmur3(keys)
@@ -310,10 +313,7 @@ def murmur3(blobs: Blobs, offset: int = _PAYLOAD) -> NDArray[np.int32]:
     """murmur3_x86_32 with Hazelcast's seed over each blob's bytes from `offset` on, shape (n,)."""
     sizes = np.maximum(blobs.lengths - offset, 0)
     hashes = np.empty(len(blobs), np.uint32)
-    if len(blobs) <= _SCALAR_ROWS_MAX:
-        hashes[:] = [_murmur3_one(blobs[i][offset:]) for i in range(len(blobs))]
-        return hashes.view(np.int32)
-    if bool((sizes == sizes[0]).all()):
+    if len(blobs) and bool((sizes == sizes[0]).all()):
         return _murmur3_equal(blobs, offset, int(sizes[0])).view(np.int32)
     found, group = np.unique(sizes, return_inverse=True)
     for i, size in enumerate(found.tolist()):
@@ -326,8 +326,9 @@ def murmur3(blobs: Blobs, offset: int = _PAYLOAD) -> NDArray[np.int32]:
 
 
 def _murmur3_equal(blobs: Blobs, offset: int, size: int) -> NDArray[np.uint32]:
-    padded = np.zeros((len(blobs), (size + 3) // 4 * 4), np.uint8)
-    padded[:, :size] = blobs.matrix(offset, size)
+    padded = blobs.matrix(offset, size)
+    if size % 4:
+        padded = np.pad(padded, ((0, 0), (0, -size % 4)))
     words = padded.view("<u4").T.astype(np.uint32)
     words *= np.uint32(_C1)
     words = (words << np.uint32(15)) | (words >> np.uint32(17))

@@ -7,6 +7,7 @@ others, NaN is missing where these are no floats, and a whole number that a doub
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -14,12 +15,14 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid_inference.errors import EncodeError
 from grid_inference.wire.columns import EXACT_MAX, Column, ColumnLike, as_column
 from grid_inference.wire.layout import INT64_MAX, INT64_MIN
 from grid_inference.wire.missing import is_missing, is_nan, plain_value
+from grid_inference.wire.rows import blobs_of
 from grid_inference.wire.schema import NULLABLE_KINDS, NULLABLE_OF, FieldKind, Schema
 
 __all__ = [
@@ -49,6 +52,8 @@ _KIND_NAMES = {
     "float64": "FLOAT64",
     "bool": "BOOLEAN",
 }
+_NUMBER_KINDS = {frozenset({bool}): FieldKind.NULLABLE_BOOLEAN, frozenset({int}): FieldKind.NULLABLE_INT64}
+"""What else than floats Python's numbers are, by their types."""
 FLOATS = frozenset({FieldKind.FLOAT32, FieldKind.FLOAT64})
 
 
@@ -73,7 +78,7 @@ def _column_kind(name: str, column: Column) -> FieldKind:
     if column.kind is not None:
         return column.kind
     dtype = column.values.dtype
-    if dtype == np.object_ and column.values.ndim == 1:
+    if dtype.kind == "O" and column.values.ndim == 1:
         values: list[Any] = column.values.tolist()
         if column.valid is not None:
             values = [value if there else None for value, there in zip(values, column.valid.tolist(), strict=True)]
@@ -105,20 +110,30 @@ def objects_column(name: str, values: Sequence[Any]) -> Column:
 
     Raises EncodeError that names the column, and the row that is to blame if it is one.
     """
+    if (texts := _of_texts(values)) is not None:
+        return texts
     plain = [plain_value(value) for value in values]
     types: set[type] = {type(value) for value in plain if value is not None and not is_nan(value)}
     if not types:
         return _of_objects(plain, None)
-    if types == {bool}:
-        return _of_numbers(name, plain, FieldKind.NULLABLE_BOOLEAN)
-    if types == {int}:
-        return _of_numbers(name, plain, FieldKind.NULLABLE_INT64)
-    if types <= {int, float}:
-        return _of_numbers(name, plain, FieldKind.NULLABLE_FLOAT64)
+    if types <= {int, float} or types == {bool}:
+        return _of_numbers(name, plain, _NUMBER_KINDS.get(frozenset(types), FieldKind.NULLABLE_FLOAT64))
     there = [None if is_nan(value) else value for value in plain]
     if all(issubclass(each, list | tuple | np.ndarray) for each in types):
         return _of_objects(*_arrays(name, there))
     return _of_objects(there, _objects_kind(name, there))
+
+
+def _of_texts(values: Sequence[Any]) -> Column | None:
+    """A column of texts and what is missing, without a look at each; None if there is anything else, or no text."""
+    if not isinstance(next((value for value in values if not is_missing(value) and not is_nan(value)), None), str):
+        return None
+    with suppress(pa.ArrowException, UnicodeEncodeError):  # values of several types, or half of a surrogate pair
+        found = pa.array(values, from_pandas=True)
+        if pa.types.is_string(found.type):
+            texts = found.cast(pa.large_string())
+            return Column.of_utf8(blobs_of(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts))
+    return None
 
 
 def _of_objects(values: Sequence[Any], kind: FieldKind | None) -> Column:
@@ -211,7 +226,7 @@ def _items(value: Any) -> list[Any]:
 
 def is_undecided(column: ColumnLike) -> bool:
     """Whether a column holds nothing but what is missing, and its type doesn't say of what kind that is."""
-    if not isinstance(column, Column) or column.kind is not None or column.values.dtype != np.object_:
+    if not isinstance(column, Column) or column.kind is not None or column.values.dtype.kind != "O":
         return False
     return column.values.ndim == 1 and all(is_missing(value) or is_nan(value) for value in column.values.tolist())
 
@@ -219,8 +234,8 @@ def is_undecided(column: ColumnLike) -> bool:
 def undecided(columns: Mapping[str, Column]) -> set[str]:
     """The names of undecided columns; `a.b` for b in the records of a."""
     found = {name for name, column in columns.items() if is_undecided(column)}
-    inner = ((name, each) for name, column in columns.items() for each in undecided(column.fields or {}))
-    return found | {f"{name}.{each}" for name, each in inner}
+    within = [(name, column.fields) for name, column in columns.items() if column.fields is not None]
+    return found.union(*({f"{name}.{each}" for each in undecided(fields)} for name, fields in within))
 
 
 def all_settled(columns: Mapping[str, Column], known: Mapping[str, FieldKind], within: str = "") -> dict[str, Column]:

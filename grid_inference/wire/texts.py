@@ -14,7 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid_inference.errors import DecodeError
-from grid_inference.wire.blobs import FEW, Blobs
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.rows import arrow_bytes
 
 __all__ = ["Texts", "arrow_texts", "decode_texts", "shared_texts"]
 
@@ -69,7 +70,7 @@ class Texts:
 
 def arrow_texts(texts: Blobs) -> Any:
     """An Arrow array of large_string, null where a blob is; DecodeError where the bytes are no UTF-8."""
-    array = _arrow_bytes(texts)
+    array = arrow_bytes(texts, pa.large_string())
     _check(array)
     return array
 
@@ -83,7 +84,7 @@ def shared_texts(texts: Blobs) -> Texts | None:
     """The same with each distinct text once, None for a null; None if they are few, or hardly ever equal."""
     if len(texts) < SHARED_ROWS_MIN:
         return None
-    array = _arrow_bytes(texts)
+    array = arrow_bytes(texts, pa.large_string())
     if len(array) > SAMPLE_ROWS and len(array[:SAMPLE_ROWS].unique()) > SAMPLE_DISTINCT_MAX:
         return None
     encoded = array.dictionary_encode()
@@ -93,41 +94,6 @@ def shared_texts(texts: Blobs) -> Texts | None:
         codes = codes.fill_null(len(distinct))
         distinct.append(None)
     return Texts(codes.to_numpy().astype(np.intp), _objects(distinct))
-
-
-def _arrow_bytes(texts: Blobs) -> Any:
-    """The same as `arrow_texts`, not yet known to be UTF-8."""
-    return _in_order(texts) or _packed(texts)
-
-
-def _packed(texts: Blobs) -> Any:
-    """From texts that lie anywhere."""
-    packed = texts.compact()
-    offsets = np.append(packed.starts, packed.buffer.size)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(packed.buffer)]
-    if bool((texts.lengths < 0).any()):
-        buffers[0] = pa.py_buffer(np.packbits(texts.lengths >= 0, bitorder="little"))
-    return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
-
-
-def _in_order(texts: Blobs) -> Any:
-    """From texts of which each lies behind the one before, several times faster; None if they don't.
-
-    To Arrow the texts and what lies between them are one array, of which it copies every second string.
-    """
-    if len(texts) <= FEW:
-        return None
-    starts, ends, null = texts.starts, texts.starts + texts.lengths, texts.lengths < 0
-    has_null = bool(null.any())
-    if has_null:
-        ends = np.maximum.accumulate(np.where(null, 0, ends))
-        starts = np.where(null, ends, starts)
-    if starts[0] < 0 or ends[-1] > texts.buffer.size or bool((starts[1:] < ends[:-1]).any()):
-        return None
-    offsets = np.stack([starts, ends], axis=1).reshape(-1)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(texts.buffer)]
-    with_gaps = pa.Array.from_buffers(pa.large_string(), offsets.size - 1, buffers)
-    return with_gaps.take(pa.array(np.arange(0, offsets.size - 1, 2), mask=null if has_null else None))
 
 
 def _check(array: Any) -> None:

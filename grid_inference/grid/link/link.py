@@ -338,10 +338,13 @@ class Link:
 
             return take
 
+        deadline = self._loop.time() + self.call_timeout_s
         sent = [
-            self.post(payload, partition, taker(index), allows=allows, unsure=unsure)
+            Request(payload, partition, taker(index), deadline, allows, unsure)
             for index, (partition, payload) in enumerate(some)
         ]
+        for request in sent:
+            self._send(request)
         try:
             await future
         except asyncio.CancelledError:

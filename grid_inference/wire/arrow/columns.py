@@ -21,6 +21,7 @@ from grid_inference.errors import EncodeError
 from grid_inference.wire.columns import Column, objects_of
 from grid_inference.wire.kinds import kind_of_dtype
 from grid_inference.wire.layout import INT64_MAX, NESTING_MAX
+from grid_inference.wire.rows import blobs_of
 from grid_inference.wire.schema import NULLABLE_KINDS, NULLABLE_OF, FieldKind
 
 __all__ = ["arrow_kind", "column_of_arrow", "plain_arrow"]
@@ -113,11 +114,20 @@ def _column(name: str, array: Any, kind: FieldKind, valid: NDArray[np.bool_]) ->
         return _lists(name, array, kind, valid)
     if kind in NULLABLE_OF:
         return Column(_numbers(name, array), valid, kind=kind)
-    if kind in (FieldKind.STRING, FieldKind.DECIMAL):
-        texts = kind is FieldKind.STRING
-        values = array.to_numpy(zero_copy_only=False) if texts else objects_of(array.to_pylist()).values
-        return Column(values, valid, kind=kind)
+    if kind is FieldKind.STRING:
+        return _texts(name, array)
+    if kind is FieldKind.DECIMAL:
+        return Column(objects_of(array.to_pylist()).values, valid, kind=kind)
     return _moments(name, array, kind, valid)
+
+
+def _texts(name: str, array: Any) -> Column:
+    try:
+        texts = array.cast(pa.large_string())
+        texts.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise EncodeError(f"column {name!r} holds a text that is no UTF-8: {error}") from None
+    return Column.of_utf8(blobs_of(texts))
 
 
 def _records(name: str, array: Any, valid: NDArray[np.bool_], depth: int) -> Column:
@@ -232,13 +242,13 @@ def _lists(name: str, array: Any, kind: FieldKind, valid: NDArray[np.bool_]) -> 
         matrix = np.zeros((len(array), int(sizes[0]) if sizes.size else 0), items.values.dtype)
         matrix[valid] = items.values.reshape(np.count_nonzero(valid), matrix.shape[1])
         return Column(matrix, valid, kind=kind)
-    return _cut(items.values if numbers else _as_objects(items), lengths, kind)
+    return _cut(_as_objects(items), lengths, kind)
 
 
 def _as_objects(items: Column) -> NDArray[Any]:
     """Items that are written one by one; of moments with a zone each knows its own."""
     if items.ahead is None:
-        return items.values
+        return items.objects()
     moments = items.values.astype("M8[us]").tolist()
     if any(isinstance(moment, int) for moment in moments):
         raise EncodeError("a year in a list is not 1 … 9999", remedy="put a null, or another moment there")

@@ -34,7 +34,7 @@ def frame_columns(frame: Any) -> dict[str, Any]:
         frame = frame.collect() if hasattr(frame, "collect") else frame
         return _named(zip(frame.columns, frame.get_columns(), strict=True))
     if _library(frame) == "pandas" and hasattr(frame, "iloc"):
-        return _named((name, frame.iloc[:, at]) for at, name in enumerate(frame.columns))
+        return _named((name, _array_in(series)) for name, series in frame.items())
     if isinstance(frame, np.ndarray) and frame.dtype.names:
         return {name: frame[name] for name in frame.dtype.names}
     if not isinstance(frame, pa.Table) and hasattr(frame, "__arrow_c_stream__"):
@@ -60,6 +60,11 @@ def _named(columns: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     return found
 
 
+def _array_in(series: Any) -> Any:
+    """A Series as the array of numpy that it holds, if it holds one."""
+    return np.asarray(series) if isinstance(series.dtype, np.dtype) else series
+
+
 def _never_null(name: str, values: Any) -> Column:
     return column_of_arrow(name, values, nullable=False)
 
@@ -70,10 +75,10 @@ def _library(value: Any) -> str:
 
 def column_from(name: str, values: Any) -> Column:
     """The column of one array, list, Series or Arrow array; EncodeError that names it for what no field holds."""
-    if isinstance(values, Column):
-        return values
     if isinstance(values, np.ndarray):
         return _of_numpy(name, cast("NDArray[Any]", values))
+    if isinstance(values, Column):
+        return values
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return column_of_arrow(name, values)
     if of_library := {"polars": _of_polars, "pandas": _of_pandas}.get(_library(values)):
@@ -86,10 +91,10 @@ def column_from(name: str, values: Any) -> Column:
 
 
 def _of_numpy(name: str, values: NDArray[Any]) -> Column:
-    if values.dtype == np.object_ and values.ndim == 1:
-        mask = np.ma.getmaskarray(values).tolist() if isinstance(values, np.ma.MaskedArray) else [False] * len(values)
-        plain: list[Any] = np.asarray(values).tolist()
-        return objects_column(name, [None if gone else value for value, gone in zip(plain, mask, strict=True)])
+    if values.dtype.kind == "O" and values.ndim == 1:
+        if isinstance(values, np.ma.MaskedArray):
+            values = np.where(np.ma.getmaskarray(values), np.array(None), np.asarray(values))
+        return objects_column(name, values.tolist())
     return as_column(name, values)
 
 
@@ -128,11 +133,7 @@ def _of_categories(name: str, series: Any) -> Column:
     null = codes < 0
     if not len(categories):
         return Column(np.full(codes.size, None, np.object_), ~null, kind=categories.kind)
-    found = categories.take(np.where(null, 0, codes))
-    if found.kind is None and found.values.dtype == np.object_:
-        return found.but_null(null)
-    kind = found.kind
-    return Column(found.values, found.valid, None, kind, found.ahead).but_null(null)
+    return categories.take(np.where(null, 0, codes)).but_null(null)
 
 
 # ---- keys
@@ -175,14 +176,15 @@ def _plain_keys(name: str, keys: Any) -> Any:
     if not isinstance(keys, Column) and not hasattr(keys, "dtype") and not isinstance(keys, pa.Array | pa.ChunkedArray):
         return [plain_value(value) for value in keys]
     column = column_from(name, keys)
-    if column.values.dtype.kind not in "iufO" or column.values.ndim > 1 or column.kind in _NO_KEYS:
+    values = column.objects()
+    if values.dtype.kind not in "iufO" or values.ndim > 1 or column.kind in _NO_KEYS:
         raise EncodeError(
-            f"the column {name!r} of {column.kind.name if column.kind else column.values.dtype} can't be keys",
+            f"the column {name!r} of {column.kind.name if column.kind else values.dtype} can't be keys",
             remedy="make texts or whole numbers of it",
         )
     if column.valid is None or bool(column.valid.all()):
-        return column.values if column.values.dtype.kind in "iuf" else column.values.tolist()
-    return [value if there else None for value, there in zip(column.values.tolist(), column.valid, strict=True)]
+        return values if values.dtype.kind in "iuf" else values.tolist()
+    return [value if there else None for value, there in zip(values.tolist(), column.valid, strict=True)]
 
 
 _NO_KEYS = frozenset(

@@ -23,6 +23,7 @@ Who wrote a record is not known, so every byte is taken for hostile. Columns: `e
 """
 
 from grid_inference.wire.columns import Column, ColumnLike, as_column, join_columns
+from grid_inference.wire.compact.arrays import ArraysEncoder, Dtypes, dtypes_of
 from grid_inference.wire.compact.decode import (
     decode_columns,
     decode_even_columns,
@@ -41,8 +42,10 @@ from grid_inference.wire.schema import Field, FieldKind, Schema
 __all__ = [
     "NESTING_MAX",
     "NO_SCHEMAS",
+    "ArraysEncoder",
     "Column",
     "ColumnLike",
+    "Dtypes",
     "Field",
     "FieldKind",
     "PlainDecoder",
@@ -55,6 +58,7 @@ __all__ = [
     "decode_matrix",
     "decode_record",
     "decode_text_blobs",
+    "dtypes_of",
     "element_of",
     "encode_columns",
     "encode_record",

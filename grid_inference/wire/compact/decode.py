@@ -18,16 +18,15 @@ from numpy.typing import DTypeLike, NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, join_columns
+from grid_inference.wire.compact.fixed import Run, native, runs_of
 from grid_inference.wire.compact.nested import element_of, has_field, nested_ids, split_wanted
 from grid_inference.wire.compact.record import NO_SCHEMAS, Nesting
-from grid_inference.wire.compact.var import VarReader, native
+from grid_inference.wire.compact.var import VarReader
 from grid_inference.wire.layout import DATA_HEADER_BYTES, TYPE_COMPACT, TYPE_OFFSET
 from grid_inference.wire.schema import (
     ARRAY_OF,
     NULLABLE_OF,
-    NUMBER_DTYPES,
     SCHEMA_ID_BYTES,
-    FieldKind,
     Schema,
     Slot,
 )
@@ -73,11 +72,11 @@ def decode_matrix(values: Blobs, schema: Schema, names: Sequence[str], dtype: DT
 
 
 @lru_cache(maxsize=256)
-def _matrix_plan(schema: Schema, names: tuple[str, ...]) -> tuple[list[Slot], list[_Run], NDArray[np.intp] | None]:
+def _matrix_plan(schema: Schema, names: tuple[str, ...]) -> tuple[list[Slot], list[Run], NDArray[np.intp] | None]:
     """Slots by name; runs in the order of the layout; where each name stands in that order, None if just so."""
     slots = [_slot(schema, name) for name in names]
     order = sorted(range(len(slots)), key=lambda i: (slots[i].index, slots[i].offset, slots[i].bit))
-    runs = _runs([slots[i] for i in order if slots[i].index < 0])
+    runs = runs_of(slot for slot in slots if slot.index < 0)
     return slots, runs, None if order == list(range(len(order))) else np.argsort(order)
 
 
@@ -93,50 +92,19 @@ def _fill_mixed(matrix: NDArray[Any], values: Blobs, schema: Schema, slots: list
 
 
 def _fill_fixed(
-    matrix: NDArray[Any], values: Blobs, schema: Schema, runs: list[_Run], places: NDArray[np.intp] | None
+    matrix: NDArray[Any], values: Blobs, schema: Schema, runs: list[Run], places: NDArray[np.intp] | None
 ) -> None:
     for rows, block, start in _fixed_blocks(values, schema, runs):
         target = matrix[rows] if places is None else np.empty((block.shape[0], places.size), matrix.dtype)
         column = 0
         for run in runs:
-            target[:, column : column + run.count] = run.view(block, start)
-            column += run.count
+            target[:, column : column + len(run.slots)] = run.read(block, start)
+            column += len(run.slots)
         if places is not None:
             np.take(target, places, axis=1, out=matrix[rows], mode="clip")
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Fields of one kind that are neighbours in the fixed part."""
-
-    first: Slot
-    count: int
-    end: int
-    """Where the run ends in the fixed part."""
-
-    def view(self, block: NDArray[np.uint8], start: int) -> NDArray[Any]:
-        """The fields in a byte matrix that begins at `start` of the fixed part, shape (n, count)."""
-        at = self.first.offset - start
-        if self.first.kind is FieldKind.BOOLEAN:
-            return (block[:, at : at + 1] & np.uint8(1 << self.first.bit)) != 0
-        dtype = NUMBER_DTYPES[self.first.kind]
-        return np.ndarray((block.shape[0], self.count), dtype, block, at, (block.shape[1], dtype.itemsize))
-
-
-def _runs(fixed: Iterable[Slot]) -> list[_Run]:
-    """Cut fields in the order of the layout into runs."""
-    runs: list[_Run] = []
-    for slot in fixed:
-        boolean = slot.kind is FieldKind.BOOLEAN
-        end = slot.offset + (1 if boolean else NUMBER_DTYPES[slot.kind].itemsize)
-        if runs and not boolean and runs[-1].first.kind is slot.kind and runs[-1].end == slot.offset:
-            runs[-1] = _Run(runs[-1].first, runs[-1].count + 1, end)
-        else:
-            runs.append(_Run(slot, 1, end))
-    return runs
-
-
-def _fixed_blocks(values: Blobs, schema: Schema, runs: list[_Run]) -> Iterator[tuple[slice, NDArray[np.uint8], int]]:
+def _fixed_blocks(values: Blobs, schema: Schema, runs: list[Run]) -> Iterator[tuple[slice, NDArray[np.uint8], int]]:
     """The bytes around the runs, some rows at a time: (rows, byte matrix, where in the fixed part it begins)."""
     if not runs:
         return
@@ -204,20 +172,36 @@ def _full(column: Column) -> bool:
     return column.valid is None or bool(column.valid.all())
 
 
-def _decode_columns(
-    values: Blobs, schema: Schema, wanted: Iterable[str] | None, array_lengths: Mapping[str, int], nesting: Nesting
-) -> dict[str, Column]:
-    names = list(schema.slots if wanted is None else wanted)
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the wanted names of a schema are, each kind of them."""
+
+    fixed: list[Run]
+    var: list[Slot]
+    elements: dict[str, tuple[str, int]]
+    paths: dict[str, dict[str, str]]
+
+
+@lru_cache(maxsize=256)
+def _plan(schema: Schema, names: tuple[str, ...]) -> _Plan:
     plain, paths = split_wanted(schema, names)
     elements = {name: element for name in plain if (element := element_of(schema, name))}
     slots = [_slot(schema, name) for name in plain if name not in elements]
-    columns = _fixed_columns(values, schema, [slot for slot in slots if slot.index < 0])
-    var = [slot for slot in slots if slot.index >= 0]
-    if var or paths or elements:
+    fixed = runs_of({slot.name: slot for slot in slots if slot.index < 0}.values())
+    return _Plan(fixed, [slot for slot in slots if slot.index >= 0], elements, paths)
+
+
+def _decode_columns(
+    values: Blobs, schema: Schema, wanted: Iterable[str] | None, array_lengths: Mapping[str, int], nesting: Nesting
+) -> dict[str, Column]:
+    names = tuple(schema.slots if wanted is None else wanted)
+    plan = _plan(schema, names)
+    columns = _fixed_columns(values, schema, plan.fixed)
+    if plan.var or plan.paths or plan.elements:
         reader = VarReader(values, schema, nesting)
-        columns.update((name, reader.element(schema.slots[field], at)) for name, (field, at) in elements.items())
-        columns.update((slot.name, reader.column(slot, array_lengths.get(slot.name))) for slot in var)
-        for head, rest in paths.items():
+        columns.update((name, reader.element(schema.slots[field], at)) for name, (field, at) in plan.elements.items())
+        columns.update((slot.name, reader.column(slot, array_lengths.get(slot.name))) for slot in plan.var)
+        for head, rest in plan.paths.items():
             columns.update(_nested_columns(reader, schema, schema.slots[head], rest, array_lengths, nesting))
     return {name: columns[name] for name in names}
 
@@ -258,13 +242,14 @@ def decode_text_blobs(values: Blobs, schema: Schema, wanted: Iterable[str]) -> d
     return {slot.name: reader.texts(slot) for slot in slots}
 
 
-def _fixed_columns(values: Blobs, schema: Schema, slots: list[Slot]) -> dict[str, Column]:
+def _fixed_columns(values: Blobs, schema: Schema, runs: list[Run]) -> dict[str, Column]:
     """Each run of neighbours of one kind becomes one matrix, whose columns the fields' columns are."""
-    fixed = sorted(slots, key=lambda slot: (slot.offset, slot.bit))
-    runs = _runs(fixed)
-    matrices = [np.empty((len(values), run.count), native(run.first.kind)) for run in runs]
+    matrices = [np.empty((len(values), len(run.slots)), native(run.first.kind)) for run in runs]
     for rows, block, start in _fixed_blocks(values, schema, runs):
         for run, matrix in zip(runs, matrices, strict=True):
-            matrix[rows] = run.view(block, start)
-    each = (matrix[:, i] for matrix in matrices for i in range(matrix.shape[1]))
-    return {slot.name: Column(column) for slot, column in zip(fixed, each, strict=True)}
+            matrix[rows] = run.read(block, start)
+    return {
+        slot.name: Column(matrix[:, i])
+        for run, matrix in zip(runs, matrices, strict=True)
+        for i, slot in enumerate(run.slots)
+    }

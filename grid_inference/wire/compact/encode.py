@@ -1,13 +1,15 @@
 """Columns → Compact records, without a Python object per record unless a column holds Python objects.
 
-Where all records have equal lengths they are the rows of one byte matrix, written column by column; else each column's
-bytes are scattered to where every record has its place for them.
+The fixed part of all records is one matrix, the bytes of each other field are a piece of every record, and the pieces
+are joined row by row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -16,37 +18,36 @@ from numpy.typing import NDArray
 from grid_inference.errors import EncodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, ColumnLike, as_column
+from grid_inference.wire.compact.fixed import Run, fixed_runs, native
 from grid_inference.wire.compact.record import VALUE_ERRORS, encode_value, offset_bytes
 from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, encode_temporal_column
 from grid_inference.wire.kinds import infer_schema
 from grid_inference.wire.layout import DATA_HEADER, LENGTH_BYTES, TYPE_COMPACT
+from grid_inference.wire.rows import blocks, join_rows
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 
-__all__ = ["encode_columns"]
-
-_BLOCK_BYTES = 1 << 19
-"""What is written column by column at a time stays in a core's cache."""
-_BLOCK_ROWS_MIN = 64
-"""Of records of thousands of fields, as each block costs a step a field."""
+__all__ = ["around", "encode_columns", "with_fixed_part"]
 
 
 def encode_columns(schema: Schema, columns: Mapping[str, ColumnLike]) -> Blobs:
     """One whole Data per row, partition hash 0; a field that can be null may be left out."""
     given = {name: as_column(name, column) for name, column in columns.items()}
     rows = _row_count(schema, given)
-    fixed = [(slot, _fixed_values(slot, given.get(slot.name))) for slot in schema.slots.values() if slot.index < 0]
-    parts = [_part(schema, slot, given.get(slot.name), rows) for slot in schema.slots.values() if slot.index >= 0]
-    sizes = [part.constant_size() for part in parts]
-    if None in sizes:
-        return _encode_ragged(schema, rows, fixed, parts)
-    return Blobs.from_matrix(_encode_equal(schema, rows, fixed, parts, [size or 0 for size in sizes]))
+    parts = [_part(schema, slot, given.get(slot.name)) for slot in schema.slots.values() if slot.index >= 0]
+    sizes = tuple(part.sizes for part in parts if isinstance(part.sizes, int))
+    alike = len(sizes) == len(parts)
+    head, table = around(schema, sizes if alike else (-1,) * len(parts))
+    fixed = [(run, [_fixed_values(slot, given.get(slot.name)) for slot in run.slots]) for run in fixed_runs(schema)]
+    heads = with_fixed_part(head, rows, schema, fixed)
+    tables = [table] if alike else _tables(schema, heads, parts)
+    return join_rows([heads, *(piece for part in parts for piece in part.pieces), *tables])
 
 
 def _row_count(schema: Schema, columns: Mapping[str, Column]) -> int:
-    unknown = columns.keys() - schema.slots.keys()
+    unknown = [name for name in columns if name not in schema.slots]
     if unknown:
         raise EncodeError(f"{schema.type_name} has no field {min(unknown)!r}")
-    counts = {len(column) for column in columns.values()}
+    counts = {column.values.shape[0] for column in columns.values()}
     if len(counts) > 1:
         raise EncodeError(f"columns of {schema.type_name} have different lengths: {sorted(counts)}")
     return counts.pop() if counts else 0
@@ -65,12 +66,14 @@ def _fixed_values(slot: Slot, column: Column | None) -> NDArray[Any]:
 
 def _checked(slot: Slot, kind: FieldKind, values: NDArray[Any], dimensions: int) -> NDArray[Any]:
     """The values, if each fits into the kind; integers widen to floats, doubles are rounded to floats."""
+    dtype = native(kind)
+    if values.dtype is dtype and values.ndim == dimensions:
+        return values
     label = f"field {slot.name!r} ({slot.kind.name})"
     if values.ndim != dimensions:
         raise EncodeError(f"{label} takes {dimensions} dimensions, not {values.ndim}")
     if values.dtype == np.object_:
         values = _from_objects(label, kind, values)
-    dtype: np.dtype[Any] = np.dtype(np.bool_) if kind is FieldKind.BOOLEAN else NUMBER_DTYPES[kind]
     if values.dtype.kind not in {"b": "b", "i": "iu", "f": "iuf"}[dtype.kind]:
         raise EncodeError(f"{label} can't take values of {values.dtype}")
     if dtype.kind == "i" and not np.can_cast(values.dtype, dtype) and values.size:
@@ -104,56 +107,60 @@ def _from_objects(label: str, kind: FieldKind, values: NDArray[Any]) -> NDArray[
 
 @dataclass(slots=True)
 class _Part:
-    """The bytes that a field adds to each record: all of one width in a matrix, or blobs; nulls have none."""
+    """The bytes that a field adds to each record: those of all pieces, one behind the other; a null's are none."""
 
-    matrix: NDArray[np.uint8] | None
-    blobs: Blobs
-    valid: NDArray[np.bool_] | None
+    sizes: NDArray[np.int64] | int
+    """Bytes in each row, -1 for a null; one number if all rows have it."""
+    pieces: list[Blobs | NDArray[np.uint8]]
 
-    def sizes(self) -> NDArray[np.int64]:
-        """Bytes in each row; -1 for a null."""
-        if self.matrix is None:
-            return self.blobs.lengths
-        sizes = np.full(self.matrix.shape[0], self.matrix.shape[1], np.int64)
-        if self.valid is not None:
-            sizes[~self.valid] = -1
-        return sizes
+    @classmethod
+    def of_matrix(cls, matrix: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> _Part:
+        """From bytes that are as many in every row that is no null."""
+        if valid is None or bool(valid.all()):
+            return cls(matrix.shape[1], [matrix])
+        blobs = Blobs.from_matrix(np.ascontiguousarray(matrix))
+        return cls.of_blobs(Blobs(blobs.buffer, blobs.starts, np.where(valid, blobs.lengths, -1)))
 
-    def constant_size(self) -> int | None:
-        """The same number for all rows (-1: all are null), or None."""
-        if self.matrix is not None and (self.valid is None or bool(self.valid.all())):
-            return self.matrix.shape[1]
-        sizes = self.sizes()
-        return int(sizes[0]) if sizes.size and int(sizes.min()) == int(sizes.max()) else None if sizes.size else -1
-
-    def bytes_of_equal(self, size: int) -> NDArray[np.uint8]:
-        """All rows, shape (n, size)."""
-        return self.blobs.matrix(0, size) if self.matrix is None else self.matrix
+    @classmethod
+    def of_blobs(cls, blobs: Blobs) -> _Part:
+        """From bytes of any length."""
+        if (width := blobs.width) is not None:
+            return cls(width, [blobs.matrix(0, width)])
+        return cls(blobs.lengths, [blobs]) if bool((blobs.lengths >= 0).any()) else cls(-1, [])
 
 
-def _part(schema: Schema, slot: Slot, column: Column | None, rows: int) -> _Part:
-    nothing = np.empty((rows, 0), np.uint8)
-    if column is None:
-        return _Part(nothing, Blobs.empty(), np.zeros(rows, np.bool_))
+def _part(schema: Schema, slot: Slot, column: Column | None) -> _Part:
+    if column is None or column.empty:
+        return _Part(-1, [])
     values, valid = column.values, column.valid
     if slot.kind in NULLABLE_OF:
         kind = NULLABLE_OF[slot.kind]
         if values.dtype == np.object_:
             present = np.array([value is not None for value in values.tolist()], np.bool_)
             valid = present if valid is None else present & valid
-            if not bool(valid.any()):
-                return _Part(nothing, Blobs.empty(), valid)
-            values = np.where(valid, values, values[valid][0])
-        return _Part(_bytes_of(kind, _checked(slot, kind, values, 1)), Blobs.empty(), valid)
+            values = np.where(valid, values, next(iter(values[valid]), native(kind).type().item()))
+        return _Part.of_matrix(_bytes_of(kind, _checked(slot, kind, values, 1)), valid)
     if slot.kind in TEMPORAL_DTYPES and values.dtype.kind in "mM" and values.ndim == 1:
         return _temporal_part(slot, column)
     if slot.kind in ARRAY_OF and values.dtype != np.object_:
-        return _Part(_array_bytes(slot, ARRAY_OF[slot.kind], values), Blobs.empty(), valid)
+        return _Part.of_matrix(_array_bytes(slot, ARRAY_OF[slot.kind], values), valid)
+    if column.utf8 is not None and slot.kind is FieldKind.STRING:
+        return _text_part(column.utf8)
     if column.fields is None:
-        blobs = _objects_part(slot, values, valid)
+        blobs = _objects_part(slot, column.objects(), valid)
     else:
         blobs = _nested_part(f"{schema.type_name}.{slot.name}", column.fields, valid)
-    return _Part(None, blobs, None)
+    return _Part.of_blobs(blobs)
+
+
+def _text_part(utf8: Blobs) -> _Part:
+    """Each text with its length before it; not all of them are null."""
+    lengths = _Part.of_matrix(_bytes_of(FieldKind.INT32, utf8.lengths), utf8.lengths >= 0)
+    texts = _Part.of_blobs(utf8)
+    sizes = texts.sizes + LENGTH_BYTES
+    return _Part(
+        sizes if isinstance(sizes, int) else np.where(utf8.lengths < 0, -1, sizes), lengths.pieces + texts.pieces
+    )
 
 
 def _bytes_of(kind: FieldKind, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -175,7 +182,7 @@ def _temporal_part(slot: Slot, column: Column) -> _Part:
         row = _first_refused(values, there, lambda value: encode_temporal_column(slot.kind, value))
         raise EncodeError(f"field {slot.name!r} ({slot.kind.name}){row}: {error}") from None
     matrix[there] = found.view(np.uint8).reshape(-1, matrix.shape[1])
-    return _Part(matrix, Blobs.empty(), there)
+    return _Part.of_matrix(matrix, there)
 
 
 def _first_refused(values: NDArray[Any], there: NDArray[np.bool_], encode: Callable[[NDArray[Any]], Any]) -> str:
@@ -222,101 +229,50 @@ def _objects_part(slot: Slot, values: NDArray[Any], valid: NDArray[np.bool_] | N
     return Blobs(packed.buffer, packed.starts, lengths)
 
 
-# ---- records of equal length
-
-_Fixed = list[tuple[Slot, NDArray[Any]]]
+# ---- what stands around the variable part
 
 
-def _encode_equal(schema: Schema, rows: int, fixed: _Fixed, parts: list[_Part], sizes: list[int]) -> NDArray[np.uint8]:
-    start = schema.data_start
-    ends = start + schema.fixed_bytes + np.cumsum([0, *(max(size, 0) for size in sizes)])
-    template = _template(schema, (ends - start).tolist(), sizes)
-    matrix = np.empty((rows, template.size), np.uint8)
-    block = max(_BLOCK_ROWS_MIN, _BLOCK_BYTES // template.size)
-    columns = [part.bytes_of_equal(size) if size > 0 else None for part, size in zip(parts, sizes, strict=True)]
-    for first in range(0, rows, block):
-        some = slice(first, first + block)
-        matrix[some] = template
-        _write_fixed(matrix[some], start, [(slot, values[some]) for slot, values in fixed])
-        for column, at, end in zip(columns, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-            if column is not None:
-                matrix[some, at:end] = column[some]
+@lru_cache(maxsize=256)
+def around(schema: Schema, sizes: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """Header, schema id and a fixed part of zeros; and the table of offsets, if fields have these sizes in all rows."""
+    begins = [*accumulate((max(size, 0) for size in sizes), initial=schema.fixed_bytes)]
+    head = DATA_HEADER.pack(0, TYPE_COMPACT) + schema.schema_id.to_bytes(8, "big", signed=True)
+    if schema.var_count:
+        head += begins[-1].to_bytes(LENGTH_BYTES, "big")
+    width = offset_bytes(begins[-1])
+    offsets = ((-1 if size < 0 else begin) & ((1 << 8 * width) - 1) for size, begin in zip(sizes, begins, strict=False))
+    return head + bytes(schema.fixed_bytes), b"".join(offset.to_bytes(width, "big") for offset in offsets)
+
+
+def with_fixed_part(
+    head: bytes, rows: int, schema: Schema, fixed: Sequence[tuple[Run, list[NDArray[Any]]]]
+) -> NDArray[np.uint8]:
+    """The first bytes of each record, up to the end of its fixed part; each run with its columns, whose values fit."""
+    matrix, template = np.empty((rows, len(head)), np.uint8), np.frombuffer(head, np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for some in blocks(rows, len(head)):
+            matrix[some] = template
+            for run, values in fixed:
+                run.write(matrix[some], -schema.data_start, [each[some] for each in values])
     return matrix
 
 
-def _template(schema: Schema, ends: list[int], sizes: list[int]) -> NDArray[np.uint8]:
-    """A record whose fields are all zero: header, schema id, and what the variable part needs."""
-    head = DATA_HEADER.pack(0, TYPE_COMPACT) + schema.schema_id.to_bytes(8, "big", signed=True)
-    data_bytes = ends[-1]
-    if schema.var_count:
-        head += data_bytes.to_bytes(LENGTH_BYTES, "big")
-    offsets = np.where(np.array(sizes, np.int64) < 0, -1, np.array(ends[:-1], np.int64))
-    table = _offset_table(offsets, offset_bytes(data_bytes)).tobytes()
-    return np.frombuffer(head + bytes(data_bytes) + table, np.uint8)
-
-
-def _offset_table(offsets: NDArray[np.int64], width: int) -> NDArray[Any]:
-    return (offsets & ((1 << 8 * width) - 1)).astype(f">u{width}")
-
-
-def _write_fixed(matrix: NDArray[np.uint8], start: int, fixed: _Fixed) -> None:
-    """Values into the rows of a matrix whose fixed part begins at `start` and is zero."""
-    rows, width = matrix.shape
-    if not rows:
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        for slot, values in fixed:
-            at = start + slot.offset
-            if slot.kind is FieldKind.BOOLEAN:
-                matrix[:, at] |= values.astype(np.uint8) << np.uint8(slot.bit)
-            else:
-                target: NDArray[Any] = np.ndarray((rows,), NUMBER_DTYPES[slot.kind], matrix, at, (width,))
-                target[:] = values
-
-
-# ---- records of several lengths
-
-
-def _encode_ragged(schema: Schema, rows: int, fixed: _Fixed, parts: list[_Part]) -> Blobs:
-    start, fixed_end = schema.data_start, schema.data_start + schema.fixed_bytes
-    sizes = np.stack([part.sizes() for part in parts], axis=1)
-    ends = schema.fixed_bytes + np.cumsum(np.maximum(sizes, 0), axis=1)
-    begins = np.concatenate([np.full((rows, 1), schema.fixed_bytes), ends[:, :-1]], axis=1)
-    data_bytes = ends[:, -1]
+def _tables(schema: Schema, heads: NDArray[np.uint8], parts: list[_Part]) -> list[Blobs | NDArray[np.uint8]]:
+    """The tables of records of several lengths; how long each record's data is, goes into its head."""
+    begins: list[Any] = [*accumulate((np.maximum(part.sizes, 0) for part in parts), initial=schema.fixed_bytes)]
+    data_bytes = begins.pop()
+    heads[:, schema.data_start - LENGTH_BYTES : schema.data_start] = _bytes_of(FieldKind.INT32, data_bytes)
+    narrow, wide = offset_bytes(int(data_bytes.min())), offset_bytes(int(data_bytes.max()))
+    if narrow == wide:
+        return [_table(parts, begins, wide, len(heads))]
     widths = np.where(data_bytes < 0xFF, 1, np.where(data_bytes < 0xFFFF, 2, 4))
-    lengths = start + data_bytes + widths * schema.var_count
-    starts = np.cumsum(lengths) - lengths
-    buffer = np.empty(int(lengths.sum()), np.uint8)
-
-    head = np.zeros((rows, fixed_end), np.uint8)
-    head[:] = _template(schema, [schema.fixed_bytes] * (schema.var_count + 1), [-1] * schema.var_count)[:fixed_end]
-    head[:, start - LENGTH_BYTES : start] = data_bytes.astype(">i4")[:, np.newaxis].view(np.uint8)
-    _write_fixed(head, start, fixed)
-    _scatter(buffer, starts, head)
-    for i, part in enumerate(parts):
-        there = np.flatnonzero(sizes[:, i] > 0)
-        _scatter_part(buffer, starts[there] + start + begins[there, i], part, there)
-    offsets = np.where(sizes < 0, -1, begins)
-    for width in np.unique(widths).tolist():
-        mine = np.flatnonzero(widths == width)
-        table = _offset_table(offsets[mine], width).view(np.uint8).reshape(mine.size, width * schema.var_count)
-        _scatter(buffer, starts[mine] + start + data_bytes[mine], table)
-    return Blobs(buffer, starts, lengths)
+    each = (_Part.of_matrix(_table(parts, begins, width, len(heads)), widths == width) for width in (1, 2, 4))
+    return [piece for part in each for piece in part.pieces]
 
 
-def _scatter(buffer: NDArray[np.uint8], at: NDArray[np.int64], rows: NDArray[np.uint8]) -> None:
-    """Write each row of a byte matrix at its own offset."""
-    width = rows.shape[1]
-    if at.size and width:
-        item = np.dtype((np.void, width))
-        everywhere: NDArray[Any] = np.ndarray((buffer.size - width + 1,), item, buffer, 0, (1,))
-        everywhere[at] = np.ascontiguousarray(rows).view(item).reshape(-1)
-
-
-def _scatter_part(buffer: NDArray[np.uint8], at: NDArray[np.int64], part: _Part, there: NDArray[np.int64]) -> None:
-    if part.matrix is not None:
-        _scatter(buffer, at, part.matrix[there])
-        return
-    blobs = part.blobs.take(there)
-    moved = np.arange(int(blobs.lengths.sum())) - np.repeat(np.cumsum(blobs.lengths) - blobs.lengths, blobs.lengths)
-    buffer[np.repeat(at, blobs.lengths) + moved] = blobs.buffer[np.repeat(blobs.starts, blobs.lengths) + moved]
+def _table(parts: list[_Part], begins: list[Any], width: int, rows: int) -> NDArray[np.uint8]:
+    """Tables of offsets of one width; those of records for which it is too narrow are of no use."""
+    table = np.empty((rows, len(parts)), f">u{width}")
+    for place, (part, begin) in enumerate(zip(parts, begins, strict=True)):
+        table[:, place] = np.where(np.asarray(part.sizes) < 0, -1, begin) & ((1 << 8 * width) - 1)
+    return table.view(np.uint8)

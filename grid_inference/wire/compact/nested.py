@@ -54,7 +54,7 @@ class _Search:
 
 
 def _collect(search: _Search, values: Blobs, schema: Schema, wanted: Iterable[str] | None, depth: int) -> None:
-    plain, paths = split_wanted(schema, list(schema.slots if wanted is None else wanted))
+    plain, paths = (schema.slots, {}) if wanted is None else split_wanted(schema, list(wanted))
     heads: dict[str, Iterable[str] | None] = {head: rest.values() for head, rest in paths.items()}
     heads.update((name, None) for name in plain)
     nested = [schema.slots[name] for name in heads if name in schema.slots]

@@ -14,18 +14,14 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.columns import Column, objects_of
+from grid_inference.wire.compact.fixed import native
 from grid_inference.wire.compact.record import TOP, Nesting, decode_value, item_places
 from grid_inference.wire.compact.temporal import TEMPORAL_DTYPES, decode_temporal_column
 from grid_inference.wire.layout import DATA_HEADER_BYTES, LENGTH_BYTES
 from grid_inference.wire.schema import ARRAY_OF, NULLABLE_OF, NUMBER_DTYPES, FieldKind, Schema, Slot
 from grid_inference.wire.texts import decode_texts, shared_texts
 
-__all__ = ["VarReader", "native"]
-
-
-def native(kind: FieldKind) -> np.dtype[Any]:
-    """The dtype of a column of a fixed-size kind."""
-    return np.dtype(np.bool_) if kind is FieldKind.BOOLEAN else NUMBER_DTYPES[kind].newbyteorder("=")
+__all__ = ["VarReader"]
 
 
 class VarReader:

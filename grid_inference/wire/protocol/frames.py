@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,17 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["Message", "Scanner", "data_frame", "list_of_data", "message_ends", "request", "string_frame"]
+__all__ = [
+    "Message",
+    "Scanner",
+    "data_frame",
+    "joined_frames",
+    "list_of_data",
+    "message_ends",
+    "opening",
+    "request",
+    "string_frame",
+]
 
 HEADER = struct.Struct("<iH")
 FRAME_HEADER_BYTES = HEADER.size
@@ -58,9 +68,15 @@ EXCEPTION_TYPE = 0
 
 BEGIN_FRAME = HEADER.pack(FRAME_HEADER_BYTES, BEGIN)
 END_FRAME = HEADER.pack(FRAME_HEADER_BYTES, END)
+FINAL_END_FRAME = HEADER.pack(FRAME_HEADER_BYTES, END | IS_FINAL)
 NULL_FRAME = HEADER.pack(FRAME_HEADER_BYTES, IS_NULL)
 
+LENGTH_AND_FLAGS = np.dtype([("length", "<i4"), ("flags", "<u2")])
+"""A frame's header."""
+
 Buffer = bytes | bytearray | memoryview
+Run = tuple[int, int, int, int, int]
+"""Frames: offset, length of even ones, length of odd ones, number of pairs, flags; 0 and 1 in one that is alone."""
 
 _request_head = struct.Struct("<iHiqi")
 _response_head = struct.Struct("<iq")
@@ -72,8 +88,8 @@ class Message:
 
     data: bytes | bytearray
     """Every byte of the message, frame headers included; they must not be changed."""
-    runs: list[tuple[int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int]])
-    """Frames as (offset, length of even frames, length of odd frames, number of pairs); (.., 0, 1) is a single one."""
+    runs: list[Run] = field(default_factory=list[Run])
+    """Its frames, as a scanner has found them."""
 
     @property
     def type(self) -> int:
@@ -83,7 +99,7 @@ class Message:
     @property
     def flags(self) -> int:
         """The flags of the first frame."""
-        return int.from_bytes(self.data[4:6], "little")
+        return self.runs[0][4]
 
     @property
     def correlation(self) -> int:
@@ -99,15 +115,7 @@ class Message:
 
     def frame_starts(self) -> NDArray[np.int64]:
         """Where each frame begins (its header), shape (frames,)."""
-        parts: list[NDArray[np.int64]] = []
-        for alone, some in groupby(self.runs, lambda run: not run[2]):
-            if alone:
-                parts.append(np.array([run[0] for run in some], np.int64))
-                continue
-            for offset, even, odd, count in some:
-                pairs = offset + np.arange(count, dtype=np.int64) * (even + odd)
-                parts.append(np.stack([pairs, pairs + even], axis=1).reshape(-1))
-        return np.concatenate(parts)
+        return self.frames()[0].starts - FRAME_HEADER_BYTES
 
     def starts(self) -> list[int]:
         """The same of a message of few frames, without arrays."""
@@ -122,14 +130,30 @@ class Message:
             raise DecodeError(f"a frame of {length} bytes does not fit into its message")
         return None if flags & IS_NULL else bytes(self.data[start + FRAME_HEADER_BYTES : start + length])
 
-    def frames(self) -> tuple[Blobs, NDArray[np.uint16]]:
+    def frames(self) -> tuple[Blobs, NDArray[np.int64]]:
         """All payloads as blobs over this message's bytes, and the flags of each frame."""
-        buffer = np.frombuffer(self.data, np.uint8)
-        starts = self.frame_starts()
-        headers = Blobs(buffer, starts, np.full(starts.size, FRAME_HEADER_BYTES, np.int64))
-        head = headers.check().read(0, np.dtype([("length", "<i4"), ("flags", "<u2")]))
-        lengths = head["length"].astype(np.int64) - FRAME_HEADER_BYTES
-        return Blobs(buffer, starts + FRAME_HEADER_BYTES, lengths).check(), head["flags"]
+        payloads, flags, _ = joined_frames((self,))
+        return payloads, flags
+
+
+def joined_frames(messages: Sequence[Message]) -> tuple[Blobs, NDArray[np.int64], list[int]]:
+    """All payloads of several messages as blobs over one buffer, the flags of each frame; how many each message has."""
+    runs = np.fromiter(chain.from_iterable(chain.from_iterable(each.runs for each in messages)), np.int64).reshape(
+        -1, 5
+    )
+    counts = [len(each.runs) for each in messages]
+    data = b"".join(message.data for message in messages) if len(messages) > 1 else messages[0].data
+    starts, even, odd, pairs, flags = runs.T
+    if len(messages) > 1:
+        starts = starts + np.repeat([0, *accumulate(len(each.data) for each in messages[:-1])], counts)
+    if bool(odd.any()):
+        frames = np.where(odd > 0, 2 * pairs, 1)
+        counts = np.add.reduceat(frames, np.array([0, *accumulate(counts[:-1])], np.intp)).tolist()
+        place = np.arange(int(frames.sum())) - np.repeat(np.cumsum(frames) - frames, frames)
+        starts, even, odd, flags = (np.repeat(each, frames) for each in (starts, even, odd, flags))
+        starts = starts + (place >> 1) * (even + odd) + (place & 1) * even
+        even = np.where(place & 1, odd, even)
+    return Blobs(np.frombuffer(data, np.uint8), starts + FRAME_HEADER_BYTES, even - FRAME_HEADER_BYTES), flags, counts
 
 
 class Scanner:
@@ -138,7 +162,7 @@ class Scanner:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._next = 0
-        self._runs: list[tuple[int, int, int, int]] = []
+        self._runs: list[Run] = []
         self._patience, self._look_from = 1, 0
         """Frames that are walked after a look for a run was in vain; where the next look is worth it."""
 
@@ -164,7 +188,7 @@ class Scanner:
                 pairs, even, odd = _repeating_pairs(buffer, position, length)
                 self._patience = 1 if pairs >= LONG_RUN_PAIRS else min(2 * self._patience, PATIENCE_FRAMES_MAX)
                 self._look_from = position + (even + odd) * pairs + self._patience * length
-            self._runs.append((position, even, odd, pairs))
+            self._runs.append((position, even, odd, pairs, flags))
             position += (even + odd) * pairs
             if flags & IS_FINAL:
                 return self._cut(position)
@@ -200,8 +224,7 @@ class Scanner:
             self._buffer = buffer[end:]
             del buffer[end:]
             message = Message(buffer, self._runs)
-        self._next, self._runs = 0, []
-        self._patience, self._look_from = 1, 0
+        self._next, self._runs, self._look_from = 0, [], max(0, self._look_from - end)
         return message
 
 
@@ -230,13 +253,10 @@ def _repeating_pairs(buffer: bytearray, position: int, even: int) -> tuple[int, 
     return (count, even, odd) if count >= RUN_FRAMES_MIN // 2 else single
 
 
-_LENGTH_AND_FLAGS = np.dtype([("length", "<i4"), ("flags", "<u2")])
-
-
 def _same_headers(buffer: Buffer, position: int, even: int, odd: int, count: int) -> int:
     stride = (even + odd,)
-    first: NDArray[np.void] = np.ndarray((count,), _LENGTH_AND_FLAGS, buffer, position, stride)
-    second: NDArray[np.void] = np.ndarray((count,), _LENGTH_AND_FLAGS, buffer, position + even, stride)
+    first: NDArray[np.void] = np.ndarray((count,), LENGTH_AND_FLAGS, buffer, position, stride)
+    second: NDArray[np.void] = np.ndarray((count,), LENGTH_AND_FLAGS, buffer, position + even, stride)
     same = (first["length"] == even) & (second["length"] == odd) & ((first["flags"] | second["flags"]) == 0)
     return count if bool(same.all()) else int(same.argmin())
 
@@ -257,11 +277,15 @@ def request(message_type: int, fixed: bytes, *frames: Buffer) -> bytearray:
 
     The correlation id and the partition are filled in by the link.
     """
-    head = _request_head.pack(FRAME_HEADER_BYTES + 16 + len(fixed), UNFRAGMENTED, message_type, 0, -1)
-    body = bytearray().join((head, fixed, *frames))
+    body = bytearray().join((opening(message_type, fixed), *frames))
     last = 0 if not frames else len(body) - _last_frame_bytes(frames[-1])
     HEADER.pack_into(body, last, *_final(HEADER.unpack_from(body, last)))
     return body
+
+
+def opening(message_type: int, fixed: bytes) -> bytes:
+    """The first frame of a request that has others."""
+    return _request_head.pack(FRAME_HEADER_BYTES + 16 + len(fixed), UNFRAGMENTED, message_type, 0, -1) + fixed
 
 
 def _final(header: tuple[int, ...]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Map and topic messages as bytes: requests ready to be sent, responses as blobs. Event-journal messages: `journal.py`.
 
-Writing many entries costs no Python object per entry: key and value frames are laid out in one byte matrix per
-combination of key and value length, and each partition's request is cut from it. Source of the layouts: Hazelcast
+Writing and asking for many entries costs no Python object per entry: the frames of all are laid out in one buffer, and
+each partition's request is cut from it. Source of the layouts: Hazelcast
 Open Binary Client Protocol 2, `protocol-definitions/Map.yaml` and `Topic.yaml`. Each request may be
 carried out twice without harm, as one whose answer was lost is sent again.
 """
@@ -9,7 +9,9 @@ carried out twice without harm, as one whose answer was lost is sent again.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from operator import sub
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import FEW, Blobs
 from grid_inference.wire.protocol import frames as f
+from grid_inference.wire.rows import join_rows
 
 __all__ = [
     "ScanPage",
@@ -35,6 +38,7 @@ __all__ = [
     "evict_request",
     "fetch_entries_request",
     "get_all_request",
+    "get_all_requests",
     "get_request",
     "publish_all_request",
     "put_all_requests",
@@ -171,88 +175,73 @@ def destroy_proxy_request(name: str) -> bytearray:
 def put_all_requests(
     name: str, keys: Blobs, values: Blobs, partitions: NDArray[np.int32]
 ) -> Iterator[tuple[int, bytearray]]:
-    """Map.PutAll, one request or more per partition, as (partition, message).
-
-    Of rows with equal keys the order is kept only if their values have equal lengths: let the caller send a key once.
-    """
-    head = f.string_frame(name) + f.BEGIN_FRAME
-    for partition, entries in _entries_by_partition(keys, values, partitions):
-        yield partition, f.request(MAP_PUT_ALL, b"\0", head, *entries, f.END_FRAME)
+    """Map.PutAll, one request or more per partition, as (partition, message); rows with equal keys keep their order."""
+    return _list_requests(MAP_PUT_ALL, b"\0", name, (keys, values), partitions)
 
 
-def _entries_by_partition(
-    keys: Blobs, values: Blobs, partitions: NDArray[np.int32]
-) -> Iterator[tuple[int, list[f.Buffer]]]:
-    """Cut (partition, pieces of key and value frames) so that no list outgrows the limit of a message."""
-    if not len(keys):
-        return
-    if len(keys) <= FEW and keys.nbytes + values.nbytes <= MESSAGE_BYTES_MAX:
-        yield from _few_entries(keys, values, partitions)
-        return
-    shapes = keys.lengths << 32 | values.lengths
-    order = np.lexsort((shapes, partitions))
-    keys, values, partitions, shapes = keys.take(order), values.take(order), partitions[order], shapes[order]
-    matrices = _entry_matrices(keys, values, shapes)
-    pieces, piece_bytes, current = list[f.Buffer](), 0, -1
-    starts = np.flatnonzero(np.r_[True, (np.diff(partitions) != 0) | (np.diff(shapes) != 0)])
-    for start, stop in zip(starts.tolist(), np.r_[starts[1:], partitions.size].tolist(), strict=True):
-        partition = int(partitions[start])
-        matrix, offset = matrices[int(shapes[start])]
-        first, last = int(offset[start]), int(offset[stop - 1]) + 1
-        rows_max = max(1, MESSAGE_BYTES_MAX // matrix.shape[1])
-        for at in range(first, last, rows_max):
-            piece = matrix[at : min(at + rows_max, last)].reshape(-1).data
-            if pieces and (partition != current or piece_bytes + piece.nbytes > MESSAGE_BYTES_MAX):
-                yield current, pieces
-                pieces, piece_bytes = [], 0
-            current = partition
-            pieces.append(piece)
-            piece_bytes += piece.nbytes
-    if pieces:
-        yield current, pieces
-
-
-def _few_entries(keys: Blobs, values: Blobs, partitions: NDArray[np.int32]) -> Iterator[tuple[int, list[f.Buffer]]]:
-    """The same, one by one."""
-    pieces: dict[int, list[f.Buffer]] = {}
-    for partition, key, value in zip(partitions.tolist(), keys.tolist(), values.tolist(), strict=True):
-        pieces.setdefault(partition, []).append(f.data_frame(key) + f.data_frame(value))
-    yield from pieces.items()
-
-
-def _entry_matrices(
-    keys: Blobs, values: Blobs, shapes: NDArray[np.int64]
-) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Per combination of lengths: the frames of its entries as a byte matrix, and the row of each entry in it."""
-    if not shapes.size:
-        return {}
-    if bool((shapes == shapes[0]).all()):
-        return {int(shapes[0]): (entry_matrix(keys, values), np.arange(shapes.size))}
-    matrices: dict[int, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
-    for shape in np.unique(shapes).tolist():
-        mine = shapes == shape
-        rows = np.cumsum(mine) - 1
-        matrices[shape] = (entry_matrix(keys.take(mine), values.take(mine)), rows)
-    return matrices
-
-
-def entry_matrix(keys: Blobs, values: Blobs) -> NDArray[np.uint8]:
-    """Frames of key and value, one entry a row; all keys have one length, all values one length."""
-    key_bytes, value_bytes = int(keys.lengths[0]), int(values.lengths[0])
-    width = 2 * f.FRAME_HEADER_BYTES + key_bytes + value_bytes
-    matrix = np.empty((len(keys), width), np.uint8)
-    value_at = f.FRAME_HEADER_BYTES + key_bytes
-    head = f.FRAME_HEADER_BYTES
-    matrix[:, :head] = np.frombuffer(f.HEADER.pack(head + key_bytes, 0), np.uint8)
-    matrix[:, value_at : value_at + head] = np.frombuffer(f.HEADER.pack(head + value_bytes, 0), np.uint8)
-    matrix[:, head:value_at] = keys.matrix(0, key_bytes)
-    matrix[:, value_at + head :] = values.matrix(0, value_bytes)
-    return matrix
+def get_all_requests(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> Iterator[tuple[int, bytearray]]:
+    """Map.GetAll, one request or more per partition; `decode_entries` reads the answers."""
+    return _list_requests(MAP_GET_ALL, b"", name, (keys,), partitions)
 
 
 def get_all_request(name: str, keys: Blobs) -> bytearray:
     """Map.GetAll for keys of one partition; `decode_entries` reads the answer, in any order, absent keys left out."""
-    return f.request(MAP_GET_ALL, b"", f.string_frame(name), _list_of_blobs(keys))
+    return f.request(MAP_GET_ALL, b"", f.string_frame(name), f.list_of_data(keys.tolist()))
+
+
+def _list_requests(
+    message_type: int, fixed: bytes, name: str, columns: tuple[Blobs, ...], partitions: NDArray[np.int32]
+) -> Iterator[tuple[int, bytearray]]:
+    """Requests with a list of frames, those of each row one behind the other: the rows of a partition, in order."""
+    opening = f.opening(message_type, fixed) + f.string_frame(name) + f.BEGIN_FRAME
+    few = len(partitions) <= FEW and sum(column.nbytes for column in columns) < MESSAGE_BYTES_MAX
+    contents = _one_by_one(columns, partitions) if few else _at_once(columns, partitions)
+    return ((partition, bytearray().join((opening, content, f.FINAL_END_FRAME))) for partition, content in contents)
+
+
+def _one_by_one(columns: tuple[Blobs, ...], partitions: NDArray[np.int32]) -> Iterable[tuple[int, f.Buffer]]:
+    """The frames of the rows of each partition; for few rows this takes less than numpy's calls."""
+    found: dict[int, bytes] = {}
+    for partition, *row in zip(partitions.tolist(), *(column.tolist() for column in columns), strict=True):
+        found[partition] = found.get(partition, b"") + b"".join(map(f.data_frame, row))
+    return found.items()
+
+
+def _at_once(columns: tuple[Blobs, ...], partitions: NDArray[np.int32]) -> Iterable[tuple[int, f.Buffer]]:
+    """The same in one buffer, of which each partition's is cut; no content outgrows a message, unless by one row."""
+    order = np.argsort(partitions.astype(np.min_scalar_type(partitions.max())), kind="stable")  # few bits sort faster
+    partitions = partitions[order]
+    rows = join_rows([part for column in columns for part in _frames_of(column.take(order))])
+    ends, data = rows.starts + rows.lengths, rows.buffer.data
+    lasts = np.append(np.flatnonzero(partitions[1:] != partitions[:-1]), len(rows) - 1)
+    stops = ends[lasts].tolist()
+    if max(map(sub, stops, [0, *stops])) > MESSAGE_BYTES_MAX:
+        lasts = np.array(_cuts(lasts.tolist(), ends))
+        stops = ends[lasts].tolist()
+    contents = (data[begin:stop] for begin, stop in pairwise([0, *stops]))
+    return zip(partitions[lasts].tolist(), contents, strict=True)
+
+
+def _cuts(lasts: list[int], ends: NDArray[np.int64]) -> list[int]:
+    """The last row of each message: of each partition, and where one would outgrow the limit."""
+    cuts: list[int] = []
+    first = 0
+    for last in lasts:
+        while first <= last:
+            begin = int(ends[first - 1]) if first else 0
+            fitting = int(np.searchsorted(ends[: last + 1], begin + MESSAGE_BYTES_MAX, "right"))
+            first = max(first + 1, fitting)
+            cuts.append(first - 1)
+    return cuts
+
+
+def _frames_of(payloads: Blobs) -> tuple[Blobs | NDArray[np.uint8] | bytes, ...]:
+    """Each payload's frame: its header, and what is in it."""
+    if (width := payloads.width) is not None:
+        return f.HEADER.pack(f.FRAME_HEADER_BYTES + width, 0), payloads.matrix(0, width)
+    heads = np.zeros(len(payloads), f.LENGTH_AND_FLAGS)
+    heads["length"] = payloads.lengths + f.FRAME_HEADER_BYTES
+    return heads.view(np.uint8).reshape(len(payloads), f.FRAME_HEADER_BYTES), payloads
 
 
 def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -> bytearray:
@@ -276,13 +265,6 @@ def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *
     if predicate is None:
         return f.request(MAP_ADD_ENTRY_LISTENER, fixed, f.string_frame(name))
     return f.request(MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE, fixed, f.string_frame(name), f.data_frame(predicate))
-
-
-def _list_of_blobs(blobs: Blobs) -> bytes:
-    """BEGIN, one frame a blob, END; in one matrix if they have one length."""
-    if not len(blobs) or int(blobs.lengths.min()) != int(blobs.lengths.max()):
-        return f.list_of_data(blobs.tolist())
-    return b"".join((f.BEGIN_FRAME, _framed(blobs.matrix(0, int(blobs.lengths[0]))), f.END_FRAME))
 
 
 def _framed(rows: NDArray[np.uint8]) -> memoryview:
@@ -323,10 +305,9 @@ def decode_values(message: f.Message) -> list[bytes]:
     return payloads.take(np.arange(2, flags.size - 1)).tolist()
 
 
-def decode_entries(message: f.Message) -> tuple[Blobs, Blobs]:
-    """Keys and values of a list of entries (Map.GetAll)."""
-    payloads, flags = message.frames()
-    return _pairs(payloads, flags, 1)
+def decode_entries(*answers: f.Message) -> tuple[Blobs, Blobs]:
+    """Keys and values of lists of entries (Map.GetAll), of all answers in one pass."""
+    return _pairs(*f.joined_frames(answers))
 
 
 def decode_scan_page(message: f.Message) -> ScanPage:
@@ -338,22 +319,23 @@ def decode_scan_page(message: f.Message) -> ScanPage:
     if not raw or len(raw) % _pointer.size:
         raise DecodeError(f"iteration pointers of {len(raw)} bytes")
     pointers: ScanPosition = tuple((index, size) for index, size in _pointer.iter_unpack(raw))
-    keys, values = _pairs(payloads, flags, 2)
+    others = np.arange(len(payloads)) != 1
+    keys, values = _pairs(payloads.take(others), flags[others], [len(payloads) - 1])
     return ScanPage(keys, values, None if pointers[-1][0] < 0 else pointers)
 
 
-def _pairs(payloads: Blobs, flags: NDArray[np.uint16], begin: int) -> tuple[Blobs, Blobs]:
-    """The frames between BEGIN at `begin` and END, taken as key, value, key, value and so on."""
-    inner = flags[begin + 1 : -1]
-    if (
-        flags.size < begin + 2
-        or not int(flags[begin]) & f.BEGIN
-        or not int(flags[-1]) & f.END
-        or inner.size % 2
-        or bool(inner.any())
-    ):
+def _pairs(payloads: Blobs, flags: NDArray[np.int64], counts: Sequence[int]) -> tuple[Blobs, Blobs]:
+    """The frames between BEGIN and END of each message, taken as key, value, key, value and so on; they have no flags.
+
+    `counts` says how many frames each message has.
+    """
+    stops = np.array([*accumulate(counts)], np.intp)
+    listed = flags == 0
+    listed[stops - counts] = False
+    rows = np.flatnonzero(listed)
+    whole = all(count >= 3 and count % 2 for count in counts) and rows.size == len(payloads) - 3 * len(counts)
+    if not whole or not bool(((flags[stops - counts + 1] & f.BEGIN > 0) & (flags[stops - 1] & f.END > 0)).all()):
         raise DecodeError("a list of entries is not BEGIN, keys and values by turns, END")
-    rows = np.arange(begin + 1, flags.size - 1, dtype=np.int64)
     return payloads.take(rows[0::2]), payloads.take(rows[1::2])
 
 

@@ -35,7 +35,7 @@ class Found:
                 self._take(chunk.columns)
 
     def _take(self, columns: dict[str, Any]) -> None:
-        keys = columns.pop("id").values.tolist()
+        keys = columns.pop("id").objects().tolist()
         schema = infer_schema("r", columns)
         self.kinds.append({name: slot.kind.name for name, slot in schema.slots.items()})
         decoded = decode_columns(encode_columns(schema, columns), schema)

@@ -115,3 +115,64 @@ def test_put_all_is_cut_where_a_message_would_grow_too_large(monkeypatch: pytest
     assert len(found) > 5
     seen = [payload for _, body in found for payload in f.message_ends(bytes(body))[0].frames()[0].tolist()[3:-1:2]]
     assert seen == keys.tolist()
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_put_all_keeps_the_order_of_rows_with_equal_keys(count: int) -> None:
+    keys = Blobs.of([b"key"] * count)
+    values = Blobs.of([bytes(count - index) for index in range(count)])
+    [(_, body)] = messages.put_all_requests("m", keys, values, np.zeros(count, np.int32))
+    entries = f.message_ends(bytes(body))[0].frames()[0].tolist()[3:-1]
+    assert entries[1::2] == values.tolist()
+
+
+@pytest.mark.parametrize("limit", [1, 60, 61, 100, 1_000])
+def test_each_cut_of_put_all_is_as_large_as_may_be(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MESSAGE_BYTES_MAX", limit)
+    rows = 40
+    keys = Blobs.of([bytes([index]) for index in range(rows)])
+    values = Blobs.of([bytes(index) for index in range(rows)])
+    partitions = np.arange(rows, dtype=np.int32) % 2
+    found = [
+        (partition, f.message_ends(bytes(body))[0].frames()[0].tolist()[3:-1])
+        for partition, body in messages.put_all_requests("m", keys, values, partitions)
+    ]
+    for partition in (0, 1):
+        mine = [entries for each, entries in found if each == partition]
+        assert [key for entries in mine for key in entries[0::2]] == [bytes([row]) for row in range(partition, rows, 2)]
+        sizes = [sum(6 + len(payload) for payload in entries) for entries in mine]
+        assert all(size <= limit or len(entries) == 2 for size, entries in zip(sizes, mine, strict=True))
+        firsts = [sum(6 + len(payload) for payload in entries[:2]) for entries in mine]
+        assert all(size + first > limit for size, first in zip(sizes, firsts[1:], strict=False))
+
+
+def test_answers_are_read_in_one_pass_as_one_by_one() -> None:
+    chance = random.Random(1)
+    bodies = list[bytes]()
+    for count in (0, 1, 3, 40, 0, 7):
+        sizes = (chance.choice((9, 16)), chance.choice((20, 30)))
+        pairs = [bytes([index]) * sizes[index % 2] for index in range(2 * count)]
+        pieces = [f.BEGIN_FRAME, *map(frame, pairs), frame(b"", f.END | f.IS_FINAL)]
+        bodies.append(frame(bytes(13), f.UNFRAGMENTED) + b"".join(pieces))
+    answers = f.message_ends(b"".join(bodies))
+    keys, values = messages.decode_entries(*answers)
+    alone = [messages.decode_entries(answer) for answer in answers]
+    assert keys.tolist() == [key for each, _ in alone for key in each.tolist()]
+    assert values.tolist() == [value for _, each in alone for value in each.tolist()]
+    assert len(keys) == 51
+
+
+@pytest.mark.parametrize("damage", ["no begin", "no end", "odd", "flag", "short"])
+def test_one_damaged_answer_among_others_is_refused(damage: str) -> None:
+    whole = [frame(b"k"), frame(b"v")]
+    inner = {"odd": whole[:1], "flag": [frame(b"k"), frame(b"v", f.IS_NULL)]}.get(damage, whole)
+    begin, end = (frame(b"", f.BEGIN), frame(b"", f.END | f.IS_FINAL))
+    pieces = {
+        "no begin": [frame(b"", f.IS_NULL), *inner, end],
+        "no end": [begin, *inner, frame(b"", f.IS_FINAL)],
+        "short": [frame(b"", f.IS_FINAL)],
+    }.get(damage, [begin, *inner, end])
+    good = frame(bytes(13), f.UNFRAGMENTED) + b"".join([begin, *whole, end])
+    bad = frame(bytes(13), f.UNFRAGMENTED) + b"".join(pieces)
+    with pytest.raises(DecodeError, match="list of entries"):
+        messages.decode_entries(*f.message_ends(good + bad + good))
