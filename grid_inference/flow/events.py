@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.grid.maps import key_identities, last_rows
+from grid_inference.errors import DecodeError
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.digest import input_digest
+from grid_inference.wire.kernels import digest as kernel
+from grid_inference.wire.protocol.journal import JournalItems
 
 __all__ = ["Events"]
-
-_PARTITION_MIX = np.int64(-7046029254386353131)
-"""Odd, so that no two partitions are alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +35,16 @@ class Events:
     @classmethod
     def of(cls, keys: Blobs, values: Blobs) -> Events:
         """Events of these keys and values."""
-        return cls(keys, values, key_identities(keys), input_digest(values))
+        found = np.empty((2, len(keys)), np.int64)
+        sides = (keys.buffer, keys.starts, keys.lengths, values.buffer, values.starts, values.lengths)
+        if kernel.fingerprints(*sides, found) >= 0:
+            raise DecodeError("a key has less than a header")
+        return cls(keys, values, found[0], found[1])
+
+    @classmethod
+    def of_items(cls, items: JournalItems) -> Events:
+        """What items of a journal say."""
+        return cls(items.keys, items.values, items.identities, items.digests)
 
     @classmethod
     def removals(cls, keys: Blobs) -> Events:
@@ -82,4 +89,5 @@ class Events:
 
         A key that a client has given another partition than its bytes say is another entry there.
         """
-        return last_rows(self.identities ^ (partitions.astype(np.int64) * _PARTITION_MIX))
+        rows = np.empty((1, len(self)), np.int64)
+        return rows[0, kernel.newest(self.identities, partitions, rows) :]

@@ -131,7 +131,7 @@ class JournalReader(Feeds):
     def _read(self, pages: list[tuple[Feed, journal.JournalPage]]) -> Brought:
         """What is new in all pages; one that does not continue its feed is a gap and brings no rows."""
         items = journal.decode_items([page for _, page in pages])
-        events = Events.of(items.keys, items.records)
+        events = Events.of_items(items)
         counts = np.array([page.count for _, page in pages], np.int64)
         lasts = np.cumsum(counts) - 1
         firsts = lasts - counts + 1
@@ -235,7 +235,7 @@ class JournalReader(Feeds):
         if feed.position is None or feed.position.witness is None or page.first_sequence != feed.start:
             return False
         items = journal.decode_items([page])
-        return int(Events.of(items.keys, items.records).witnesses(np.array([0]))[0]) == feed.position.witness
+        return int(Events.of_items(items).witnesses(np.array([0]))[0]) == feed.position.witness
 
     def _ask_again(self, feed: Feed, asked: int) -> None:
         if asked == feed.asked:
@@ -266,7 +266,7 @@ async def newest(link: Link, features: str, partitions: list[int]) -> dict[int, 
     if pages:
         items = journal.decode_items([page for _, page in pages])
         firsts = np.cumsum([0, *(page.count for _, page in pages[:-1])])
-        witnesses = Events.of(items.keys, items.records).witnesses(firsts).tolist()
+        witnesses = Events.of_items(items).witnesses(firsts).tolist()
         for (partition, page), witness in zip(pages, witnesses, strict=True):
             found[partition] = Position(page.next_sequence, witness)
     return found
