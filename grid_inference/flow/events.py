@@ -36,8 +36,7 @@ class Events:
     def of(cls, keys: Blobs, values: Blobs) -> Events:
         """Events of these keys and values."""
         found = np.empty((2, len(keys)), np.int64)
-        sides = (keys.buffer, keys.starts, keys.lengths, values.buffer, values.starts, values.lengths)
-        if kernel.fingerprints(*sides, found) >= 0:
+        if kernel.fingerprints(*keys.columns, *values.columns, found) >= 0:
             raise DecodeError("a key has less than a header")
         return cls(keys, values, found[0], found[1])
 
@@ -89,5 +88,6 @@ class Events:
 
         A key that a client has given another partition than its bytes say is another entry there.
         """
-        rows = np.empty((1, len(self)), np.int64)
-        return rows[0, kernel.newest(self.identities, partitions, rows) :]
+        rows = np.empty(len(self), np.int64)
+        slots = np.full(1 << (2 * len(self)).bit_length(), -1, np.int64)
+        return rows[kernel.newest(self.identities, partitions, slots, rows) :]

@@ -33,7 +33,7 @@ ROOMS = {
     "records": "wire.compact wire display",
     "wire.arrow": "wire.compact wire errors",
     "wire.json": "wire errors",
-    "wire.compact": "wire errors",
+    "wire.compact": "wire.kernels wire errors",
     "wire.protocol": "wire.kernels wire errors",
     "wire.kernels": "",
     "wire": "errors",

@@ -4,7 +4,7 @@ One way for one row and for ten thousand. A kernel reads like the byte table tha
 nothing, raises nothing and knows no Python objects.
 """
 
-from grid_inference.wire.kernels import digest, journal
+from grid_inference.wire.kernels import digest, journal, numbers, templates, texts
 from grid_inference.wire.kernels.kernel import is_ready, load
 
-__all__ = ["digest", "is_ready", "journal", "load"]
+__all__ = ["digest", "is_ready", "journal", "load", "numbers", "templates", "texts"]

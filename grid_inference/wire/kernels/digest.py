@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from grid_inference.wire.kernels.kernel import Bytes, Halves, Int32s, Ints, Table, Words, kernel, part
-from grid_inference.wire.kernels.words import int32_at, words32, words64
+from grid_inference.wire.kernels.kernel import Bytes, Int32s, Ints, Numbers, Table, kernel, part
+from grid_inference.wire.kernels.words import Laid, int32_at, laid, word_le
 
 __all__ = ["digest", "fingerprints", "identity", "newest"]
 
@@ -29,7 +29,7 @@ def _mixed(word: np.uint64, number: int) -> np.uint64:
 
 
 @part
-def digest(eights: Words, start: int, length: int) -> np.uint64:
+def digest(data: Laid, start: int, length: int) -> np.uint64:
     """The digest of one Data that lies within the buffer; of less than a header it is 0."""
     size = length - HEADER
     if size < 0:
@@ -37,18 +37,18 @@ def digest(eights: Words, start: int, length: int) -> np.uint64:
     total = U64(size) * _STEP
     full, tail = size // 8, size % 8
     for number in range(full):
-        total += _mixed(eights[U64(start + HEADER + 8 * number)], number)
+        total += _mixed(word_le(data, start + HEADER + 8 * number), number)
     if tail:  # the header makes every Data long enough to read eight bytes that end there
-        total += _mixed(eights[U64(start + length - 8)] >> U64(64 - 8 * tail), full)
+        total += _mixed(word_le(data, start + length - 8) >> U64(64 - 8 * tail), full)
     total = (total ^ (total >> U64(33))) * U64(0xFF51AFD7ED558CCD)
     total = (total ^ (total >> U64(33))) * U64(0xC4CEB9FE1A85EC53)
     return total ^ (total >> U64(33))
 
 
 @part
-def identity(eights: Words, fours: Halves, start: int, length: int) -> np.uint64:
+def identity(data: Laid, start: int, length: int) -> np.uint64:
     """A number for a key of at least a header, equal for equal keys: `key_identities` of `grid/maps.py`."""
-    return digest(eights, start, length) ^ (U64(int32_at(fours, start + 4)) * _STEP)
+    return digest(data, start, length) ^ (U64(int32_at(data, start + 4)) * _STEP)
 
 
 @kernel
@@ -56,22 +56,22 @@ def fingerprints(
     keys: Bytes, key_starts: Ints, key_lengths: Ints, values: Bytes, starts: Ints, lengths: Ints, found: Table
 ) -> int:
     """Identity of each key and digest of each value → `found`, shape (2, n); the first row without a key, or -1."""
-    key_eights, key_fours, eights, bits = words64(keys), words32(keys), words64(values), found.view(np.uint64)
+    key_data, value_data, bits = laid(keys), laid(values), found.view(np.uint64)
     for row in range(key_starts.size):
         if key_lengths[row] < HEADER:
             return row
-        bits[0, row] = identity(key_eights, key_fours, key_starts[row], key_lengths[row])
-        bits[1, row] = digest(eights, starts[row], lengths[row])
+        bits[0, row] = identity(key_data, key_starts[row], key_lengths[row])
+        bits[1, row] = digest(value_data, starts[row], lengths[row])
     return -1
 
 
 @kernel
-def newest(identities: Ints, partitions: Int32s, rows: Table) -> int:
-    """The last row of each key of a partition, in order → the end of `rows[0]`; where in it they begin."""
-    size = 16
-    while size < 2 * identities.size:
-        size *= 2
-    slots, mask, begin = np.full(size, -1, np.int64), U64(size - 1), identities.size
+def newest(identities: Ints, partitions: Int32s, slots: Numbers, rows: Numbers) -> int:
+    """The last row of each key of a partition, in order → the end of `rows`; where in it they begin.
+
+    `slots` holds -1 alone; its size is a power of two, twice that of the others or more.
+    """
+    mask, begin = U64(slots.size - 1), identities.size
     for back in range(identities.size):
         row = identities.size - 1 - back
         word = U64(identities[row]) ^ (U64(partitions[row]) * _STEP)
@@ -81,5 +81,5 @@ def newest(identities: Ints, partitions: Int32s, rows: Table) -> int:
         if slots[at] < 0:
             slots[at] = row
             begin -= 1
-            rows[0, begin] = row
+            rows[begin] = row
     return begin

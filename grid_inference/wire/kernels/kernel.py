@@ -27,7 +27,24 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-__all__ = ["Bytes", "Halves", "Int32s", "Ints", "Room", "Table", "Words", "is_ready", "kernel", "load", "part"]
+__all__ = [
+    "Bytes",
+    "Grid",
+    "Halves",
+    "Int32s",
+    "Ints",
+    "Matrix",
+    "Numbers",
+    "Reals",
+    "Room",
+    "Table",
+    "Words",
+    "is_ready",
+    "kernel",
+    "load",
+    "part",
+    "view",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -40,12 +57,20 @@ Ints = NDArray[np.int64]
 """Numbers that are read, shape (n,)."""
 Int32s = NDArray[np.int32]
 """The same of int32."""
+Numbers = NDArray[np.int64]
+"""Numbers that are written, shape (n,)."""
 Words = NDArray[np.uint64]
 """The bits of numbers, shape (n,)."""
 Halves = NDArray[np.uint32]
 """The same of 32 bits."""
 Table = NDArray[np.int64]
 """Numbers that are read or written, shape (n, k)."""
+Reals = NDArray[np.float64]
+"""Doubles that are read, shape (n,)."""
+Grid = NDArray[np.float64]
+"""The same, shape (n, k)."""
+Matrix = NDArray[np.float64]
+"""Doubles that are written, shape (n, k)."""
 
 _lock = threading.Lock()
 _kernels: list[_Kernel] = []
@@ -56,8 +81,10 @@ READY = "ready"
 class _Kernel:
     """One function; the first call of any loads all, unless `load` was called before."""
 
-    def __init__(self, function: Callable[..., Any], *, alone: bool) -> None:
+    def __init__(self, function: Callable[..., Any], *, alone: bool, views: bool) -> None:
         self.function = function
+        self.views = views
+        """It returns arrays."""
         self.alone = alone
         """Python calls it, not only other kernels."""
         self.compiled: Any = None
@@ -73,9 +100,12 @@ class _Kernel:
     def compile(self, numba: Any) -> None:
         """Compile it for the types of its annotations, or for any if it is called by other kernels only."""
         if self.alone:
-            self.compiled = numba.njit(_signature(self.function, numba.types), nogil=True, cache=True)(self.function)
-        else:
+            signature = _signature(self.function, numba.types)
+            self.compiled = numba.njit(signature, nogil=True, cache=True)(self.function)
+        elif self.views:
             self.compiled = numba.njit(nogil=True)(self.function)
+        else:  # counting references to the arrays that it is given would take most of its time
+            self.compiled = numba.njit(nogil=True, _nrt=False)(self.function)
 
     def settle(self) -> None:
         """From now on run what was compiled, or the function as it stands."""
@@ -93,12 +123,17 @@ def kernel(function: F) -> F:
 
 
 def part(function: F) -> F:
-    """A part of kernels, called by them only: its types follow from theirs."""
+    """A part of kernels, called by them only: its types follow from theirs. It returns numbers, if anything."""
     return _added(function, alone=False)
 
 
-def _added(function: F, *, alone: bool) -> F:
-    made = _Kernel(function, alone=alone)
+def view(function: F) -> F:
+    """A part that returns arrays over the bytes that it is given."""
+    return _added(function, alone=False, views=True)
+
+
+def _added(function: F, *, alone: bool, views: bool = False) -> F:
+    made = _Kernel(function, alone=alone, views=views)
     _kernels.append(made)
     return cast("F", made)
 
@@ -163,9 +198,12 @@ def _signature(function: Callable[..., Any], types: Any) -> tuple[Any, ...]:
         "Room": types.Array(types.uint8, 1, "C"),
         "Ints": types.Array(types.int64, 1, "A", readonly=True),
         "Int32s": types.Array(types.int32, 1, "A", readonly=True),
+        "Numbers": types.Array(types.int64, 1, "C"),
         "Words": types.Array(types.uint64, 1, "C"),
         "Table": types.Array(types.int64, 2, "C"),
-        "Doubles": types.Array(types.float64, 2, "C"),
+        "Matrix": types.Array(types.float64, 2, "C"),
+        "Reals": types.Array(types.float64, 1, "A", readonly=True),
+        "Grid": types.Array(types.float64, 2, "A", readonly=True),
         "int": types.int64,
     }
     return tuple(known[said] for name, said in function.__annotations__.items() if name != "return")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from grid_inference.wire.protocol import frames as f
 __all__ = [
     "ScanPage",
     "add_entry_listener_request",
+    "around_entries",
+    "around_messages",
     "clear_request",
     "decode_data",
     "decode_entries",
@@ -261,10 +264,25 @@ def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -
     return f.request(MAP_FETCH_ENTRIES, _int.pack(entries_max), f.string_frame(name), pointers)
 
 
-def publish_all_request(topic: str, items: Sequence[NDArray[np.uint8]]) -> bytearray:
-    """Topic.PublishAll to the partition of the topic's name: matrices of whole Data, a message a row."""
-    pieces = [_framed(rows) for rows in items]
-    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic) + f.BEGIN_FRAME, *pieces, f.END_FRAME)
+def publish_all_request(topic: str, items: Sequence[bytes]) -> bytearray:
+    """Topic.PublishAll of whole Data to the partition of the topic's name."""
+    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic), f.list_of_data(items))
+
+
+def around_entries(name: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the frames of keys and values in a PutAll, for who writes those frames himself."""
+    return _around(MAP_PUT_ALL, b"\0", name)
+
+
+def around_messages(topic: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the frames of the messages in a PublishAll."""
+    return _around(TOPIC_PUBLISH_ALL, b"", topic)
+
+
+@lru_cache(maxsize=256)
+def _around(message_type: int, fixed: bytes, name: str) -> tuple[bytes, bytes]:
+    whole = bytes(f.request(message_type, fixed, f.string_frame(name), f.list_of_data([])))
+    return whole[: -len(f.END_FRAME)], whole[-len(f.END_FRAME) :]
 
 
 def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *, include_value: bool) -> bytearray:
