@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.errors import DecodeError
+from grid_inference.grid.maps import key_identities
 from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.digest import input_digest
 from grid_inference.wire.kernels import digest as kernel
 from grid_inference.wire.protocol.journal import JournalItems
 
@@ -35,10 +36,7 @@ class Events:
     @classmethod
     def of(cls, keys: Blobs, values: Blobs) -> Events:
         """Events of these keys and values."""
-        found = np.empty((2, len(keys)), np.int64)
-        if kernel.fingerprints(*keys.columns, *values.columns, found) >= 0:
-            raise DecodeError("a key has less than a header")
-        return cls(keys, values, found[0], found[1])
+        return cls(keys, values, key_identities(keys), input_digest(values))
 
     @classmethod
     def of_items(cls, items: JournalItems) -> Events:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from grid_inference.wire.kernels.kernel import Bytes, Int32s, Ints, Numbers, Table, kernel, part
-from grid_inference.wire.kernels.words import Laid, int32_at, laid, word_le
+from grid_inference.wire.kernels.kernel import Int32s, Ints, Numbers, kernel, part
+from grid_inference.wire.kernels.words import Laid, int32_at, word_le
 
-__all__ = ["digest", "fingerprints", "identity", "newest"]
+__all__ = ["digest", "identity", "newest"]
 
 U64 = np.uint64
 _STEP = U64(0x9E3779B97F4A7C15)
@@ -49,20 +49,6 @@ def digest(data: Laid, start: int, length: int) -> np.uint64:
 def identity(data: Laid, start: int, length: int) -> np.uint64:
     """A number for a key of at least a header, equal for equal keys: `key_identities` of `grid/maps.py`."""
     return digest(data, start, length) ^ (U64(int32_at(data, start + 4)) * _STEP)
-
-
-@kernel
-def fingerprints(
-    keys: Bytes, key_starts: Ints, key_lengths: Ints, values: Bytes, starts: Ints, lengths: Ints, found: Table
-) -> int:
-    """Identity of each key and digest of each value → `found`, shape (2, n); the first row without a key, or -1."""
-    key_data, value_data, bits = laid(keys), laid(values), found.view(np.uint64)
-    for row in range(key_starts.size):
-        if key_lengths[row] < HEADER:
-            return row
-        bits[0, row] = identity(key_data, key_starts[row], key_lengths[row])
-        bits[1, row] = digest(value_data, starts[row], lengths[row])
-    return -1
 
 
 @kernel

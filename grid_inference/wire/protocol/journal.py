@@ -21,6 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,12 +131,12 @@ def decode_page(message: f.Message) -> JournalPage:
 def decode_items(pages: Sequence[JournalPage]) -> JournalItems:
     """The items of several responses, one behind the other, in one pass; DecodeError if one of them is damaged."""
     data = b"".join([page.message.data for page in pages]) if len(pages) > 1 else pages[0].message.data
-    counts = np.array([page.count for page in pages], np.int64)
-    ends = np.cumsum([len(page.message.data) for page in pages], dtype=np.int64)
-    if any(len(page.message.data) < page.count * f.FRAME_HEADER_BYTES for page in pages):
+    counts, sizes = [page.count for page in pages], [len(page.message.data) for page in pages]
+    if any(size < count * f.FRAME_HEADER_BYTES for size, count in zip(sizes, counts, strict=True)):
         raise DecodeError(_WRONG[kernel.FRAMES])  # before room is made for as many as a response claims
-    buffer, items = np.frombuffer(data, np.uint8), np.empty((kernel.COLUMNS, int(counts.sum())), np.int64)
-    if wrong := kernel.walk(buffer, ends, counts, GONE, items):
+    buffer, items = np.frombuffer(data, np.uint8), np.empty((kernel.COLUMNS, sum(counts)), np.int64)
+    ends = np.fromiter(accumulate(sizes), np.int64, len(sizes))
+    if wrong := kernel.walk(buffer, ends, np.array(counts, np.int64), GONE, items):
         raise DecodeError(_WRONG[wrong])
     keys, values = Blobs(buffer, items[0], items[1]), Blobs(buffer, items[2], items[3])
     return JournalItems(keys, values, items[4], items[5], items[6], items[7])

@@ -14,16 +14,14 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from grid_inference.errors import DecodeError
 from grid_inference.flow import encode
 from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.events import Events
-from grid_inference.grid.maps import key_identities, last_rows
+from grid_inference.grid.maps import last_rows
 from grid_inference.model.signature import Signature
 from grid_inference.records import PREDICTION, PREDICTION_MESSAGE, PredictionBatch
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_record, encode_record
-from grid_inference.wire.digest import input_digest
 from grid_inference.wire.kernels import kernel as module
 from grid_inference.wire.keys import DataKey, encode_keys, key_text
 from grid_inference.wire.protocol import messages
@@ -42,24 +40,6 @@ def scattered(items: list[bytes]) -> Blobs:
     order = RNG.permutation(len(items))
     found = Blobs.of([items[i] for i in order])
     return found.take(np.argsort(order))
-
-
-@pytest.mark.usefixtures("either_kernels")
-@pytest.mark.parametrize("count", [0, 1, 2, 40])
-def test_fingerprints_are_those_that_clients_compute(count: int) -> None:
-    keys = scattered([bytes(RNG.integers(0, 256, 8 + i % 20, np.uint8)) for i in range(count)])
-    values = scattered([bytes(RNG.integers(0, 256, i * 7 % 90, np.uint8)) for i in range(count)])
-    found = Events.of(keys, values)
-    assert found.identities.tolist() == key_identities(keys).tolist()
-    assert found.digests.tolist() == input_digest(values).tolist()
-    assert Events.removals(keys).digests.tolist() == [0] * count
-
-
-@pytest.mark.usefixtures("either_kernels")
-def test_a_key_without_a_header_is_refused() -> None:
-    keys = Blobs.of([bytes(8), bytes(7)])
-    with pytest.raises(DecodeError, match="key"):
-        Events.of(keys, keys)
 
 
 @pytest.mark.usefixtures("either_kernels")
