@@ -20,6 +20,7 @@ from grid_inference.wire.compact import encode_record
 from grid_inference.wire.compact.record import value_offset
 from grid_inference.wire.kernels import templates as kernel
 from grid_inference.wire.kernels import texts as text_kernel
+from grid_inference.wire.kernels.kernel import Bytes, Scored, Templates
 from grid_inference.wire.keys import key_text
 from grid_inference.wire.protocol import messages
 from grid_inference.wire.schema import Schema
@@ -73,13 +74,17 @@ class _Templates:
         self._record_bytes_max = int(self._places[:, kernel.END].max(initial=0)) + kernel.AROUND_BYTES_MAX
 
     def write(
-        self, labels: NDArray[np.int32], around: tuple[bytes, bytes], key_bytes: int, run: Callable[..., int]
+        self,
+        labels: NDArray[np.int32],
+        around: tuple[bytes, bytes],
+        key_bytes: int,
+        run: Callable[[Templates, Bytes, Bytes, Bytes], int],
     ) -> tuple[NDArray[np.uint8], int]:
         """Have a kernel write records of these labels into requests: their bytes, and how many they are."""
         head, tail = _frames(around)
         while True:
             body = np.empty(labels.size * (self._record_bytes_max + head.size + tail.size) + key_bytes, np.uint8)
-            count = run(self._known, self._records, self._places, self._numbers, head, tail, body)
+            count = run((self._known, self._records, self._places, self._numbers), head, tail, body)
             if count >= 0:
                 return body, count
             self._learn(labels)
@@ -100,31 +105,30 @@ class PredictionEncoder:
         """Prediction records as PutAll requests to a map, one or more a partition: (partition, request)."""
         labels, requests = _labels(batch), np.empty((3, len(batch)), np.int64)
         begins = np.empty(int(batch.partitions.max(initial=0)) + 2, np.int64)
-        where = (*batch.keys.columns, batch.partitions, labels, *_row(batch))
+        where = (batch.keys.columns, batch.partitions, labels, _scored(batch))
         body, count = self._predictions.write(
             labels,
             messages.around_entries(name),
             batch.keys.nbytes,
-            lambda *of: _write_predictions(*where, *of, messages.MESSAGE_BYTES_MAX, begins, requests),
+            lambda known, head, tail, body: kernel.predictions(
+                *where, known, head, tail, body, messages.MESSAGE_BYTES_MAX, begins, requests
+            ),
         )
         return list(zip(requests[1, :count].tolist(), _cut(body, requests[2, :count]), strict=True))
 
     def messages(self, batch: PredictionBatch, topic: str) -> tuple[Blobs, list[bytearray]]:
         """PredictionMessage records as whole Data, in the rows' order, and as requests to a plain topic."""
         labels, rows, (texts, places) = _labels(batch), np.empty((3, len(batch)), np.int64), _texts(batch.keys)
-        where = (*batch.keys.columns, texts, places, labels, *_row(batch))
+        where = (batch.keys.columns, texts, places, labels, _scored(batch))
         body, count = self._messages.write(
             labels,
             messages.around_messages(topic),
             batch.keys.nbytes + texts.size,
-            lambda *of: _write_messages(*where, *of, PUBLISH_ROWS, rows),
+            lambda known, head, tail, body: kernel.messages(*where, known, head, tail, body, PUBLISH_ROWS, rows),
         )
         return Blobs(body, rows[0], rows[1] - rows[0]), _cut(body, rows[2, :count])
 
 
-# of which so many arguments come as columns
-_write_predictions: Callable[..., int] = kernel.predictions
-_write_messages: Callable[..., int] = kernel.messages
 _NO_SCORES = np.empty((0, 0))
 
 
@@ -132,7 +136,7 @@ def _labels(batch: PredictionBatch) -> NDArray[np.int32]:
     return np.zeros(len(batch), np.int32) if batch.label_index is None else batch.label_index
 
 
-def _row(batch: PredictionBatch) -> tuple[Any, ...]:
+def _scored(batch: PredictionBatch) -> Scored:
     """What kernels take of the numbers in a record."""
     scores = _NO_SCORES if batch.scores is None else batch.scores
     return batch.score, batch.digests, batch.epochs, batch.scored_at_us, scores

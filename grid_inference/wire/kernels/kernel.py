@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Bytes",
+    "Columns",
     "Grid",
     "Halves",
     "Int32s",
@@ -37,7 +38,9 @@ __all__ = [
     "Numbers",
     "Reals",
     "Room",
+    "Scored",
     "Table",
+    "Templates",
     "Words",
     "is_ready",
     "kernel",
@@ -69,6 +72,12 @@ Reals = NDArray[np.float64]
 """Doubles that are read, shape (n,)."""
 Grid = NDArray[np.float64]
 """The same, shape (n, k)."""
+Columns = tuple[Bytes, Ints, Ints]
+"""Of `Blobs`: buffer, starts, lengths."""
+Scored = tuple[Reals, Ints, Ints, int, Grid]
+"""Of predictions: score, digest and epoch of each, when they were made, and the scores of each."""
+Templates = tuple[Ints, Bytes, Table, Ints]
+"""Of records: the labels, the records, their places, and where the numbers lie in each."""
 Matrix = NDArray[np.float64]
 """Doubles that are written, shape (n, k)."""
 
@@ -193,7 +202,7 @@ def _compile_all() -> None:
 
 
 def _signature(function: Callable[..., Any], types: Any) -> tuple[Any, ...]:
-    known = {
+    known: dict[str, Any] = {
         "Bytes": types.Array(types.uint8, 1, "C", readonly=True),
         "Room": types.Array(types.uint8, 1, "C"),
         "Ints": types.Array(types.int64, 1, "A", readonly=True),
@@ -206,6 +215,12 @@ def _signature(function: Callable[..., Any], types: Any) -> tuple[Any, ...]:
         "Grid": types.Array(types.float64, 2, "A", readonly=True),
         "int": types.int64,
     }
+    for name, names in (
+        ("Columns", ("Bytes", "Ints", "Ints")),
+        ("Scored", ("Reals", "Ints", "Ints", "int", "Grid")),
+        ("Templates", ("Ints", "Bytes", "Table", "Ints")),
+    ):
+        known[name] = types.Tuple([known[each] for each in names])
     return tuple(known[said] for name, said in function.__annotations__.items() if name != "return")
 
 

@@ -11,7 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from grid_inference.wire.kernels.kernel import Bytes, Grid, Int32s, Ints, Numbers, Reals, Room, Table, kernel, part
+from grid_inference.wire.kernels.kernel import (
+    Bytes,
+    Columns,
+    Int32s,
+    Ints,
+    Numbers,
+    Room,
+    Scored,
+    Table,
+    Templates,
+    kernel,
+    part,
+)
 from grid_inference.wire.kernels.words import Laid, copy, frame, laid, put_int32, put_word
 
 __all__ = [
@@ -33,6 +45,8 @@ START, KEY, KEY_DATA, END, SCORES, VARIABLE = range(6)
 (0: it has neither), the end of the variable part, the first score; then the offset of each field of variable size."""
 FIXED = 20
 """Bytes before the fixed part: header, schema id, length."""
+Template = tuple[Laid, Table, Ints]
+"""The records, their places, and where the numbers lie in each."""
 _FRAME_HEADER = 6
 AROUND_BYTES_MAX = 2 * _FRAME_HEADER + 4 * 32
 """Beside the variable part's end, key and text a record takes at most so many: frames, and offsets of 32 fields."""
@@ -66,8 +80,7 @@ def _template(labels: Ints, label: int) -> int:
 def _put_parts(
     room: Laid,
     at: int,
-    record: Laid,
-    places: Table,
+    template: Template,
     label: int,
     texts: Laid,
     text_at: int,
@@ -77,16 +90,18 @@ def _put_parts(
     key: int,
 ) -> int:
     """All of a record up to its table of offsets; where that begins."""
-    base = places[label, START]
-    if not places[label, KEY]:
-        return copy(room, at, record, base, places[label, END])
-    at = copy(room, at, record, base, places[label, KEY])
+    record, places = template[0], template[1]
+    base, end = places[label, START], places[label, END]
+    key_place, data_place = places[label, KEY], places[label, KEY_DATA]
+    if not key_place:
+        return copy(room, at, record, base, end)
+    at = copy(room, at, record, base, key_place)
     put_int32(room, at - 4, text)
     at = copy(room, at, texts, text_at, text)
-    at = copy(room, at, record, base + places[label, KEY], places[label, KEY_DATA] - places[label, KEY])
+    at = copy(room, at, record, base + key_place, data_place - key_place)
     put_int32(room, at - 4, key)
     at = copy(room, at, keys, key_at, key)
-    return copy(room, at, record, base + places[label, KEY_DATA], places[label, END] - places[label, KEY_DATA])
+    return copy(room, at, record, base + data_place, end - data_place)
 
 
 @part
@@ -108,16 +123,10 @@ def _put_offsets(room: Laid, at: int, size: int, places: Table, label: int, text
 def _put_record(
     room: Laid,
     at: int,
-    record: Laid,
-    places: Table,
+    template: Template,
     label: int,
-    numbers: Ints,
+    scored: Scored,
     row: int,
-    score: Reals,
-    digests: Ints,
-    epochs: Ints,
-    us: int,
-    scores: Grid,
     texts: Laid,
     text_at: int,
     text: int,
@@ -126,16 +135,16 @@ def _put_record(
     key: int,
 ) -> int:
     """One record whole; where it ends."""
-    end = _put_parts(room, at, record, places, label, texts, text_at, text, keys, key_at, key)
-    size = end - at - FIXED
+    end = _put_parts(room, at, template, label, texts, text_at, text, keys, key_at, key)
+    places, numbers, size = template[1], template[2], end - at - FIXED
     put_int32(room, at + FIXED - 4, size)
-    put_word(room, at + numbers[0], np.float64(score[row]).view(np.uint64))
-    put_word(room, at + numbers[1], U64(digests[row]))
-    put_word(room, at + numbers[2], U64(epochs[row]))
-    put_word(room, at + numbers[3], U64(us))
+    put_word(room, at + numbers[0], np.float64(scored[0][row]).view(np.uint64))
+    put_word(room, at + numbers[1], U64(scored[1][row]))
+    put_word(room, at + numbers[2], U64(scored[2][row]))
+    put_word(room, at + numbers[3], U64(scored[3]))
     place = at + places[label, SCORES] + (text + key if places[label, KEY] else 0)
-    for column in range(scores.shape[1]):
-        put_word(room, place + 8 * column, np.float64(scores[row, column]).view(np.uint64))
+    for column in range(scored[4].shape[1]):
+        put_word(room, place + 8 * column, np.float64(scored[4][row, column]).view(np.uint64))
     return _put_offsets(room, end, size, places, label, text, key)
 
 
@@ -155,20 +164,11 @@ def _sort(partitions: Int32s, begins: Numbers, order: Table) -> None:
 
 @kernel
 def predictions(
-    keys: Bytes,
-    key_starts: Ints,
-    key_lengths: Ints,
+    keys: Columns,
     partitions: Int32s,
     labels: Int32s,
-    score: Reals,
-    digests: Ints,
-    epochs: Ints,
-    us: int,
-    scores: Grid,
-    known: Ints,
-    record: Bytes,
-    places: Table,
-    numbers: Ints,
+    scored: Scored,
+    templates: Templates,
     head: Bytes,
     tail: Bytes,
     body: Room,
@@ -180,10 +180,12 @@ def predictions(
 
     All of them one behind the other → `body`; partition and end of each → `requests[1]` and `requests[2]`, of shape
     (3, n). `begins` has two numbers more than the highest partition. Returned is how many requests they are, or -1
-    where a label is not `known`.
+    where a label is none of `templates`.
     """
     _sort(partitions, begins, requests)
-    room, key_data, record_data, head_data, tail_data = laid(body), laid(keys), laid(record), laid(head), laid(tail)
+    key_data, key_starts, key_lengths = laid(keys[0]), keys[1], keys[2]
+    known, places, template = templates[0], templates[2], (laid(templates[1]), templates[2], templates[3])
+    room, head_data, tail_data = laid(body), laid(head), laid(tail)
     at, count, filled, current = 0, 0, 0, -1
     for i in range(partitions.size):
         row = int(requests[0, i])
@@ -202,26 +204,8 @@ def predictions(
             count += 1
         filled += size
         at = copy(room, frame(room, at, key_lengths[row]), key_data, key_starts[row], key_lengths[row])
-        at = _put_record(
-            room,
-            frame(room, at, value),
-            record_data,
-            places,
-            label,
-            numbers,
-            row,
-            score,
-            digests,
-            epochs,
-            us,
-            scores,
-            key_data,
-            0,
-            0,
-            key_data,
-            0,
-            0,
-        )
+        at = frame(room, at, value)
+        at = _put_record(room, at, template, label, scored, row, key_data, 0, 0, key_data, 0, 0)
     if count:
         requests[2, count - 1] = copy(room, at, tail_data, 0, tail.size)
     return count
@@ -229,21 +213,12 @@ def predictions(
 
 @kernel
 def messages(
-    keys: Bytes,
-    key_starts: Ints,
-    key_lengths: Ints,
+    keys: Columns,
     texts: Bytes,
     text_places: Table,
     labels: Int32s,
-    score: Reals,
-    digests: Ints,
-    epochs: Ints,
-    us: int,
-    scores: Grid,
-    known: Ints,
-    record: Bytes,
-    places: Table,
-    numbers: Ints,
+    scored: Scored,
+    templates: Templates,
     head: Bytes,
     tail: Bytes,
     body: Room,
@@ -253,38 +228,22 @@ def messages(
     """Requests of messages, a record each that holds its key as bytes and as text; `most` records a request.
 
     All of them one behind the other → `body`; `rows`, shape (3, n), has where each record begins and ends, and of each
-    request in turn where that ends. Returned is how many requests they are, or -1 where a label is not `known`.
+    request in turn where that ends. Returned is how many requests they are, or -1 where a label is none of `templates`.
     """
-    room, key_data, record_data, head_data, tail_data = laid(body), laid(keys), laid(record), laid(head), laid(tail)
-    text_data, at = laid(texts), 0
+    key_data, key_starts, key_lengths = laid(keys[0]), keys[1], keys[2]
+    known, places, template = templates[0], templates[2], (laid(templates[1]), templates[2], templates[3])
+    room, head_data, tail_data, text_data = laid(body), laid(head), laid(tail), laid(texts)
+    at = 0
     for row in range(labels.size):
-        label, text = _template(known, labels[row]), text_places[1, row]
+        label, text_at, text = _template(known, labels[row]), text_places[0, row], text_places[1, row]
         if label < 0:
             return -1
         if row % most == 0:
             at = copy(room, at, head_data, 0, head.size)
-        at = frame(room, at, _record_bytes(places, label, text, key_lengths[row]))
+        key_at, key = key_starts[row], key_lengths[row]
+        at = frame(room, at, _record_bytes(places, label, text, key))
         rows[0, row] = at
-        at = _put_record(
-            room,
-            at,
-            record_data,
-            places,
-            label,
-            numbers,
-            row,
-            score,
-            digests,
-            epochs,
-            us,
-            scores,
-            text_data,
-            text_places[0, row],
-            text,
-            key_data,
-            key_starts[row],
-            key_lengths[row],
-        )
+        at = _put_record(room, at, template, label, scored, row, text_data, text_at, text, key_data, key_at, key)
         rows[1, row] = at
         if row + 1 == labels.size or (row + 1) % most == 0:
             at = copy(room, at, tail_data, 0, tail.size)
