@@ -1,7 +1,7 @@
 """`Events`: what a journal or a scan has brought, as columns, with the two fingerprints by which the flow decides.
 
 A key's identity tells which events speak of the same entry, a value's digest which value it is. Both are computed when
-the bytes have just arrived, and serve the witness, the choice of the newest event, the reconcile and the prediction.
+the bytes have just arrived, and serve the choice of the newest event, the reconcile and the prediction.
 """
 
 from __future__ import annotations
@@ -72,10 +72,6 @@ class Events:
     def nbytes(self) -> int:
         """Bytes of all values."""
         return self.values.nbytes
-
-    def witnesses(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A 64-bit fingerprint of these rows, over key and value: equal on every replica, unlike the event's type."""
-        return self.identities[rows] * np.int64(3) + self.digests[rows]
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Events:
         """Those at an index array or boolean mask."""

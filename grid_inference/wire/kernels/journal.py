@@ -23,15 +23,17 @@ _AROUND = 2
 
 
 @kernel
-def walk(buffer: Bytes, ends: Ints, counts: Ints, gone: int, items: Table) -> int:
+def walk(buffer: Bytes, ends: Ints, counts: Ints, gone: int, items: Table, pages: Table) -> int:
     """Pages that end at these places and have so many items → `items`, shape (COLUMNS, n); 0 or what is wrong.
 
-    A value is null, its length -1, where one of the bits of `gone` is in the event type.
+    A value is null, its length -1, where one of the bits of `gone` is in the event type. Of each page the witnesses of
+    its first and its last item, and whether events were lost → `pages`, shape (3, pages).
     """
-    data, bits = laid(buffer), items.view(np.uint64)
+    data, bits, witnesses = laid(buffer), items.view(np.uint64), pages.view(np.uint64)
     row, begin = 0, 0
     for page in range(ends.size):
         at, end, last = begin, ends[page], counts[page] + _AROUND
+        pages[2, page] = 0
         for number in range(counts[page] + 2 * _AROUND):
             if at + _FRAME_HEADER > end:
                 return FRAMES
@@ -68,6 +70,10 @@ def walk(buffer: Bytes, ends: Ints, counts: Ints, gone: int, items: Table) -> in
             items[5, row] = 1 if after < at and buffer[U64(after)] != 0 else 0
             bits[6, row] = identity(data, key_at, key_bytes)
             bits[7, row] = digest(data, value_at, value_bytes)
+            pages[2, page] |= items[5, row]
+            witnesses[1, page] = bits[6, row] * U64(3) + bits[7, row]
+            if number == _AROUND:
+                witnesses[0, page] = witnesses[1, page]
             row += 1
         if at != end:
             return FRAMES

@@ -94,6 +94,10 @@ class JournalItems:
     """Of the keys, as `key_identities` has them."""
     digests: NDArray[np.int64]
     """Of the values, as `input_digest` has them."""
+    pages: NDArray[np.int64]
+    """Of each page the witness of its first item, that of its last, and 1 if events were lost in it; shape (3, pages).
+
+    A witness is a fingerprint over key and value: equal on every replica, unlike the event's type."""
 
 
 def range_request(name: str) -> bytearray:
@@ -135,8 +139,9 @@ def decode_items(pages: Sequence[JournalPage]) -> JournalItems:
     if any(size < count * f.FRAME_HEADER_BYTES for size, count in zip(sizes, counts, strict=True)):
         raise DecodeError(_WRONG[kernel.FRAMES])  # before room is made for as many as a response claims
     buffer, items = np.frombuffer(data, np.uint8), np.empty((kernel.COLUMNS, sum(counts)), np.int64)
+    found = np.zeros((3, len(pages)), np.int64)
     ends = np.fromiter(accumulate(sizes), np.int64, len(sizes))
-    if wrong := kernel.walk(buffer, ends, np.array(counts, np.int64), GONE, items):
+    if wrong := kernel.walk(buffer, ends, np.array(counts, np.int64), GONE, items, found):
         raise DecodeError(_WRONG[wrong])
     keys, values = Blobs(buffer, items[0], items[1]), Blobs(buffer, items[2], items[3])
-    return JournalItems(keys, values, items[4], items[5], items[6], items[7])
+    return JournalItems(keys, values, items[4], items[5], items[6], items[7], found)

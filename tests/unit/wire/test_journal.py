@@ -54,6 +54,17 @@ def test_items_of_several_pages_have_the_fingerprints_that_clients_compute() -> 
     assert items.values.tolist() == [b"v" * size for start in (0, 30, 250) for size in range(start, start + 20)]
     assert items.identities.tolist() == key_identities(items.keys).tolist()
     assert items.digests.tolist() == input_digest(items.values).tolist()
+    witnesses = items.identities * np.int64(3) + items.digests
+    assert items.pages.tolist() == [witnesses[::20].tolist(), witnesses[19::20].tolist(), [0, 0, 0]]
+
+
+@pytest.mark.usefixtures("either_kernels")
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_of_which_page_events_were_lost(at: int) -> None:
+    pages = [[item(1, 1) + b"\0"] * 3, [item(1, 1) + (b"\1" if index == at else b"\0") for index in range(3)]]
+    items = journal.decode_items([journal.decode_page(answer(page)) for page in pages])
+    assert items.pages[2].tolist() == [0, 1]
+    assert np.flatnonzero(items.lost).tolist() == [3 + at]
 
 
 @pytest.mark.usefixtures("either_kernels")
