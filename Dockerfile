@@ -24,8 +24,10 @@ ENV PATH=/opt/grid-inference/bin:$PATH GRID_INFERENCE_CACHE=/var/lib/grid-infere
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 10001:10001
 # A first member's life: it brings the jar where it is not there yet, makes Java's cache for quick starts, and shows that
-# the image works. From here on nothing is written but below /tmp, and keys.
-RUN python -c "from grid_inference.grid.member import Member; Member.start().stop()"
+# the image works; and the kernels are compiled, for processors as this one. From here on nothing is written but below
+# /tmp, and keys.
+RUN python -c "from grid_inference.grid.member import Member; Member.start().stop()" && \
+    python -c "from grid_inference.wire import kernels; assert kernels.load()"
 EXPOSE 5701 6701
 # Ready, that is: the member is in its cluster, a worker speaks, every deployment runs here.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 \

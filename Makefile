@@ -41,6 +41,7 @@ else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
+	$(KERNELS)
 	@touch $@ $(RUNTIME)
 
 # What running needs, a third of the time and of the bytes: whoever tries the demo need not wait for what tests it.
@@ -53,9 +54,12 @@ else
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-runtime.lock
 endif
+	$(KERNELS)
 	@touch $@
 
 VERSION_CHECK = 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+# Once a machine: what would hold up its first worker.
+KERNELS = PYTHONPATH="$(CURDIR)" $(BIN)/python -c "from grid_inference.wire import kernels; kernels.load()"
 RUN = PYTHONPATH="$(CURDIR)" $(BIN)/python -m grid_inference.cli
 
 demo: $(RUNTIME) ## card fraud, live: start a grid, train, deploy, stream, verify

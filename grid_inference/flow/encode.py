@@ -1,12 +1,13 @@
-"""Encoding: columns of predictions → Prediction and PredictionMessage records, in one pass per shape.
+"""Encoding: columns of predictions → requests of Prediction and PredictionMessage records, each by one kernel.
 
-Records of one label, key length and key text length differ only in numbers and key bytes, so they are written by
-copying a template and setting what differs. Dead letters are few and are written one by one.
+Records of one label differ only in numbers, key and key text, so they are written by copying a template and setting
+what differs (`wire/kernels/templates.py`). Dead letters are few and are written one by one.
 """
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,36 +15,79 @@ from numpy.typing import NDArray
 
 from grid_inference.model.signature import Signature
 from grid_inference.records import DEAD_LETTER, PREDICTION, PREDICTION_MESSAGE, DeadLetterBatch, PredictionBatch
-from grid_inference.wire.blobs import FEW, Blobs
+from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import encode_record
 from grid_inference.wire.compact.record import value_offset
-from grid_inference.wire.keys import key_texts
-from grid_inference.wire.schema import NUMBER_DTYPES, FieldKind, Schema
+from grid_inference.wire.kernels import templates as kernel
+from grid_inference.wire.kernels import texts as text_kernel
+from grid_inference.wire.kernels.kernel import Bytes, Scored, Templates
+from grid_inference.wire.keys import key_text
+from grid_inference.wire.protocol import messages
+from grid_inference.wire.schema import Schema
 
 __all__ = ["PredictionEncoder", "encode_dead_letters"]
 
 _NUMBERS = ("score", "input_digest", "owner_epoch", "scored_at_us")
-_LAYOUTS = {FieldKind.FLOAT64: struct.Struct(">d"), FieldKind.INT64: struct.Struct(">q")}
 _LENGTH_BYTES = 4
-_SHAPE_BYTES_MAX = (1 << 20) - 1
-"""Keys and key texts up to this length fit into one number with their label; longer ones are written one by one."""
 _TEMPLATES_MAX = 4096
-Rows = slice | NDArray[np.int64]
-Shape = tuple[int, int, int]
-"""Label, bytes of the key, bytes of the key's text: what the layout of a record depends on."""
+"""Of several labels there may be very many combinations: beyond so many, none but the newest batch's are kept."""
+PUBLISH_ROWS = 2048
+"""Messages sent to a topic with one request."""
 
 
-class _Template:
-    """The bytes that all records of one shape share, and where the others go."""
+class _Templates:
+    """Records of one schema, one a label, and where in them what goes."""
 
-    def __init__(self, schema: Schema, record: dict[str, Any]) -> None:
-        data = encode_record(schema, record)
-        self.bytes = np.frombuffer(data, np.uint8)
-        slots = [schema.slots[name] for name in _NUMBERS]
-        self.numbers = [(schema.data_start + slot.offset, _LAYOUTS[slot.kind]) for slot in slots]
-        self.scores_at = _content_offset(schema, data, "scores")
-        self.key_at = _content_offset(schema, data, "key")
-        self.key_data_at = _content_offset(schema, data, "key_data")
+    def __init__(self, schema: Schema, constants: dict[str, Any], signature: Signature) -> None:
+        self._schema = schema
+        self._signature = signature
+        self._record: dict[str, Any] = {**constants, **dict.fromkeys(_NUMBERS, 0)}
+        self._record["scores"] = [0.0] * signature.scores_count or None
+        if schema is PREDICTION_MESSAGE:
+            self._record |= {"key": "", "key_data": np.zeros(0, np.int8)}
+        self._variable = [name for name, slot in schema.slots.items() if slot.index >= 0]
+        self._known = np.empty(0, np.int64)
+        """The labels that there are, in order."""
+        self._records = np.empty(0, np.uint8)
+        self._places = np.empty((0, kernel.VARIABLE + len(self._variable)), np.int64)
+        self._record_bytes_max = 0
+        """In their frames, key and text left out."""
+        self._numbers = np.array([schema.data_start + schema.slots[name].offset for name in _NUMBERS], np.int64)
+
+    def _learn(self, labels: NDArray[np.int32]) -> None:
+        """Make the templates of these labels."""
+        known: list[int] = np.union1d(self._known, labels).tolist()
+        if len(known) > _TEMPLATES_MAX:
+            known = np.unique(labels).tolist()
+        records, places, begin = list[bytes](), list[list[int]](), 0
+        for label in known:
+            data = encode_record(self._schema, {**self._record, "label": self._signature.label(label)})
+            at = {name: value_offset(self._schema, data, name) for name in self._variable}
+            contents = [_behind_length(at.get(name)) for name in ("key", "key_data")]
+            end = self._schema.data_start + int.from_bytes(data[kernel.FIXED - 4 : kernel.FIXED], "big")
+            offsets = [-1 if place is None else place - self._schema.data_start for place in at.values()]
+            places.append([begin, *contents, end, _behind_length(at["scores"]), *offsets])
+            records.append(data)
+            begin += len(data)
+        self._known, self._records = np.array(known, np.int64), np.frombuffer(b"".join(records), np.uint8)
+        self._places = np.array(places, np.int64)
+        self._record_bytes_max = int(self._places[:, kernel.END].max(initial=0)) + kernel.AROUND_BYTES_MAX
+
+    def write(
+        self,
+        labels: NDArray[np.int32],
+        around: tuple[bytes, bytes],
+        key_bytes: int,
+        run: Callable[[Templates, Bytes, Bytes, Bytes], int],
+    ) -> tuple[NDArray[np.uint8], int]:
+        """Have a kernel write records of these labels into requests: their bytes, and how many they are."""
+        head, tail = _frames(around)
+        while True:
+            body = np.empty(labels.size * (self._record_bytes_max + head.size + tail.size) + key_bytes, np.uint8)
+            count = run((self._known, self._records, self._places, self._numbers), head, tail, body)
+            if count >= 0:
+                return body, count
+            self._learn(labels)
 
 
 class PredictionEncoder:
@@ -54,102 +98,77 @@ class PredictionEncoder:
         self.constants = {"deployment": deployment, "model": model, "version": version}
         """Fields that are the same in every record."""
         self.signature = signature
-        self._templates: dict[tuple[int, Shape], _Template] = {}
+        self._predictions = _Templates(PREDICTION, self.constants, signature)
+        self._messages = _Templates(PREDICTION_MESSAGE, self.constants, signature)
 
-    def predictions(self, batch: PredictionBatch) -> Blobs:
-        """Prediction records as whole Data, in the rows' order."""
-        if len(batch) <= FEW:
-            return Blobs.of([self._record(PREDICTION, batch, row, b"", b"") for row in range(len(batch))])
-        groups = _rows_by_shape(self._labels(batch))
-        matrices = [self._fill(PREDICTION, batch, None, rows, label) for label, rows in groups]
-        if len(groups) == 1:
-            return Blobs.from_matrix(matrices[0])
-        back, every = np.empty(len(batch), np.int64), np.arange(len(batch))
-        back[np.concatenate([every[rows] for _, rows in groups])] = every
-        return Blobs.concat(map(Blobs.from_matrix, matrices)).take(back)
+    def predictions(self, batch: PredictionBatch, name: str) -> list[tuple[int, bytearray]]:
+        """Prediction records as PutAll requests to a map, one or more a partition: (partition, request)."""
+        labels, requests = _labels(batch), np.empty((3, len(batch)), np.int64)
+        begins = np.empty(int(batch.partitions.max(initial=0)) + 2, np.int64)
+        where = (batch.keys.columns, batch.partitions, labels, _scored(batch))
+        body, count = self._predictions.write(
+            labels,
+            messages.around_entries(name),
+            batch.keys.nbytes,
+            lambda known, head, tail, body: kernel.predictions(
+                *where, known, head, tail, body, messages.MESSAGE_BYTES_MAX, begins, requests
+            ),
+        )
+        return list(zip(requests[1, :count].tolist(), _cut(body, requests[2, :count]), strict=True))
 
-    def messages(self, batch: PredictionBatch) -> list[NDArray[np.uint8]]:
-        """PredictionMessage records as whole Data: one byte matrix per shape, a record a row."""
-        texts = key_texts(batch.keys)
-        if len(batch) <= FEW or int(np.maximum(batch.keys.lengths, texts.lengths).max()) > _SHAPE_BYTES_MAX:
-            rows = zip(range(len(batch)), batch.keys.tolist(), texts.tolist(), strict=True)
-            records = (self._record(PREDICTION_MESSAGE, batch, row, key, text) for row, key, text in rows)
-            return [np.frombuffer(record, np.uint8).reshape(1, -1) for record in records]
-        shapes = (self._labels(batch) << 40) | (batch.keys.lengths << 20) | texts.lengths
-        return [self._fill(PREDICTION_MESSAGE, batch, texts, rows, shape) for shape, rows in _rows_by_shape(shapes)]
-
-    @staticmethod
-    def _labels(batch: PredictionBatch) -> NDArray[np.int64]:
-        return np.zeros(len(batch), np.int64) if batch.label_index is None else batch.label_index.astype(np.int64)
-
-    def _fill(
-        self, schema: Schema, batch: PredictionBatch, texts: Blobs | None, rows: Rows, packed: int
-    ) -> NDArray[np.uint8]:
-        """All records of one shape as a byte matrix."""
-        shape = (packed, 0, 0) if texts is None else (packed >> 40, packed >> 20 & 0xFFFFF, packed & 0xFFFFF)
-        template = self._template(schema, shape)
-        digests = batch.digests[rows]
-        matrix = np.tile(template.bytes, (digests.size, 1))
-        columns = {"score": batch.score[rows], "input_digest": digests, "owner_epoch": batch.epochs[rows]}
-        for name, values in {**columns, "scored_at_us": batch.scored_at_us}.items():
-            slot = schema.slots[name]
-            at, dtype = schema.data_start + slot.offset, NUMBER_DTYPES[slot.kind]
-            matrix[:, at : at + dtype.itemsize].view(dtype)[:, 0] = values
-        if batch.scores is not None:
-            end = template.scores_at + 8 * batch.scores.shape[1]
-            matrix[:, template.scores_at : end].view(">f8")[:] = batch.scores[rows]
-        if texts is not None:
-            _set_bytes(matrix, template.key_data_at, batch.keys, rows, shape[1])
-            _set_bytes(matrix, template.key_at, texts, rows, shape[2])
-        return matrix
-
-    def _record(self, schema: Schema, batch: PredictionBatch, row: int, key: bytes, text: bytes) -> bytearray:
-        """One record by itself."""
-        label = 0 if batch.label_index is None else int(batch.label_index[row])
-        template = self._template(schema, (label, len(key), len(text)))
-        record = bytearray(template.bytes)
-        numbers = (batch.score[row], batch.digests[row], batch.epochs[row], batch.scored_at_us)
-        for (at, layout), value in zip(template.numbers, numbers, strict=True):
-            layout.pack_into(record, at, value)
-        if batch.scores is not None:
-            struct.pack_into(f">{batch.scores.shape[1]}d", record, template.scores_at, *batch.scores[row].tolist())
-        if text:
-            record[template.key_data_at : template.key_data_at + len(key)] = key
-            record[template.key_at : template.key_at + len(text)] = text
-        return record
-
-    def _template(self, schema: Schema, shape: Shape) -> _Template:
-        known = self._templates.get((schema.schema_id, shape))
-        if known is None:
-            if len(self._templates) >= _TEMPLATES_MAX:  # of several labels there may be very many combinations
-                self._templates.clear()
-            label, key_bytes, text_bytes = shape
-            record: dict[str, Any] = {**self.constants, **dict.fromkeys(_NUMBERS, 0)}
-            record["label"], count = self.signature.label(label), self.signature.scores_count
-            record["scores"] = [0.0] * count if count else None
-            if schema is PREDICTION_MESSAGE:
-                record["key"], record["key_data"] = " " * text_bytes, np.zeros(key_bytes, np.int8)
-            known = self._templates[schema.schema_id, shape] = _Template(schema, record)
-        return known
+    def messages(self, batch: PredictionBatch, topic: str) -> tuple[Blobs, list[bytearray]]:
+        """PredictionMessage records as whole Data, in the rows' order, and as requests to a plain topic."""
+        labels, rows, (texts, places) = _labels(batch), np.empty((3, len(batch)), np.int64), _texts(batch.keys)
+        where = (batch.keys.columns, texts, places, labels, _scored(batch))
+        body, count = self._messages.write(
+            labels,
+            messages.around_messages(topic),
+            batch.keys.nbytes + texts.size,
+            lambda known, head, tail, body: kernel.messages(*where, known, head, tail, body, PUBLISH_ROWS, rows),
+        )
+        return Blobs(body, rows[0], rows[1] - rows[0]), _cut(body, rows[2, :count])
 
 
-def _rows_by_shape(shapes: NDArray[np.int64]) -> list[tuple[int, Rows]]:
-    """(shape, its rows) for each shape there is; all rows as a slice if there is one only."""
-    if not shapes.size or bool((shapes == shapes[0]).all()):
-        return [(int(shapes[0]) if shapes.size else 0, slice(None))]
-    order = np.argsort(shapes, kind="stable")
-    distinct, starts = np.unique(shapes[order], return_index=True)
-    return list(zip(distinct.tolist(), np.split(order, starts[1:]), strict=True))
+_NO_SCORES = np.empty((0, 0))
 
 
-def _set_bytes(matrix: NDArray[np.uint8], at: int, blobs: Blobs, rows: Rows, width: int) -> None:
-    matrix[:, at : at + width] = (blobs if isinstance(rows, slice) else blobs.take(rows)).matrix(0, width)
+def _labels(batch: PredictionBatch) -> NDArray[np.int32]:
+    return np.zeros(len(batch), np.int32) if batch.label_index is None else batch.label_index
 
 
-def _content_offset(schema: Schema, data: bytes, name: str) -> int:
-    """Where the content of a string or array field begins, behind its length; 0 if it is null or not in the schema."""
-    at = value_offset(schema, data, name) if name in schema.slots else None
-    return 0 if at is None else at + _LENGTH_BYTES
+def _scored(batch: PredictionBatch) -> Scored:
+    """What kernels take of the numbers in a record."""
+    scores = _NO_SCORES if batch.scores is None else batch.scores
+    return batch.score, batch.digests, batch.epochs, batch.scored_at_us, scores
+
+
+def _texts(keys: Blobs) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The texts of keys, and begin and length of each, shape (2, n)."""
+    room = np.empty(len(keys) * text_kernel.DIGITS_MAX + keys.nbytes, np.uint8)
+    places = np.empty((2, len(keys)), np.int64)
+    if text_kernel.key_texts(*keys.columns, room, places) < 0:
+        return room, places
+    others = Blobs.of([text.encode() for text in key_text(keys)])
+    return others.buffer, np.stack([others.starts, others.lengths])
+
+
+@lru_cache(maxsize=256)
+def _frames(around: tuple[bytes, bytes]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return np.frombuffer(around[0], np.uint8), np.frombuffer(around[1], np.uint8)
+
+
+def _cut(body: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytearray]:
+    """Requests that stand one behind the other."""
+    view, begin, found = body.data, 0, list[bytearray]()
+    for end in ends.tolist():
+        found.append(bytearray(view[begin:end]))
+        begin = end
+    return found
+
+
+def _behind_length(place: int | None) -> int:
+    """Where the content of a string or array begins, behind its length; 0 if it is null or not there."""
+    return 0 if place is None else place + _LENGTH_BYTES
 
 
 def encode_dead_letters(batch: DeadLetterBatch, constants: dict[str, Any], failed_at_us: int) -> Blobs:

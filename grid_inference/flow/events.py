@@ -1,7 +1,7 @@
 """`Events`: what a journal or a scan has brought, as columns, with the two fingerprints by which the flow decides.
 
 A key's identity tells which events speak of the same entry, a value's digest which value it is. Both are computed when
-the bytes have just arrived, and serve the witness, the choice of the newest event, the reconcile and the prediction.
+the bytes have just arrived, and serve the choice of the newest event, the reconcile and the prediction.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inference.grid.maps import key_identities, last_rows
+from grid_inference.grid.maps import key_identities
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.digest import input_digest
+from grid_inference.wire.kernels import digest as kernel
+from grid_inference.wire.protocol.journal import JournalItems
 
 __all__ = ["Events"]
-
-_PARTITION_MIX = np.int64(-7046029254386353131)
-"""Odd, so that no two partitions are alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +37,11 @@ class Events:
     def of(cls, keys: Blobs, values: Blobs) -> Events:
         """Events of these keys and values."""
         return cls(keys, values, key_identities(keys), input_digest(values))
+
+    @classmethod
+    def of_items(cls, items: JournalItems) -> Events:
+        """What items of a journal say."""
+        return cls(items.keys, items.values, items.identities, items.digests)
 
     @classmethod
     def removals(cls, keys: Blobs) -> Events:
@@ -69,10 +73,6 @@ class Events:
         """Bytes of all values."""
         return self.values.nbytes
 
-    def witnesses(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A 64-bit fingerprint of these rows, over key and value: equal on every replica, unlike the event's type."""
-        return self.identities[rows] * np.int64(3) + self.digests[rows]
-
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Events:
         """Those at an index array or boolean mask."""
         return Events(self.keys.take(rows), self.values.take(rows), self.identities[rows], self.digests[rows])
@@ -82,4 +82,6 @@ class Events:
 
         A key that a client has given another partition than its bytes say is another entry there.
         """
-        return last_rows(self.identities ^ (partitions.astype(np.int64) * _PARTITION_MIX))
+        rows = np.empty(len(self), np.int64)
+        slots = np.full(1 << (2 * len(self)).bit_length(), -1, np.int64)
+        return rows[kernel.newest(self.identities, partitions, slots, rows) :]

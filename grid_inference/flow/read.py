@@ -131,30 +131,25 @@ class JournalReader(Feeds):
     def _read(self, pages: list[tuple[Feed, journal.JournalPage]]) -> Brought:
         """What is new in all pages; one that does not continue its feed is a gap and brings no rows."""
         items = journal.decode_items([page for _, page in pages])
-        events = Events.of(items.keys, items.records)
-        counts = np.array([page.count for _, page in pages], np.int64)
-        lasts = np.cumsum(counts) - 1
-        firsts = lasts - counts + 1
-        first_witnesses, last_witnesses = events.witnesses(firsts).tolist(), events.witnesses(lasts).tolist()
-        lost = np.logical_or.reduceat(items.lost, firsts).tolist()
-        fresh = np.ones(len(events), np.bool_)
-        went_on = list[Feed]()
-        for index, (feed, page) in enumerate(pages):
-            first, last = int(firsts[index]), int(lasts[index])
-            cause = self._gap_cause(feed, page, first_witnesses[index], lost=lost[index])
+        events = Events.of_items(items)
+        partitions, fresh = np.empty(len(events), np.int32), np.ones(len(events), np.bool_)
+        went_on, end = list[Feed](), 0
+        for (feed, page), first_witness, last_witness, lost in zip(pages, *items.pages.tolist(), strict=True):
+            first, end = end, end + page.count
+            partitions[first:end] = feed.partition
+            cause = self._gap_cause(feed, page, first_witness, lost=lost != 0)
             if cause:
-                fresh[first : last + 1] = False
+                fresh[first:end] = False
                 feed.end_batch()
                 self._gap(feed, cause)
                 continue
             fresh[first] = feed.position is not None and feed.position.witness is None
             self.events += page.count - (0 if fresh[first] else 1)
-            self._read_on(feed, page, last_witnesses[index])
+            self._read_on(feed, page, last_witness)
             went_on.append(feed)
         total = sum(len(page.message.data) for _, page in pages)
         each, before = total / len(events), self._item_bytes or 0.0
         self._item_bytes = each if each > before else before + SMALLER * (each - before)
-        partitions = np.repeat(np.array([feed.partition for feed, _ in pages], np.int32), counts)
         return events.take(fresh), partitions[fresh], went_on, [feed.position for feed in went_on]
 
     @staticmethod
@@ -234,8 +229,7 @@ class JournalReader(Feeds):
         """Whether the one item of a page is that before the feed's position, which has been scored."""
         if feed.position is None or feed.position.witness is None or page.first_sequence != feed.start:
             return False
-        items = journal.decode_items([page])
-        return int(Events.of(items.keys, items.records).witnesses(np.array([0]))[0]) == feed.position.witness
+        return int(journal.decode_items([page]).pages[0, 0]) == feed.position.witness
 
     def _ask_again(self, feed: Feed, asked: int) -> None:
         if asked == feed.asked:
@@ -264,9 +258,7 @@ async def newest(link: Link, features: str, partitions: list[int]) -> dict[int, 
     answers = zip(asked, await link.call_all(reads), strict=True)
     pages = [(partition, page) for partition, answer in answers if (page := journal.decode_page(answer)).count]
     if pages:
-        items = journal.decode_items([page for _, page in pages])
-        firsts = np.cumsum([0, *(page.count for _, page in pages[:-1])])
-        witnesses = Events.of(items.keys, items.records).witnesses(firsts).tolist()
+        witnesses = journal.decode_items([page for _, page in pages]).pages[0].tolist()
         for (partition, page), witness in zip(pages, witnesses, strict=True):
             found[partition] = Position(page.next_sequence, witness)
     return found

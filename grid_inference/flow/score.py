@@ -32,6 +32,7 @@ from grid_inference.records import DeadLetterBatch, PredictionBatch
 from grid_inference.wire import layout
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import Schema, nested_schema_ids, schema_ids
+from grid_inference.wire.kernels import numbers as kernel
 
 __all__ = ["Outcome", "Scorer"]
 
@@ -217,9 +218,10 @@ def _by_format(values: Blobs) -> list[tuple[NDArray[np.int64], _Format]]:
     """Rows by type id and schema id."""
     if not len(values):
         return []
+    first = np.empty((1, 2), np.int64)
+    if kernel.one_format(*values.columns, first) and first[0, 0] == layout.TYPE_COMPACT:
+        return [(np.arange(len(values)), (layout.TYPE_COMPACT, int(first[0, 1])))]
     compact, ids = schema_ids(values)
-    if bool(compact.all()) and bool((ids == ids[0]).all()):
-        return [(np.arange(len(values)), (layout.TYPE_COMPACT, int(ids[0])))]
     types = np.full(len(values), layout.TYPE_COMPACT, np.int64)
     long_enough = ~compact & (values.lengths >= layout.DATA_HEADER_BYTES)
     types[~compact] = layout.TYPE_NULL

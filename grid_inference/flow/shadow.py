@@ -201,9 +201,7 @@ class Shadow:
         """Write what was scored; remove what an older record of a key that is gone or refused had."""
         good = outcome.predictions
         if len(good):
-            values = outcome.encoder.predictions(good)
-            requests = messages.put_all_requests(self._map, good.keys, values, good.partitions)
-            await self._link.call_all(requests, self._allows)
+            await self._link.call_all(outcome.encoder.predictions(good, self._map), self._allows)
         gone = Blobs.concat([outcome.removed, outcome.dead.keys]).tolist()
         gone_from = np.concatenate([outcome.removed_partitions, outcome.dead.partitions]).tolist()
         for at in range(0, len(gone), DELETES_AT_ONCE):

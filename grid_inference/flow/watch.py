@@ -35,6 +35,7 @@ from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.json.values import decode_json, encode_json
 from grid_inference.wire.keys import encode_key, partition_id
+from grid_inference.wire.protocol import messages
 
 __all__ = ["Tap", "Watch"]
 
@@ -185,8 +186,8 @@ class Watch:
         changes = crossings(over, drift.columns, drift.threshold)
         if changes and await self._set(key, before, encode_json(state_of(place, over, changes))):
             self._say(drift, changes)
-            messages = [np.frombuffer(encode_json(one.to_mapping(drift)), np.uint8)[None, :] for one in changes]
-            await publish_all(self._link, EVENTS_TOPIC, messages)
+            events = [encode_json(one.to_mapping(drift)) for one in changes]
+            await publish_all(self._link, EVENTS_TOPIC, [messages.publish_all_request(EVENTS_TOPIC, events)])
         return max((column.psi for column in drift.columns if column.psi is not None), default=0.0)
 
     async def _set(self, key: bytes, before: bytes | None, state: bytes) -> bool:

@@ -132,8 +132,7 @@ class Writer:
         """All that is to be sent but the removal of dead letters, by partition."""
         good, dead, requests = outcome.predictions, outcome.dead, list[tuple[int, bytearray]]()
         if len(good):
-            values = outcome.encoder.predictions(good)
-            requests += messages.put_all_requests(self._predictions, good.keys, values, good.partitions)
+            requests += outcome.encoder.predictions(good, self._predictions)
         if len(dead):
             values = encode_dead_letters(dead, outcome.encoder.constants, time.time_ns() // 1000)
             requests += messages.put_all_requests(self._dead_letters, dead.keys, values, dead.partitions)
@@ -167,10 +166,13 @@ class Writer:
             if not len(batch):
                 return
         begun_s = time.perf_counter()
-        encoded = encoder.messages(batch)
+        records, requests = encoder.messages(batch, self._topic_name)
         for attempt in range(PUBLISH_TRIES):
             try:
-                await self._send(encoded)
+                if self._topic.kind == "topic":
+                    await publish_all(self._link, self._topic_name, requests)
+                else:
+                    await publish_all_reliable(self._link, self._topic_name, records.tolist())
             except GridError as error:
                 _log.warning("publish failed, tried again", topic=self._topic_name, error=error)
                 await asyncio.sleep(PUBLISH_PAUSE_S * (attempt + 1))
@@ -181,12 +183,6 @@ class Writer:
         # The predictions stand, so nothing would bring these messages again.
         self.counts.unpublished += len(batch)
         _log.error("messages given up", topic=self._topic_name, records=len(batch))
-
-    async def _send(self, encoded: list[NDArray[np.uint8]]) -> None:
-        if self._topic.kind == "topic":
-            await publish_all(self._link, self._topic_name, encoded)
-        else:
-            await publish_all_reliable(self._link, self._topic_name, encoded)
 
     def _columns(self, batch: PredictionBatch, encoder: PredictionEncoder) -> dict[str, NDArray[np.generic]]:
         count = len(batch)

@@ -24,6 +24,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from grid_inference.errors import GridInferenceError, warn_forgotten
 from grid_inference.logs import logger
 from grid_inference.model.store.trust import check_pickle_allowed
+from grid_inference.wire import kernels
 
 __all__ = ["Workers", "default_workers", "threads_per_worker"]
 
@@ -93,6 +94,8 @@ class Workers:
         """Start the workers and the thread that watches over them."""
         if self.allow_pickle:
             check_pickle_allowed(self.address)
+        if not kernels.is_ready():
+            _log.info("the first worker compiles the kernels for this machine, once, which takes some ten seconds")
         self.arrays = _folder() if self.count > 1 else None
         self._slots = [_Slot(self._spawn(), time.monotonic()) for _ in range(self.count)]
         self._watcher = threading.Thread(target=self._watch, name="workers", daemon=True)

@@ -78,6 +78,11 @@ class Blobs:
         return self.buffer[start : start + max(length, 0)].tobytes()
 
     @property
+    def columns(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+        """Buffer, starts and lengths: what kernels take."""
+        return self.buffer, self.starts, self.lengths
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all blobs together, not of the buffer."""
         return int(np.maximum(self.lengths, 0).sum())

@@ -211,7 +211,8 @@ def _rows(case: Case, times: int) -> list[Any]:
     if not some:
         return []
     items = journal.decode_items(some)
-    columns = (items.keys.tolist(), items.values.tolist(), items.records.lengths, items.types, items.lost)
+    columns = (items.keys.tolist(), items.values.tolist(), items.values.lengths, items.types, items.lost)
+    columns += (items.identities, items.digests)
     return [tuple(row) for row in zip(*map(list, columns), strict=True)]
 
 

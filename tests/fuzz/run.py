@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from grid_inference.errors import DecodeError
+from grid_inference.wire import kernels
 
 from .case import CORPUS, Case, OnlyStockError, Target, save
 from .compact import COMPACT
@@ -102,6 +103,7 @@ class Run:
         self._peak = Peak()
         self._inputs: tuple[int, Inputs] | None = None
         self._seen: set[str] = set()
+        kernels.load()  # as a worker does: no case may pay for it
 
     def inputs(self, number: int) -> Inputs:
         """What case `number` is made from."""

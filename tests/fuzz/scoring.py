@@ -31,6 +31,7 @@ from grid_inference.records import PREDICTION_MESSAGE, DeadLetter, Prediction
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import FieldKind, Schema, decode_record, encode_record
 from grid_inference.wire.json.values import encode_json
+from tests.requests import entries_of, messages_of
 
 from .case import Case, Target, scattered
 from .compact import stock_fields
@@ -243,10 +244,11 @@ def _score(case: Case) -> Written:
     arrivals = Arrivals(rows, np.zeros(len(rows), np.int32), [], [], 0, {0: 1})
     outcome = finished(subject.scorer(nan).score(arrivals))
     encoder = outcome.encoder
+    written = entries_of(encoder.predictions(outcome.predictions, "p"))
     return Written(
         outcome,
-        encoder.predictions(outcome.predictions).tolist(),
-        [row.tobytes() for matrix in encoder.messages(outcome.predictions) for row in matrix],
+        [written[key] for key in outcome.predictions.keys.tolist()],
+        messages_of(encoder.messages(outcome.predictions, "t")[1]),
         encode_dead_letters(outcome.dead, encoder.constants, 1).tolist(),
     )
 

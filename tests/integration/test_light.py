@@ -17,7 +17,7 @@ import pytest
 import grid_inference as gi
 from tests.integration.conftest import FEATURES, Names, until
 
-HEAVY = ("sklearn", "scipy", "pandas", "polars", "skops", "matplotlib", "onnxruntime", "joblib")
+HEAVY = ("sklearn", "numba", "scipy", "pandas", "polars", "skops", "matplotlib", "onnxruntime", "joblib")
 PUT_EVERY_S = 0.2
 COUNT = f"""
 import json, sys

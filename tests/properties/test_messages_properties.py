@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_inference.errors import DecodeError
+from grid_inference.grid.maps import key_identities
+from grid_inference.wire.digest import input_digest
 from grid_inference.wire.json import values as json_values
 from grid_inference.wire.protocol import expiry, journal, mapconfig, messages, topics
 from grid_inference.wire.protocol import frames as f
@@ -85,9 +87,11 @@ def test_journal_items_come_back_as_they_were(items: list[tuple[Any, ...]], star
     assert found.keys.tolist() == [item[1] for item in items] * 2
     assert found.types.tolist() == [item[0] for item in items] * 2
     assert found.lost.tolist() == [bool(item[4]) for item in items] * 2
-    expected = [b"" if item[2] is None else item[2] for item in items] * 2
-    assert found.values.tolist() == expected
-    assert (found.values.lengths < 0).tolist() == [item[2] is None for item in items] * 2
+    values = [None if item[0] & journal.GONE else item[2] for item in items] * 2
+    assert found.values.tolist() == [value or b"" for value in values]
+    assert (found.values.lengths < 0).tolist() == [value is None for value in values]
+    assert found.identities.tolist() == key_identities(found.keys).tolist()
+    assert found.digests.tolist() == input_digest(found.values).tolist()
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20), st.integers(0, 2**40), st.integers(0, 5))

@@ -177,7 +177,7 @@ class _Play:
         items = journal.decode_items([page])
         kinds = [EVENTS.get(kind, kind) for kind in items.types.tolist()]
         keys = [self._text(key) for key in items.keys.tolist()]
-        lengths = items.records.lengths.tolist()
+        lengths = items.values.lengths.tolist()
         values = [
             None if length < 0 else _plain(value) for length, value in zip(lengths, items.values.tolist(), strict=True)
         ]

@@ -33,8 +33,9 @@ ROOMS = {
     "records": "wire.compact wire display",
     "wire.arrow": "wire.compact wire errors",
     "wire.json": "wire errors",
-    "wire.compact": "wire errors",
-    "wire.protocol": "wire errors",
+    "wire.compact": "wire.kernels wire errors",
+    "wire.protocol": "wire.kernels wire errors",
+    "wire.kernels": "",
     "wire": "errors",
     "demo": "",
     "pictures": "errors",
@@ -136,11 +137,13 @@ def test_no_circles():
 def test_the_wire_knows_bytes_only(name: str):
     if not name.startswith("wire"):
         return
-    allowed = sys.stdlib_module_names | {"numpy", "pyarrow"}
+    kernels = {"numba", "platformdirs"} if room(name) == "wire.kernels" else set[str]()
+    allowed = sys.stdlib_module_names | {"numpy", "pyarrow"} | kernels
     outside = {other for other in imported(name) if other.split(".")[0] not in allowed}
     strangers = {other for other in outside if other != f"{PACKAGE}.errors" and not other.startswith(f"{PACKAGE}.wire")}
     assert not strangers
-    assert not imported(name) & {"asyncio", "socket", "threading", "selectors", "subprocess"}, "wire does no I/O"
+    io = {"asyncio", "socket", "threading", "selectors", "subprocess"} - ({"threading"} if kernels else set[str]())
+    assert not imported(name) & io, "wire does no I/O"
 
 
 @every_module

@@ -32,6 +32,7 @@ from grid_inference.metrics import late_writes
 from grid_inference.model.store.proposals import PROPOSALS_MAP
 from grid_inference.model.store.registry import DEPLOYMENTS_MAP
 from grid_inference.node.worker.turn import Turn
+from grid_inference.wire import kernels
 
 __all__ = ["Worker"]
 
@@ -74,6 +75,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; raise ConnectError if the grid can't be reached, ConnectionLostError if it is gone."""
+        loading = asyncio.create_task(asyncio.to_thread(kernels.load))  # beside: whoever waits for us waits for a beat
         link = await Link.open(self._grid)
         turn, heartbeat = self._begin(link)
         heartbeat.start(self._said(turn))
@@ -86,6 +88,7 @@ class Worker:
         try:
             await self._listen(link, turn.deployments)
             await turn.leases.valid(FIRST_BEAT_S_MAX)
+            await loading  # no batch may wait for it
             await self._until_one_ends(asyncio.create_task(self._keep_turning(turn, heartbeat), name="turning"), beside)
         finally:
             await self._leave(turn, heartbeat)

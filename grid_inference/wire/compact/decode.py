@@ -1,7 +1,8 @@
 """Compact records → columns or one feature matrix. Every byte is taken for hostile: a value or `DecodeError`.
 
 The fixed part of a record lies at a constant offset whatever the record's length, so all fixed-size fields of all
-records come out in one gather. Variable-size fields are found by each record's table of offsets, as vectors.
+records come out in one gather, and a matrix by a kernel (`kernels/numbers.py`). Variable-size fields are found by each
+record's table of offsets, as vectors.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from grid_inference.wire.compact.fixed import Run, native, runs_of
 from grid_inference.wire.compact.nested import element_of, has_field, nested_ids, split_wanted
 from grid_inference.wire.compact.record import NO_SCHEMAS, Nesting
 from grid_inference.wire.compact.var import VarReader
+from grid_inference.wire.kernels import numbers as kernel
 from grid_inference.wire.layout import DATA_HEADER_BYTES, TYPE_COMPACT, TYPE_OFFSET
 from grid_inference.wire.schema import (
     ARRAY_OF,
+    NULLABLE_KINDS,
     NULLABLE_OF,
     SCHEMA_ID_BYTES,
     Schema,
@@ -61,47 +64,35 @@ def decode_matrix(values: Blobs, schema: Schema, names: Sequence[str], dtype: DT
 
     `values` are whole Data, all of this schema. A double that is too large for a float32 becomes infinite.
     """
-    slots, runs, places = _matrix_plan(schema, tuple(names))
-    matrix = np.empty((len(values), len(slots)), dtype)
+    plan, variable = _matrix_plan(schema, tuple(names))
+    matrix = np.empty((len(values), plan.shape[0]))
+    begin, fixed, (data, starts, lengths) = schema.data_start, schema.fixed_bytes, values.columns
+    if wrong := kernel.matrix(data, starts, lengths, plan, begin, fixed, variable, matrix):
+        raise DecodeError(f"a record of {schema.type_name} {_WRONG[wrong]}")
     with np.errstate(over="ignore", invalid="ignore"):
-        if all(slot.index < 0 for slot in slots):
-            _fill_fixed(matrix, values, schema, runs, places)
-        else:
-            _fill_mixed(matrix, values, schema, slots)
-    return matrix
+        return matrix.astype(dtype, copy=False)
+
+
+_WRONG = {
+    kernel.TOO_SHORT: "is too short for its fields",
+    kernel.BAD_SIZE: "claims another size than it has",
+    kernel.BAD_FIELD: "has a field that lies outside it",
+}
 
 
 @lru_cache(maxsize=256)
-def _matrix_plan(schema: Schema, names: tuple[str, ...]) -> tuple[list[Slot], list[Run], NDArray[np.intp] | None]:
-    """Slots by name; runs in the order of the layout; where each name stands in that order, None if just so."""
+def _matrix_plan(schema: Schema, names: tuple[str, ...]) -> tuple[NDArray[np.int64], int]:
+    """What the kernel takes as its plan; how many fields are in a table of offsets that has to be looked at."""
     slots = [_slot(schema, name) for name in names]
-    order = sorted(range(len(slots)), key=lambda i: (slots[i].index, slots[i].offset, slots[i].bit))
-    runs = runs_of(slot for slot in slots if slot.index < 0)
-    return slots, runs, None if order == list(range(len(order))) else np.argsort(order)
-
-
-def _fill_mixed(matrix: NDArray[Any], values: Blobs, schema: Schema, slots: list[Slot]) -> None:
-    columns = decode_columns(values, schema, [slot.name for slot in slots])
-    for i, slot in enumerate(slots):
-        column = columns[slot.name]
-        if slot.index >= 0 and slot.kind not in NULLABLE_OF:
+    for slot in slots:
+        if NULLABLE_OF.get(slot.kind, slot.kind) not in NULLABLE_KINDS:
             raise DecodeError(f"field {slot.name!r} of {schema.type_name} is {slot.kind.name}, not one number")
-        matrix[:, i] = column.values
-        if column.valid is not None:
-            matrix[~column.valid, i] = np.nan
+    rows = [(NULLABLE_OF.get(slot.kind, slot.kind), slot.offset, slot.bit, slot.index) for slot in slots]
+    variable = schema.var_count if any(slot.index >= 0 for slot in slots) else 0
+    return np.array(rows, np.int64).reshape(-1, 4), variable
 
 
-def _fill_fixed(
-    matrix: NDArray[Any], values: Blobs, schema: Schema, runs: list[Run], places: NDArray[np.intp] | None
-) -> None:
-    for rows, block, start in _fixed_blocks(values, schema, runs):
-        target = matrix[rows] if places is None else np.empty((block.shape[0], places.size), matrix.dtype)
-        column = 0
-        for run in runs:
-            target[:, column : column + len(run.slots)] = run.read(block, start)
-            column += len(run.slots)
-        if places is not None:
-            np.take(target, places, axis=1, out=matrix[rows], mode="clip")
+# ---- columns
 
 
 def _fixed_blocks(values: Blobs, schema: Schema, runs: list[Run]) -> Iterator[tuple[slice, NDArray[np.uint8], int]]:
@@ -122,9 +113,6 @@ def _slot(schema: Schema, name: str) -> Slot:
     if slot is None:
         raise DecodeError(f"{schema.type_name} has no field {name!r}")
     return slot
-
-
-# ---- columns
 
 
 def decode_columns(

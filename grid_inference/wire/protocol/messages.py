@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from operator import sub
 
@@ -24,6 +25,8 @@ from grid_inference.wire.rows import join_rows
 __all__ = [
     "ScanPage",
     "add_entry_listener_request",
+    "around_entries",
+    "around_messages",
     "clear_request",
     "decode_data",
     "decode_entries",
@@ -250,10 +253,25 @@ def fetch_entries_request(name: str, position: ScanPosition, entries_max: int) -
     return f.request(MAP_FETCH_ENTRIES, _int.pack(entries_max), f.string_frame(name), pointers)
 
 
-def publish_all_request(topic: str, items: Sequence[NDArray[np.uint8]]) -> bytearray:
-    """Topic.PublishAll to the partition of the topic's name: matrices of whole Data, a message a row."""
-    pieces = [_framed(rows) for rows in items]
-    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic) + f.BEGIN_FRAME, *pieces, f.END_FRAME)
+def publish_all_request(topic: str, items: Sequence[bytes]) -> bytearray:
+    """Topic.PublishAll of whole Data to the partition of the topic's name."""
+    return f.request(TOPIC_PUBLISH_ALL, b"", f.string_frame(topic), f.list_of_data(items))
+
+
+def around_entries(name: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the frames of keys and values in a PutAll, for who writes those frames himself."""
+    return _around(MAP_PUT_ALL, b"\0", name)
+
+
+def around_messages(topic: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the frames of the messages in a PublishAll."""
+    return _around(TOPIC_PUBLISH_ALL, b"", topic)
+
+
+@lru_cache(maxsize=256)
+def _around(message_type: int, fixed: bytes, name: str) -> tuple[bytes, bytes]:
+    whole = bytes(f.request(message_type, fixed, f.string_frame(name), f.list_of_data([])))
+    return whole[: -len(f.END_FRAME)], whole[-len(f.END_FRAME) :]
 
 
 def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *, include_value: bool) -> bytearray:
@@ -265,15 +283,6 @@ def add_entry_listener_request(name: str, flags: int, predicate: bytes | None, *
     if predicate is None:
         return f.request(MAP_ADD_ENTRY_LISTENER, fixed, f.string_frame(name))
     return f.request(MAP_ADD_ENTRY_LISTENER_WITH_PREDICATE, fixed, f.string_frame(name), f.data_frame(predicate))
-
-
-def _framed(rows: NDArray[np.uint8]) -> memoryview:
-    """Each row of a byte matrix in a frame of its own."""
-    head, (count, length) = f.FRAME_HEADER_BYTES, rows.shape
-    framed = np.empty((count, head + length), np.uint8)
-    framed[:, :head] = np.frombuffer(f.HEADER.pack(head + length, 0), np.uint8)
-    framed[:, head:] = rows
-    return framed.reshape(-1).data
 
 
 # ---- responses

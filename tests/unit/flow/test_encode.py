@@ -13,6 +13,7 @@ from grid_inference.records import PREDICTION_MESSAGE, DeadLetter, DeadLetterBat
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.compact import decode_record
 from grid_inference.wire.keys import encode_keys, key_text
+from tests.requests import messages_of
 
 MEGABYTE = 1 << 20
 
@@ -31,8 +32,10 @@ def test_each_message_holds_its_own_key(size: int) -> None:
         epochs=np.zeros(batch, np.int64),
         scored_at_us=1,
     )
-    matrices = PredictionEncoder("d", "m", 1, Signature((), "classifier", ("no", "yes"))).messages(predictions)
-    found = [decode_record(PREDICTION_MESSAGE, row.tobytes()) for matrix in matrices for row in matrix]
+    encoder = PredictionEncoder("d", "m", 1, Signature((), "classifier", ("no", "yes")))
+    records, requests = encoder.messages(predictions, "t")
+    assert messages_of(requests) == records.tolist()
+    found = [decode_record(PREDICTION_MESSAGE, record) for record in records.tolist()]
     texts = {text: row for row, text in enumerate(key_text(keys))}
     assert len(found) == len(texts) == batch
     for each in found:

@@ -43,6 +43,7 @@ from grid_inference.records import PredictionBatch
 from grid_inference.wire.keys import encode_keys
 from tests.battery.records import Published
 from tests.cases import BINARY, FIELDS, FRAME, LABELS, MATRIX, THREE, VALUES, ZERO_ONE
+from tests.requests import entries_of
 
 HERE = Trust(allow_pickle=True, loopback=True)
 
@@ -290,8 +291,11 @@ def test_templates_of_many_combinations_are_bounded() -> None:
     batch = PredictionBatch(
         encode_keys(np.arange(count)), some.astype(np.int32), some, some / 1, index, np.zeros((count, 14)), some, 1
     )
-    assert len(encoder.predictions(batch)) == count
-    assert len(encoder._templates) <= 4096
+    assert len(entries_of(encoder.predictions(batch, "p"))) == count
+    few = batch.take(np.arange(3))
+    few.label_index = np.array([1 << 14, 2 << 14, 3 << 14], np.int32)  # none of those that are known
+    assert len(entries_of(encoder.predictions(few, "p"))) == 3
+    assert encoder._predictions._known.size <= 4096
 
 
 # ---- ONNX models that are no classifiers

@@ -29,6 +29,7 @@ from grid_inference.model.store.making import inputs_of
 from grid_inference.records import Prediction, PredictionBatch
 from grid_inference.wire.blobs import FEW
 from grid_inference.wire.keys import encode_keys
+from tests.requests import entries_of
 
 NAMES = ("a", "b", "c")
 MATRIX = np.random.default_rng(7).normal(size=(200, 3))
@@ -53,8 +54,8 @@ def predictions(asked: SklearnEngine, matrix=MATRIX) -> list[Prediction]:
     keys = encode_keys(np.arange(len(matrix)))
     none = np.zeros(len(matrix), np.int64)
     batch = PredictionBatch(keys, none.astype(np.int32), none, scores.score, scores.label_index, scores.scores, none, 1)
-    records = PredictionEncoder("d", "m", 1, asked.signature).predictions(batch)
-    return [Prediction.decode(key, value) for key, value in zip(keys.tolist(), records.tolist(), strict=True)]
+    records = entries_of(PredictionEncoder("d", "m", 1, asked.signature).predictions(batch, "p"))
+    return [Prediction.decode(key, records[key]) for key in keys.tolist()]
 
 
 LABELLERS = [

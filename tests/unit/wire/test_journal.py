@@ -1,12 +1,15 @@
-"""Journal items are read one by one if they are few, as columns if they are many: both ways refuse the same."""
+"""Journal items, one and many, by kernels that are compiled and that are not: all refuse the same."""
 
 from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 
 from grid_inference.errors import DecodeError
+from grid_inference.grid.maps import key_identities
+from grid_inference.wire.digest import input_digest
 from grid_inference.wire.protocol import frames as f
 from grid_inference.wire.protocol import journal
 
@@ -27,6 +30,7 @@ def answer(items: list[bytes]) -> f.Message:
     return message
 
 
+@pytest.mark.usefixtures("either_kernels")
 @pytest.mark.parametrize("count", [1, 100], ids=["few", "many"])
 @pytest.mark.parametrize("sizes", [(0, 0), (-1, -1), (-1, 3), (4, -1)])
 def test_values_may_be_null(count: int, sizes: tuple[int, int]) -> None:
@@ -34,9 +38,46 @@ def test_values_may_be_null(count: int, sizes: tuple[int, int]) -> None:
     assert items.values.lengths.tolist() == [sizes[0]] * count
 
 
+@pytest.mark.usefixtures("either_kernels")
 @pytest.mark.parametrize("count", [1, 100], ids=["few", "many"])
 @pytest.mark.parametrize("sizes", [(-2, 0), (0, -2), (-2, -2), (0, -(2**31))])
 def test_a_value_is_not_shorter_than_null(count: int, sizes: tuple[int, int]) -> None:
     page = journal.decode_page(answer([item(0, 0)] * (count - 1) + [item(*sizes)]))
     with pytest.raises(DecodeError, match="journal item"):
         journal.decode_items([page])
+
+
+@pytest.mark.usefixtures("either_kernels")
+def test_items_of_several_pages_have_the_fingerprints_that_clients_compute() -> None:
+    pages = [[item(size, size // 2) for size in range(start, start + 20)] for start in (0, 30, 250)]
+    items = journal.decode_items([journal.decode_page(answer(page)) for page in pages])
+    assert items.values.tolist() == [b"v" * size for start in (0, 30, 250) for size in range(start, start + 20)]
+    assert items.identities.tolist() == key_identities(items.keys).tolist()
+    assert items.digests.tolist() == input_digest(items.values).tolist()
+    witnesses = items.identities * np.int64(3) + items.digests
+    assert items.pages.tolist() == [witnesses[::20].tolist(), witnesses[19::20].tolist(), [0, 0, 0]]
+
+
+@pytest.mark.usefixtures("either_kernels")
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_of_which_page_events_were_lost(at: int) -> None:
+    pages = [[item(1, 1) + b"\0"] * 3, [item(1, 1) + (b"\1" if index == at else b"\0") for index in range(3)]]
+    items = journal.decode_items([journal.decode_page(answer(page)) for page in pages])
+    assert items.pages[2].tolist() == [0, 1]
+    assert np.flatnonzero(items.lost).tolist() == [3 + at]
+
+
+@pytest.mark.usefixtures("either_kernels")
+def test_any_cut_or_changed_page_gives_items_or_a_decode_error() -> None:
+    whole, rng, refused = answer([item(3, 4), item(-1, 0)]), np.random.default_rng(1), 0
+    for _ in range(300):
+        data = bytearray(whole.data)
+        data[int(rng.integers(40, len(data)))] = int(rng.integers(0, 256))
+        data = data[: len(data) - int(rng.integers(0, 3)) * int(rng.integers(0, 60))]
+        try:
+            found = journal.decode_items([journal.JournalPage(f.Message(bytes(data)), 2, 0, 2)])
+            found.keys.check()
+            found.values.check()
+        except DecodeError:
+            refused += 1
+    assert refused > 50
