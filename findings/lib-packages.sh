@@ -1,6 +1,6 @@
 # Sourced by the findings that need no member, not run: `packages NAME==VERSION ...` installs into a temporary folder,
-# which is removed at the end, and prints what is there. Then `finding` runs the Python on its input, for which
-# `seen.py` below compares.
+# which is removed at the end, and prints what is there. Then `finding` runs the Python on its input in that folder, for
+# which `seen.py` below compares.
 set -euo pipefail
 
 INSTALL_S_MAX=900
@@ -36,4 +36,4 @@ PYTHON
   python3 -c 'import platform, sys; print(f"Python {platform.python_version()}", *sys.argv[1:], sep=" | ")' "$@"
 }
 
-finding() { timeout --foreground "$FINDING_S_MAX" python3 -; }
+finding() { (cd "$folder" && timeout --foreground "$FINDING_S_MAX" python3 -); }

@@ -375,7 +375,7 @@ class WorkerConfig:
     batch_wait_ms: float = 0.0
     """How long to wait for more records before scoring; 0 takes what came while the last batch was scored."""
     read_budget_bytes: int = 64 * MEGABYTE
-    """At most so many bytes may be asked for and not yet scored: a slow model never fills the memory."""
+    """About so many bytes a deployment may be asked for and not yet scored: a slow model does not fill the memory."""
     inline_rows_max: int = 64
     """Batches up to this size are scored on the event loop itself: handing over to a thread would take longer."""
     position_interval_ms: float = 250.0

@@ -16,8 +16,8 @@ sample_option = click.option(
 )
 
 
-def rows_of(path: str) -> dict[str, Any]:
-    """A file's rows as columns; raise Ending for what can't be read."""
+def rows_of(path: str) -> Any:
+    """A file's rows as a DataFrame, zones of its moments included; raise Ending for what can't be read."""
     import pyarrow as pa  # noqa: PLC0415  # takes a while, which other commands need not wait for
     from pyarrow import csv, json, parquet  # noqa: PLC0415
 
@@ -32,4 +32,4 @@ def rows_of(path: str) -> dict[str, Any]:
             found = json.read_json(file) if file.suffix in {".json", ".jsonl"} else csv.read_csv(file)
     except (OSError, pa.ArrowException) as error:
         raise Ending(REFUSED, f"{path}: can't be read: {error}", "give a CSV, Parquet or JSON lines file") from None
-    return {name: plain_arrow(found[name]).to_numpy(zero_copy_only=False) for name in found.column_names}
+    return pa.table({name: plain_arrow(found[name]) for name in found.column_names}).to_pandas()

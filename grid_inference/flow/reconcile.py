@@ -104,16 +104,13 @@ class Reconciler:
         async with self.results(feed.partition) as results:
             position = await self.newest(feed.partition) if self._has_journal else None  # who waits for room gets older
             note(feed.partition, results.dead.keys)
-            known = list[Events]()
             async for differing in self.differing(feed.partition, results, counting, owed=feed.owed):
                 self.repairs[cause] += len(differing)
                 deadly = results.deadly(differing)
                 if not deadly.all():
                     await reader.offer(feed, differing.take(~deadly))
                 if deadly.any():
-                    known.append(differing.take(deadly))
-            if known:
-                await reader.try_out(feed, Events.concat(known))
+                    await reader.try_out(feed, differing.take(deadly))
             await self._sweep(reader, feed, results)
         await reader.settled(feed)
         feed.owed = feed.owed[:0]

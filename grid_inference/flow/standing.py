@@ -14,8 +14,10 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_inference.errors import ModelCrashedError, ModelTimeoutError
 from grid_inference.flow.events import Events
 from grid_inference.grid.maps import key_identities
+from grid_inference.model.engines.isolate import CAUSES
 from grid_inference.model.store.registry import Deployed
 from grid_inference.records import DEAD_LETTER, PREDICTION
 from grid_inference.wire import layout
@@ -32,7 +34,7 @@ ANOTHER, OLDER, FOREIGN = -1, -2, -3
 no result of this deployment at all, and nobody here touches."""
 READABLE = (layout.TYPE_COMPACT, layout.TYPE_JSON)
 """Types of values that can be records."""
-DEADLY = ("MODEL_CRASHED", "MODEL_TIMEOUT")
+DEADLY = (CAUSES[ModelCrashedError], CAUSES[ModelTimeoutError])
 """Causes of dead letters whose records have ended the process that scored them, or held it up for good."""
 _TYPE_BYTES = [f"record[{at}]" for at in range(layout.TYPE_OFFSET, layout.TYPE_OFFSET + 4)]
 """Where the Data in a dead letter says its type."""
@@ -203,9 +205,8 @@ class Results:
 
     def deadly(self, records: Events) -> NDArray[np.bool_]:
         """Which records have ended whoever scored them, as they are."""
-        if not self.dead.stored.deadly.any():
-            return np.zeros(len(records), np.bool_)
-        return _Side.of(self.dead, records).of_value & self.dead.stored.deadly[self.dead.rows_of(records.identities)]
+        refused = _Side.of(self.dead, records)
+        return refused.of_value & refused.deadly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,16 +217,17 @@ class _Side:
     versions: NDArray[np.int32]
     of_value: NDArray[np.bool_]
     """Whether it is there, and of the record's value."""
+    deadly: NDArray[np.bool_]
 
     @classmethod
     def of(cls, known: Known, records: Events) -> _Side:
         rows, stored = known.rows_of(records.identities), known.stored
         if not known.identities.size:
             nobody = np.zeros(rows.size, np.bool_)
-            return cls(nobody, Stored.foreign(rows.size).versions, nobody)
+            return cls(nobody, Stored.foreign(rows.size).versions, nobody, nobody)
         there = rows >= 0
         same = (stored.digests[rows] == records.digests) & (stored.readable[rows] == is_readable(records.values))
-        return cls(there, stored.versions[rows], there & same)
+        return cls(there, stored.versions[rows], there & same, stored.deadly[rows])
 
     def by(self, versions: Collection[int]) -> NDArray[np.bool_]:
         """Whether it is of the record's value by one of these versions."""

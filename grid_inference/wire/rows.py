@@ -23,7 +23,7 @@ _BINARY = pa.large_binary()
 _BLOCK_BYTES = 1 << 19
 _BLOCK_ROWS_MIN = 64
 """Of rows of many kilobytes, as each block costs a step a column."""
-_NOTHING = pa.scalar(b"", _BINARY)
+# What stays among Arrow's buffers does not import pandas: neither pa.scalar, nor pa.array, nor to_numpy.
 
 
 def join_rows(parts: Sequence[Blobs | NDArray[np.uint8] | bytes]) -> Blobs:
@@ -39,7 +39,8 @@ def join_rows(parts: Sequence[Blobs | NDArray[np.uint8] | bytes]) -> Blobs:
     last = _side_by_side(rows, alike)
     if not joined:
         return Blobs.from_matrix(last)
-    joined += [*_arrow_rows(last), _NOTHING]
+    nothing = _array(_BINARY, np.zeros(2, np.int64), np.empty(0, np.uint8))[0]
+    joined += [*_arrow_rows(last), nothing]
     return blobs_of(pc.binary_join_element_wise(*joined, null_handling="replace", null_replacement=""))
 
 
@@ -78,7 +79,8 @@ def blobs_of(array: Any) -> Blobs:
     ends = np.frombuffer(offsets, np.int64, len(array) + 1, 8 * array.offset)
     lengths = np.diff(ends)
     if valid is not None and array.null_count:
-        lengths[~array.is_valid().to_numpy(zero_copy_only=False)] = -1
+        there = np.unpackbits(np.frombuffer(valid, np.uint8), count=array.offset + len(array), bitorder="little")
+        lengths[there[array.offset :] == 0] = -1
     return Blobs(np.frombuffer(data or b"", np.uint8), ends[:-1], lengths)
 
 
@@ -98,15 +100,21 @@ def arrow_bytes(blobs: Blobs, kind: Any = _BINARY) -> Any:
     # To Arrow the blobs and what lies between them are one array, of which it copies every second item.
     places = np.zeros(len(blobs), np.int64)
     places[order] = np.arange(0, offsets.size, 2)
-    return _array(kind, offsets, blobs.buffer).take(pa.array(places, mask=null if has_null else None))
+    valid = _bits(~null) if has_null else None
+    chosen = pa.Array.from_buffers(pa.int64(), places.size, [valid, pa.py_buffer(places)])
+    return _array(kind, offsets, blobs.buffer).take(chosen)
 
 
 def _packed(blobs: Blobs, kind: Any) -> Any:
     """From blobs that lie anywhere."""
     packed = blobs.compact()
     null = blobs.lengths < 0
-    valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if bool(null.any()) else None
+    valid = _bits(~null) if bool(null.any()) else None
     return _array(kind, np.append(packed.starts, packed.buffer.size), packed.buffer, valid)
+
+
+def _bits(valid: NDArray[np.bool_]) -> Any:
+    return pa.py_buffer(np.packbits(valid, bitorder="little"))
 
 
 def _array(kind: Any, offsets: NDArray[np.int64], data: NDArray[np.uint8], valid: Any = None) -> Any:
