@@ -94,8 +94,8 @@ class Workers:
         """Start the workers and the thread that watches over them."""
         if self.allow_pickle:
             check_pickle_allowed(self.address)
-        if not kernels.is_ready():
-            _log.info("the first worker compiles the kernels for this machine, once, which takes some ten seconds")
+        if kernels.is_cold():  # a warning, as nobody sees less who has not asked for it
+            _log.warning("the first worker compiles the kernels for this machine, once, which takes some ten seconds")
         self.arrays = _folder() if self.count > 1 else None
         self._slots = [_Slot(self._spawn(), time.monotonic()) for _ in range(self.count)]
         self._watcher = threading.Thread(target=self._watch, name="workers", daemon=True)

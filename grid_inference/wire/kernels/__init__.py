@@ -5,6 +5,6 @@ nothing, raises nothing and knows no Python objects.
 """
 
 from grid_inference.wire.kernels import digest, journal, numbers, templates, texts
-from grid_inference.wire.kernels.kernel import is_ready, load
+from grid_inference.wire.kernels.kernel import is_cold, load
 
-__all__ = ["digest", "is_ready", "journal", "load", "numbers", "templates", "texts"]
+__all__ = ["digest", "is_cold", "journal", "load", "numbers", "templates", "texts"]

@@ -42,7 +42,7 @@ __all__ = [
     "Table",
     "Templates",
     "Words",
-    "is_ready",
+    "is_cold",
     "kernel",
     "load",
     "part",
@@ -166,10 +166,12 @@ def load() -> bool:
         return _kernels[0].compiled is not None
 
 
-def is_ready() -> bool:
-    """Whether `load` will find all kernels in the cache, as far as can be told without numba."""
+def is_cold() -> bool:
+    """Whether `load` will have to compile, as far as can be told without numba."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return False
     try:
-        return any((folder / _fingerprint() / READY).exists() for folder in (_chosen(), _temporary()))
+        return not any((folder / _fingerprint() / READY).exists() for folder in (_chosen(), _temporary()))
     except PackageNotFoundError:
         return False
 
@@ -189,7 +191,7 @@ def _compile_all() -> None:
     before: str = numba.config.CACHE_DIR
     with _one_process_at_a_time(folder):
         ready, begun_s = folder / READY, time.perf_counter()
-        if not ready.exists():
+        if not ready.exists() and not _copied(_chosen() / folder.name, folder):
             _log.info("kernels are compiled for this machine, once: %s", folder)
         try:
             numba.config.CACHE_DIR = str(folder)  # read where a function is decorated; other users of numba keep theirs
@@ -229,10 +231,9 @@ def _signature(function: Callable[..., Any], types: Any) -> tuple[Any, ...]:
 
 def _fingerprint() -> str:
     said = [sys.version, *(f"{name} {version(name)}" for name in ("numba", "llvmlite", "numpy"))]
-    said.append(os.environ.get("NUMBA_BOUNDSCHECK", ""))
-    content = "\n".join(said).encode() + b"".join(
-        path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))
-    )
+    here = Path(__file__).parent  # numba keeps the files of each place apart
+    said += [str(here), os.environ.get("NUMBA_BOUNDSCHECK", "")]
+    content = "\n".join(said).encode() + b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -258,10 +259,19 @@ def _writable_folder() -> Path:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != _user() or found.st_mode & 0o022:
             raise PermissionError(f"{temporary} is not ours alone") from None  # what lies there is run
         here = temporary / chosen.name
-        if (chosen / READY).exists() and not here.exists():  # an image's: numba asks for a folder that it may write
-            shutil.copytree(chosen, here, dirs_exist_ok=True)
         here.mkdir(exist_ok=True)
         return here
+
+
+def _copied(source: Path, folder: Path) -> bool:
+    """Take over what a folder has that can only be read, such as an image's: numba asks for one that it may write."""
+    if not (source / READY).exists():
+        return False
+    for path in source.glob("*/*.nb*"):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)  # without its permissions
+    return True
 
 
 def _user() -> int:

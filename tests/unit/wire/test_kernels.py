@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -28,10 +29,11 @@ from grid_inference.wire.protocol import messages
 from tests.requests import entries_of, messages_of
 
 RNG = np.random.default_rng(5)
+LOGGED = "import logging; logging.basicConfig(level=logging.INFO)"
 LOAD = """
 import sys
 from grid_inference.wire import kernels
-print(kernels.is_ready(), "numba" in sys.modules, kernels.load(), kernels.is_ready())
+print(kernels.is_cold(), "numba" in sys.modules, kernels.load(), kernels.is_cold())
 """
 
 
@@ -119,28 +121,64 @@ def test_requests_are_cut_where_they_would_grow_too_large(monkeypatch: pytest.Mo
     assert list(entries_of(requests)) == keys.tolist()
 
 
-def loaded(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def loaded(environment: dict[str, str], code: str = LOAD) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", LOAD], check=True, capture_output=True, text=True, env={**os.environ, **environment}
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "0", **environment},
     )
 
 
 def test_without_numba_kernels_run_as_plain_python_and_say_so() -> None:
     done = loaded({"NUMBA_DISABLE_JIT": "1"})
-    assert done.stdout.split()[1:3] == ["False", "False"]
+    assert done.stdout.split() == ["False", "False", "False", "False"]
     assert done.stderr.count("plain Python") == 1
 
 
+READ_ONLY = """
+import os, tempfile
+writable = tempfile.TemporaryFile
+def TemporaryFile(*, dir):
+    if str(dir).startswith(os.environ["GRID_INFERENCE_CACHE"]):
+        raise OSError(30, "Read-only file system")
+    return writable(dir=dir)
+tempfile.TemporaryFile = TemporaryFile
+"""
+
+
 def test_what_one_process_has_compiled_the_next_one_finds(tmp_path: Path) -> None:
-    cache = {"GRID_INFERENCE_CACHE": str(tmp_path)}
-    assert loaded(cache).stdout.split() == ["False", "False", "True", "True"]
-    before = files(tmp_path)
-    assert loaded(cache).stdout.split() == ["True", "False", "True", "True"]
-    assert files(tmp_path) == before
+    cache, temporary = tmp_path / "cache", tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {"GRID_INFERENCE_CACHE": str(cache), "TMPDIR": str(temporary)}
+    assert loaded(environment).stdout.split() == ["True", "False", "True", "False"]
+    before = files(cache)
+    assert loaded(environment).stdout.split() == ["False", "False", "True", "False"]
+    assert files(cache) == before
+    for path in cache.rglob("*"):
+        path.chmod(0o555)
+    done = loaded(environment, READ_ONLY + LOGGED + LOAD)
+    assert done.stdout.split() == ["False", "False", "True", "False"]
+    assert "compiled" not in done.stderr
+    assert files(cache) == before
+    assert {Path(path).name for path in files(temporary)} == {Path(path).name for path in before}
+    for path in cache.rglob("*"):
+        path.chmod(0o755)
+
+
+def test_a_change_of_any_kernel_calls_for_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, before = Path(module.__file__).parent, module._fingerprint()
+    copy = tmp_path / "kernels"
+    shutil.copytree(here, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(module, "__file__", str(copy / "kernel.py"))
+    moved = module._fingerprint()
+    (copy / "words.py").write_text((here / "words.py").read_text() + "#")
+    assert len({before, moved, module._fingerprint()}) == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are guarded otherwise there")
-def test_where_the_cache_is_read_only_another_folder_takes_its_place(tmp_path: Path) -> None:
+def test_where_there_can_be_no_cache_a_temporary_folder_takes_its_place(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -161,6 +199,7 @@ def files(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*.nb*")}
 
 
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="numba is switched off")
 def test_no_kernel_is_compiled_for_what_it_is_called_with() -> None:
     assert module.load()
     each: Callable[..., Any]
