@@ -21,7 +21,7 @@ from grid_inference.wire.compact.record import value_offset
 from grid_inference.wire.kernels import templates as kernel
 from grid_inference.wire.kernels import texts as text_kernel
 from grid_inference.wire.kernels.kernel import Bytes, Scored, Templates
-from grid_inference.wire.keys import key_text
+from grid_inference.wire.keys import key_texts
 from grid_inference.wire.protocol import messages
 from grid_inference.wire.schema import Schema
 
@@ -148,7 +148,7 @@ def _texts(keys: Blobs) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     places = np.empty((2, len(keys)), np.int64)
     if text_kernel.key_texts(*keys.columns, room, places) < 0:
         return room, places
-    others = Blobs.of([text.encode() for text in key_text(keys)])
+    others = key_texts(keys)
     return others.buffer, np.stack([others.starts, others.lengths])
 
 

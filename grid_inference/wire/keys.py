@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from grid_inference.errors import EncodeError
 from grid_inference.wire import layout
-from grid_inference.wire.blobs import FEW, Blobs
+from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.missing import plain_value
 
 __all__ = [
@@ -237,36 +236,8 @@ def key_text(keys: Blobs) -> list[str]:
 
 
 def key_texts(keys: Blobs) -> Blobs:
-    """`key_text` as UTF-8 bytes; many keys that are all LONG in one pass."""
-    many_longs = len(keys) > FEW and bool((keys.lengths == _PAYLOAD + 8).all())
-    if many_longs and bool((keys.read(4, ">i4") == layout.TYPE_LONG).all()):
-        return _digits(keys.read(_PAYLOAD, ">i8").astype(np.int64))
+    """`key_text` as UTF-8 bytes; a worker's predictions go by `kernels/texts.py`."""
     return Blobs.of([text.encode() for text in key_text(keys)])
-
-
-def _digits(values: NDArray[np.int64]) -> Blobs:
-    """Numbers in decimal, four digits at a time: several times as fast as numpy's own conversion."""
-    negative, bits = values < 0, values.view(np.uint64)
-    magnitudes = np.where(negative, -bits, bits)
-    quads, rest = np.empty((values.size, 5), np.uint32), magnitudes
-    for place in range(4, -1, -1):
-        higher = rest // np.uint64(10_000)
-        quads[:, place] = _four_digits()[rest - higher * np.uint64(10_000)]
-        rest = higher
-    lengths = np.searchsorted(_POWERS_OF_TEN, magnitudes, side="right") + 1 + negative
-    starts = np.arange(1, values.size + 1) * (5 * 4) - lengths
-    texts = quads.view(np.uint8).reshape(-1)
-    texts[starts[negative]] = ord("-")
-    return Blobs(texts, starts, lengths)
-
-
-_POWERS_OF_TEN = 10 ** np.arange(1, 19, dtype=np.uint64)
-
-
-@cache
-def _four_digits() -> NDArray[np.uint32]:
-    """The numbers from 0000 to 9999 as four ASCII digits each."""
-    return np.array([f"{number:04d}" for number in range(10_000)], np.bytes_).view(np.uint32)
 
 
 # ---- keys → partitions

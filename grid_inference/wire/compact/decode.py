@@ -7,7 +7,7 @@ record's table of offsets, as vectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from grid_inference.wire.compact.record import NO_SCHEMAS, Nesting
 from grid_inference.wire.compact.var import VarReader
 from grid_inference.wire.kernels import numbers as kernel
 from grid_inference.wire.layout import DATA_HEADER_BYTES, TYPE_COMPACT, TYPE_OFFSET
+from grid_inference.wire.rows import blocks
 from grid_inference.wire.schema import (
     ARRAY_OF,
     NULLABLE_KINDS,
@@ -36,8 +37,6 @@ from grid_inference.wire.schema import (
 
 __all__ = ["decode_columns", "decode_even_columns", "decode_matrix", "decode_text_blobs", "schema_ids"]
 
-_BLOCK_BYTES = 1 << 19
-"""What is decoded at a time stays in a core's cache."""
 _NO_LENGTHS: Mapping[str, int] = MappingProxyType({})
 _TYPE_AND_ID = np.dtype([("type", ">i4"), ("id", ">i8")])
 
@@ -93,19 +92,6 @@ def _matrix_plan(schema: Schema, names: tuple[str, ...]) -> tuple[NDArray[np.int
 
 
 # ---- columns
-
-
-def _fixed_blocks(values: Blobs, schema: Schema, runs: list[Run]) -> Iterator[tuple[slice, NDArray[np.uint8], int]]:
-    """The bytes around the runs, some rows at a time: (rows, byte matrix, where in the fixed part it begins)."""
-    if not runs:
-        return
-    start = runs[0].first.offset
-    width = runs[-1].end - start
-    block_rows = max(1, _BLOCK_BYTES // width)
-    for first in range(0, len(values), block_rows):
-        rows = slice(first, first + block_rows)
-        some = Blobs(values.buffer, values.starts[rows], values.lengths[rows])
-        yield rows, some.matrix(schema.data_start + start, width), start
 
 
 def _slot(schema: Schema, name: str) -> Slot:
@@ -232,8 +218,14 @@ def decode_text_blobs(values: Blobs, schema: Schema, wanted: Iterable[str]) -> d
 
 def _fixed_columns(values: Blobs, schema: Schema, runs: list[Run]) -> dict[str, Column]:
     """Each run of neighbours of one kind becomes one matrix, whose columns the fields' columns are."""
+    if not runs:
+        return {}
     matrices = [np.empty((len(values), len(run.slots)), native(run.first.kind)) for run in runs]
-    for rows, block, start in _fixed_blocks(values, schema, runs):
+    start = runs[0].first.offset
+    width = runs[-1].end - start
+    for rows in blocks(len(values), width):
+        some = Blobs(values.buffer, values.starts[rows], values.lengths[rows])
+        block = some.matrix(schema.data_start + start, width)
         for run, matrix in zip(runs, matrices, strict=True):
             matrix[rows] = run.read(block, start)
     return {
