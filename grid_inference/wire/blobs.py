@@ -25,7 +25,8 @@ FEW = 32
 class Blobs:
     """n byte strings; blob i is `buffer[starts[i] : starts[i] + lengths[i]]`, and a length of -1 is a null.
 
-    Not to be changed once it is made. Whoever builds one from bytes that came over the wire calls `check()` first.
+    Not to be changed once it is made. Whoever builds one from bytes that came over the wire sees to it that no blob
+    reaches outside the buffer.
     """
 
     buffer: NDArray[np.uint8]
@@ -92,14 +93,6 @@ class Blobs:
         """The one length of all blobs; None if they differ, or there are none, or all are null."""
         width = int(self.lengths[0]) if len(self) else -1
         return width if width >= 0 and bool((self.lengths == width).all()) else None
-
-    def check(self) -> Blobs:
-        """Return self; raise DecodeError where a blob reaches outside the buffer."""
-        if len(self):
-            room = self.buffer.size - self.starts
-            if self.lengths.min() < -1 or self.starts.min() < 0 or bool((np.maximum(self.lengths, 0) > room).any()):
-                raise DecodeError("a length in the message reaches outside the message")
-        return self
 
     def take(self, rows: NDArray[Any]) -> Blobs:
         """The blobs at an index array or boolean mask; the buffer is shared."""

@@ -210,7 +210,6 @@ def _signature(function: Callable[..., Any], types: Any) -> tuple[Any, ...]:
         "Ints": types.Array(types.int64, 1, "A", readonly=True),
         "Int32s": types.Array(types.int32, 1, "A", readonly=True),
         "Numbers": types.Array(types.int64, 1, "C"),
-        "Words": types.Array(types.uint64, 1, "C"),
         "Table": types.Array(types.int64, 2, "C"),
         "Matrix": types.Array(types.float64, 2, "C"),
         "Reals": types.Array(types.float64, 1, "A", readonly=True),

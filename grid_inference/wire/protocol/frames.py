@@ -79,7 +79,6 @@ Run = tuple[int, int, int, int, int]
 """Frames: offset, length of even ones, length of odd ones, number of pairs, flags; 0 and 1 in one that is alone."""
 
 _request_head = struct.Struct("<iHiqi")
-_response_head = struct.Struct("<iq")
 
 
 @dataclass(slots=True)
