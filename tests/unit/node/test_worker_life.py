@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from grid_inference.config import GridConfig, WorkerConfig
 from grid_inference.flow.deployments import _outdated
 from grid_inference.grid.heartbeat import Heartbeat
+from grid_inference.node.worker import life
 from grid_inference.node.worker.life import Worker
 
 TIMEOUT_S = 10.0
@@ -56,6 +58,44 @@ def test_what_ends_unasked_ends_the_worker() -> None:
         raise ZeroDivisionError
 
     assert asyncio.run(asyncio.wait_for(ends(), TIMEOUT_S))
+
+
+def test_no_turn_begins_before_the_kernels_are_there(monkeypatch: Any) -> None:
+    async def run() -> list[str]:
+        worker, order, beats = Worker(GridConfig(), WorkerConfig()), list[str](), threading.Event()
+
+        def load() -> None:
+            assert beats.wait(TIMEOUT_S)
+            order.append("loaded")
+
+        async def valid(_: float) -> None:
+            order.append("beats")
+            beats.set()
+
+        async def keep_turning(*_: Any) -> None:
+            order.append("turns")
+
+        async def nothing(*_: Any) -> None:
+            return
+
+        async def forever(*_: Any) -> None:
+            await asyncio.Event().wait()
+
+        turn = SimpleNamespace(leases=SimpleNamespace(valid=valid), deployments=None)
+        heartbeat = SimpleNamespace(start=lambda _: None, ended=forever)
+        monkeypatch.setattr(life.kernels, "load", load)
+        monkeypatch.setattr(life.Link, "open", nothing)
+        monkeypatch.setattr(worker, "_begin", lambda _: (turn, heartbeat))
+        monkeypatch.setattr(worker, "_said", lambda _: {})
+        monkeypatch.setattr(worker, "_keep_turning", keep_turning)
+        for name in ("_listen", "_leave"):
+            monkeypatch.setattr(worker, name, nothing)
+        for name in ("_keep_saying", "_keep_looking", "_keep_checking"):
+            monkeypatch.setattr(worker, name, forever)
+        await worker.run()
+        return order
+
+    assert asyncio.run(asyncio.wait_for(run(), TIMEOUT_S)) == ["beats", "loaded", "turns"]
 
 
 def test_a_heartbeat_that_ends_unasked_is_told_of(monkeypatch: Any) -> None:
