@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,20 +179,19 @@ def test_a_change_of_any_kernel_calls_for_another_cache(tmp_path: Path, monkeypa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are guarded otherwise there")
-def test_where_there_can_be_no_cache_a_temporary_folder_takes_its_place(tmp_path: Path) -> None:
+def test_where_there_can_be_no_cache_a_temporary_folder_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    nowhere = {"GRID_INFERENCE_CACHE": str(tmp_path / "file"), "TMPDIR": str(temporary)}
-    assert loaded(nowhere).stdout.split()[1:3] == ["False", "True"]
-    before = files(temporary)
-    assert loaded(nowhere).stdout.split()[1:3] == ["False", "True"]
-    assert files(temporary) == before
-    (folder,) = temporary.iterdir()
-    folder.chmod(0o777)  # somebody else's code may lie there
-    done = loaded(nowhere)
-    assert done.stdout.split()[2] == "False"
-    assert "not ours alone" in done.stderr
+    monkeypatch.setenv("GRID_INFERENCE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = module._writable_folder()
+    assert folder.parent.parent == tmp_path
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    assert module._writable_folder() == folder
+    folder.parent.chmod(0o777)  # somebody else's code may lie there
+    with pytest.raises(PermissionError, match="not ours alone"):
+        module._writable_folder()
 
 
 def files(folder: Path) -> dict[str, int]:
