@@ -11,6 +11,8 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
+from grid_inference.wire import kernels
+
 from .case import CORPUS
 from .inputs import Inputs
 from .run import FailureError, Run
@@ -71,6 +73,7 @@ def _heard(
 
 def _work(run: Run, seconds: float, cases: int | None, number: Synchronized[int], sender: Connection) -> None:
     """Case after case; tells now and then what it has seen, and what new cases are made from."""
+    kernels.load()  # the run was made in another process
     started = time.monotonic()
     last = None if cases is None else number.value + cases
     told, told_inputs = started, None
