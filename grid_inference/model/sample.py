@@ -53,7 +53,9 @@ class Sample:
                 given.collect() if hasattr(given, "collect") else given.to_frame() if hasattr(given, "name") else given
             )
             return cls({name: given[name] for name in given.columns}, None, given, library)
-        if library == "pyarrow" or (library != "pandas" and hasattr(given, "to_pandas")):
+        if library == "pyarrow":
+            given, library = _frame_of_arrow(given), "pandas"
+        elif library != "pandas" and hasattr(given, "to_pandas"):
             given, library = given.to_pandas(), "pandas"
         if isinstance(given, list | tuple) and given and isinstance(given[0], Mapping):
             given = _joined(cast("list[Mapping[str, Any]]", given))
@@ -130,6 +132,16 @@ class Sample:
             read = {"pandas": _of_pandas, "polars": _of_polars}.get(library, _of_numpy)
             self._found[name] = read(name, values)
         return self._found[name]
+
+
+def _frame_of_arrow(given: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415  # only who has such samples needs it
+
+    from grid_inference.wire.arrow.frames import frame_of  # noqa: PLC0415
+
+    if isinstance(given, pa.RecordBatch):
+        given = pa.Table.from_batches([given])
+    return frame_of(given) if isinstance(given, pa.Table) else given.to_pandas()
 
 
 def _joined(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
