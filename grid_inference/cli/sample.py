@@ -43,7 +43,7 @@ def rows_of(path: str, texts: tuple[str, ...] = ()) -> Any:
     file, parts = Path(path), ArrowParts()
     left_out = LeftOut(file)
     for chunk in read(file, None, None, dict.fromkeys(texts, TEXT)):
-        left_out.take(chunk, lambda text: sys.stderr.write(f"{text}\n"))
+        left_out.take(chunk, _say)
         arrays = chunk.arrays or _recorded(chunk.columns)
         parts.add(len(next(iter(arrays.values()), ())), arrays)
     left_out.finish()
@@ -52,6 +52,10 @@ def rows_of(path: str, texts: tuple[str, ...] = ()) -> Any:
         problem = f"none of the {bad:,} rows of {path} can be read" if bad else f"{path} has no rows"
         raise Ending(REFUSED, problem, "give rows of the model's inputs")
     return pa.table({name: parts.column(name) for name in parts.names})
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _recorded(columns: Mapping[str, Any]) -> Mapping[str, Any]:
