@@ -49,7 +49,7 @@ __all__ = [
 DETECTED = ("inlier", "outlier")
 BRUTE_ROWS = 64
 """Neighbours by brute force are looked up for so many records at a time: which of several equally near ones count
-hangs on the size of the call."""
+hangs on the size of the call, and on the number of threads: so many are one thread's work (`threads.py`)."""
 
 SCALERS = frozenset({"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "SimpleImputer", "Binarizer"})
 """Steps that turn each value on its own, so that the size of a batch can't change a result."""
