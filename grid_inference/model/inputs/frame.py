@@ -171,9 +171,8 @@ class Frame:
             # A column of nothing but gaps is one of texts as well.
             return pd.Series(values, dtype="string" if wanted.null == "NA" else _type_of_texts())
         if kind == "O":
-            return pd.Series(
-                np.where(gaps, np.array(pd.NA, object), values) if wanted.null == "NA" else values, dtype=object
-            )
+            found = pd.Series(values, dtype=object)
+            return found.mask(gaps, pd.NA) if wanted.null == "NA" else found
         if kind == "M" or not (objects or wanted.null == "NA"):
             return pd.Series(values)
         if objects:
