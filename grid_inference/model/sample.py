@@ -39,6 +39,7 @@ class Sample:
         """The rows as a model can be asked for them: a DataFrame or an array."""
         self.library: Literal["pandas", "polars"] = "polars" if library == "polars" else "pandas"
         """Whose DataFrame it is."""
+        self._flat = False
         self.categories: list[str] = []
         """Columns that are categories, as far as they were looked at."""
 
@@ -68,7 +69,9 @@ class Sample:
             return cls({str(name): _array(columns[name]) for name in columns}, None, None, library)
         if hasattr(given, "toarray"):
             given = cast("Any", given).toarray()
-        return cls({}, _matrix(given), None, library)
+        found = cls({}, _matrix(given), None, library)
+        found._flat = np.ndim(given) == 1 and len(found) == 1
+        return found
 
     def __len__(self) -> int:
         if self.matrix is not None:
@@ -78,6 +81,12 @@ class Sample:
     def __contains__(self, name: str) -> bool:
         """Whether there is a column of this name."""
         return name in self._columns
+
+    def of_inputs(self, count: int | None) -> Sample:
+        """The same for a model of so many inputs: to one of a single input a list of numbers is as many rows."""
+        if not self._flat or count != 1 or self.matrix is None:
+            return self
+        return Sample({}, self.matrix.T, None, "numpy")
 
     def named(self, names: Sequence[str]) -> Sample:
         """The same with these names for a matrix's columns; raise SignatureError if they are not as many."""

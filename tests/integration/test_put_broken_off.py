@@ -82,4 +82,4 @@ def test_a_lost_member(file: Path) -> None:
         code, said = broken_off(file, own, lambda _: own.kill())
     assert code == 3
     assert 0 < rows_in(said) < ROWS
-    assert said.splitlines()[-2].startswith("grid-inference: ")
+    assert "\ngrid-inference: " in said
