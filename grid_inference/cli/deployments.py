@@ -78,7 +78,7 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
     with connected(address, cluster_name) as grid, saying_warnings():
         maps = grid.maps()
         try:
-            deployed = grid.deploy(config, sample=path and rows_of(path, texts), **how)
+            deployed = grid.deploy(config, sample=rows_of(path, texts), **how)
             found = grid.differences(config.name)
         except DeploymentError as error:
             raise Ending(REFUSED, str(error), error.remedy) from None

@@ -82,7 +82,7 @@ def publish(
             path,
             name=name,
             columns=_split(columns),
-            sample=sample and rows_of(sample, texts),
+            sample=rows_of(sample, texts),
             classes=_split(classes),
             compile=compile,
         )

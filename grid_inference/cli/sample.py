@@ -27,11 +27,15 @@ def sample_options(command: Command) -> Command:
     )(command)
 
 
-def rows_of(path: str, texts: tuple[str, ...] = ()) -> Any:
-    """A file's rows as a pyarrow.Table; raise Ending for what can't be read.
+def rows_of(path: str | None, texts: tuple[str, ...] = ()) -> Any:
+    """A file's rows as a pyarrow.Table, None without a file; raise Ending for what can't be read.
 
     A row that does not fit is named on stderr and left out.
     """
+    if path is None:
+        if texts:
+            raise Ending(REFUSED, f"--text {texts[0]} is a column of a sample, and there is none", "add --sample FILE")
+        return None
     # They take a while, which other commands need not wait for.
     import pyarrow as pa  # noqa: PLC0415
 

@@ -218,3 +218,9 @@ def test_what_is_no_file_of_rows_is_refused(tmp_path: Path, name: str, content: 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Ending, match=r"nothing\.csv can't be read"):
         rows_of(str(tmp_path / "nothing.csv"))
+
+
+def test_columns_of_no_sample() -> None:
+    assert rows_of(None) is None
+    with pytest.raises(Ending, match="--text zip is a column of a sample, and there is none"):
+        rows_of(None, ("zip",))
