@@ -13,11 +13,12 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
-
-import structlog
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from grid_inference.errors import ConfigError, DeadLetterError, DecodeError, EncodeError, GridInferenceError
+
+if TYPE_CHECKING:
+    import structlog
 
 __all__ = ["bind", "error_once", "logger", "set_up"]
 
@@ -40,12 +41,25 @@ _told: deque[tuple[Any, ...]] = deque(maxlen=TOLD_MAX)
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     """A module's logger: `_log.warning("what happened", deployment=…, error=error)`."""
-    found: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-        logging.getLogger(name),
-        processors=[structlog.stdlib.filter_by_level, _plain, _handed_on],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    return found
+    return cast("structlog.stdlib.BoundLogger", _Logger(name))
+
+
+class _Logger:
+    """structlog's logger, made with its first event: most commands have none, and importing it takes them a while."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        import structlog  # noqa: PLC0415
+
+        made = structlog.wrap_logger(
+            logging.getLogger(self._name),
+            processors=[structlog.stdlib.filter_by_level, _plain, _handed_on],
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+        found = self.__dict__[method] = getattr(made, method)
+        return found
 
 
 def error_once(log: structlog.stdlib.BoundLogger, event: str, **keys: str | int) -> None:
@@ -70,6 +84,8 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
     for name, said, known in (("LEVEL", level, LEVELS), ("FORMAT", form, FORMATS)):
         if said not in known:
             raise ConfigError(f"GRID_INFERENCE_LOG_{name} = {said!r} is not one of {', '.join(known)}")
+    import structlog  # noqa: PLC0415
+
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -87,6 +103,8 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def _renderer(form: str) -> Any:
+    import structlog  # noqa: PLC0415
+
     if form == "json":
         return structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     return structlog.dev.ConsoleRenderer(

@@ -6,13 +6,12 @@ reads and those that are wanted are decoded. What can be read of a record: `grid
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 from numpy.typing import NDArray
 
 from grid_inference.errors import ConfigError
@@ -22,8 +21,9 @@ from grid_inference.grid.link import Link
 from grid_inference.grid.maps import GridMap, rows_of
 from grid_inference.records import PREDICTION, RecordTable, pandas_module
 from grid_inference.wire.arrow.arrays import ArrowParts, arrow_columns, arrow_keys
+from grid_inference.wire.arrow.frames import frame_of
 from grid_inference.wire.blobs import Blobs
-from grid_inference.wire.columns import Column, childless, column_of, holds_exactly, join_columns, objects_of
+from grid_inference.wire.columns import Column, childless, column_of, join_columns, objects_of
 from grid_inference.wire.digest import input_digest
 from grid_inference.wire.json.lookup import parse_path
 from grid_inference.wire.keys import decode_keys
@@ -31,7 +31,6 @@ from grid_inference.wire.layout import NESTING_MAX
 
 __all__ = ["Scan", "predictions_to_arrow", "to_pandas"]
 
-pc: Any = pyarrow.compute  # makes its functions at import, which a type checker can't see
 CHUNK_ROWS = 4096
 """Pages are put together up to about so many rows before they are decoded."""
 PAGE_ROWS = 1024
@@ -256,29 +255,6 @@ def to_pandas(table: Any) -> Any:
     Whole numbers beside nulls are floats as in pandas, but Int64 where a float would round one of them, Python's in
     lists and records.
     """
-    pd = pandas_module()
-    frame = table.to_pandas()
-    for at, column in enumerate(table.columns):
-        if all(map(_is_exact, _whole_numbers(column))):
-            continue
-        if pa.types.is_integer(column.type):
-            frame.isetitem(at, pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), column.is_null().to_numpy()))
-        else:
-            frame.isetitem(at, column.to_pandas(integer_object_nulls=True))
+    pandas_module()
+    frame = frame_of(table)
     return frame.set_index(frame.columns[0]).rename_axis("key")
-
-
-def _whole_numbers(array: Any) -> Iterator[Any]:
-    """A column if it is of whole numbers; those in its lists and records else."""
-    if pa.types.is_integer(array.type):
-        yield array
-    elif pa.types.is_list(array.type):
-        yield from _whole_numbers(pc.list_flatten(array))
-    elif pa.types.is_struct(array.type):
-        for field in array.flatten():
-            yield from _whole_numbers(field)
-
-
-def _is_exact(array: Any) -> bool:
-    """Whether pandas' floats, which whole numbers beside nulls become, are just these."""
-    return not array.null_count or holds_exactly(Column(array.drop_null().to_numpy()))

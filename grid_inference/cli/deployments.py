@@ -26,7 +26,7 @@ from grid_inference.cli.common import (
     write_json,
 )
 from grid_inference.cli.ending import REFUSED, USAGE, Ending
-from grid_inference.cli.sample import rows_of, sample_option
+from grid_inference.cli.sample import rows_of, sample_options
 from grid_inference.config import DeploymentConfig
 from grid_inference.errors import DeploymentError
 from grid_inference.model.store.registry import Deployed
@@ -47,7 +47,7 @@ __all__ = ["deploy", "deployments", "pause", "resume", "undeploy"]
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
 @click.option("--classes", metavar="A,B", help="A classifier's classes in order, if it doesn't know them.")
 @click.option("--score-of", metavar="CLASS", help="The class whose probability is the score.")
-@sample_option
+@sample_options
 @click.option(
     "--start", type=click.Choice(["existing", "new"]), help="Score what is there already, or only what comes."
 )
@@ -70,14 +70,15 @@ def deploy(name: str, as_json: bool, address: str | None, cluster_name: str | No
 
     Every worker loads it first: if one can't, nothing changes. Options go over what a deployment file says.
     """
-    sample, how = options.pop("sample"), {key: options.pop(key) for key in ("replace_features", "timeout_s")}
+    path, texts = options.pop("sample"), options.pop("texts")
+    how = {key: options.pop(key) for key in ("replace_features", "timeout_s")}
     config = _config_of(name, options)
     if config.model is None:
         raise Ending(USAGE, "no model is given", "add --model with a file of a fitted estimator, or MODEL@ALIAS")
     with connected(address, cluster_name) as grid, saying_warnings():
         maps = grid.maps()
         try:
-            deployed = grid.deploy(config, sample=sample and rows_of(sample), **how)
+            deployed = grid.deploy(config, sample=rows_of(path, texts), **how)
             found = grid.differences(config.name)
         except DeploymentError as error:
             raise Ending(REFUSED, str(error), error.remedy) from None

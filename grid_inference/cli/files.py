@@ -36,6 +36,7 @@ FORMATS: Final = {
     "jsonl": (".jsonl", ".ndjson", ".json"),
     "parquet": (".parquet", ".pq"),
 }
+WHAT_IS_READ: Final = "give CSV, JSON lines or Parquet, as the file's name says; `put` takes --format too"
 COMPRESSED: Final = (".gz", ".bz2", ".zst", ".lz4")
 CSV_BLOCK_BYTES: Final = 4 << 20
 HEADER_BYTES_MAX: Final = 1 << 20
@@ -65,20 +66,27 @@ class Chunk:
     """How much of the file is read, from 0 to 1."""
     notes: list[str] = field(default_factory=list[str])
     """What of its columns is other than one might think."""
+    arrays: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Its columns as Arrow arrays of the file's own types; none of a text file, which has no types."""
 
 
-def read(path: Path, kind: str | None, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
-    """Read a file; `kinds` has those of `values.py` that columns are to be of, and all others are found out."""
-    if not path.stat().st_size:
-        raise Ending(REFUSED, f"{path} is empty", "a CSV file needs a header and rows")
-    readers: dict[str, Callable[[Path, str, dict[str, str]], Iterator[Chunk]]]
+def read(path: Path, kind: str | None, key: str | None, kinds: dict[str, str]) -> Iterator[Chunk]:
+    """Read a file; `kinds` has those of `values.py` that columns are to be of, and all others are found out.
+
+    `key` names the column that holds keys, if one does: a row without one is left out.
+    """
+    readers: dict[str, Callable[[Path, str | None, dict[str, str]], Iterator[Chunk]]]
     readers = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}
     try:
+        if not path.stat().st_size:
+            raise Ending(REFUSED, f"{path} is empty", "a CSV file needs a header and rows")
         yield from readers[kind or _format_of(path)](path, key, dict(kinds))
+    except OSError as error:
+        raise Ending(REFUSED, f"{path} can't be read: {error.strerror or error}", WHAT_IS_READ) from None
     except (pa.ArrowException, UnicodeError, EOFError, csv.Error) as error:
         if "UTF8" in str(error) or isinstance(error, UnicodeError):
             raise Ending(REFUSED, f"{path}{_first_odd_line(path)} is not UTF-8", "save the file as UTF-8") from None
-        raise Ending(REFUSED, f"{path} can't be read: {error}", "name the right --format") from None
+        raise Ending(REFUSED, f"{path} can't be read: {error}", WHAT_IS_READ) from None
 
 
 def _format_of(path: Path) -> str:
@@ -86,7 +94,11 @@ def _format_of(path: Path) -> str:
     for name, endings in FORMATS.items():
         if suffixes and suffixes[-1] in endings:
             return name
-    raise Ending(REFUSED, f"{path}: the name does not tell the format", f"add --format {', '.join(FORMATS)}")
+    raise Ending(
+        REFUSED,
+        f"{path}: the name does not tell the format",
+        f"let it end in {', '.join(endings[0] for endings in FORMATS.values())}; `put` takes --format too",
+    )
 
 
 def _first_odd_line(path: Path) -> str:
@@ -122,14 +134,20 @@ def _encoding(head: bytes) -> str | None:
     return "utf-16-le" if zeros == [1, 3] else "utf-16-be" if zeros == [0, 2] else None
 
 
-def _check_names(path: Path, key: str, kinds: dict[str, str], names: list[str]) -> None:
-    for name, option in {**dict.fromkeys(kinds, "--text"), key: "--key"}.items():
+def _check_names(path: Path, key: str | None, kinds: dict[str, str], names: list[str]) -> None:
+    wanted = dict.fromkeys(kinds, "--text") | ({} if key is None else {key: "--key"})
+    for name, option in wanted.items():
         if name not in names:
             raise Ending(REFUSED, f"{path} has no column {name!r} for {option}; it has: {', '.join(names)}")
 
 
-def _keyed(chunk: Chunk, key: str, values: dict[str, Values], numbers: NDArray[np.int64]) -> Chunk:
-    """Leave out the rows that some column can't take, and those without a key."""
+def _filled(
+    chunk: Chunk, key: str | None, values: dict[str, Values], numbers: NDArray[np.int64], *, typed: bool = False
+) -> Chunk:
+    """Take the columns, without the rows that one of them can't take, and those without a key.
+
+    `typed`: they came as Arrow arrays.
+    """
     good = np.ones(len(numbers), np.bool_)
     for name, column in values.items():
         wrong = column.wrong | (column.null if name == key else False)
@@ -141,7 +159,11 @@ def _keyed(chunk: Chunk, key: str, values: dict[str, Values], numbers: NDArray[n
         good &= ~wrong
         if column.strays is not None and column.strays.rows.size:
             chunk.notes.append(_said(name, column, column.strays, numbers))
-    chunk.columns = {name: column.column if good.all() else column.column.take(good) for name, column in values.items()}
+    whole = bool(good.all())
+    chunk.columns = {name: column.column if whole else column.column.take(good) for name, column in values.items()}
+    if typed:
+        kept = pa.array(good)
+        chunk.arrays = {name: each.given if whole else each.given.filter(kept) for name, each in values.items()}
     chunk.bad.sort(key=lambda row: row.number)
     return chunk
 
@@ -158,7 +180,7 @@ def _said(name: str, column: Values, strays: Strays, numbers: NDArray[np.int64])
 # ---- CSV
 
 
-def _read_csv(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
+def _read_csv(path: Path, key: str | None, kinds: dict[str, str]) -> Iterator[Chunk]:
     names, delimiter, header_lines = _header(path)
     _check_names(path, key, kinds, names)
     lines = _Lines(header_lines)
@@ -181,7 +203,7 @@ def _read_csv(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
             numbers, left_out = lines.of(batch)
             values = {name: of_texts(batch.column(i), kinds, name, key=name == key) for i, name in enumerate(names)}
             values, numbers = _without_blank_lines(values, numbers)
-            yield _keyed(Chunk({}, left_out, tell[0]() / path.stat().st_size), key, values, numbers)
+            yield _filled(Chunk({}, left_out, tell[0]() / path.stat().st_size), key, values, numbers)
         yield Chunk({}, lines.rest(), 1.0)
 
 
@@ -261,7 +283,7 @@ def _header(path: Path) -> tuple[list[str], str, int]:
 # ---- JSON lines
 
 
-def _read_jsonl(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
+def _read_jsonl(path: Path, key: str | None, kinds: dict[str, str]) -> Iterator[Chunk]:
     size = path.stat().st_size
     tell: list[Callable[[], int]] = []
     with _opened(path, tell.append) as stream:
@@ -274,7 +296,7 @@ def _read_jsonl(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
                 _check_names(path, key, {}, names)
             fields = {name: [row.get(name) for _, row in rows] for name in names}
             values = {name: of_objects(field, kinds, name, key=name == key) for name, field in fields.items()}
-            yield _keyed(chunk, key, values, np.array([number for number, _ in rows], np.int64))
+            yield _filled(chunk, key, values, np.array([number for number, _ in rows], np.int64))
 
 
 def _object(number: int, line: bytes, bad: list[BadRow]) -> dict[str, Any] | None:
@@ -294,7 +316,7 @@ def _object(number: int, line: bytes, bad: list[BadRow]) -> dict[str, Any] | Non
 # ---- Parquet
 
 
-def _read_parquet(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk]:
+def _read_parquet(path: Path, key: str | None, kinds: dict[str, str]) -> Iterator[Chunk]:
     with parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         _check_names(path, key, kinds, schema.names)
@@ -307,7 +329,7 @@ def _read_parquet(path: Path, key: str, kinds: dict[str, str]) -> Iterator[Chunk
             }
             numbers = np.arange(read_rows + 1, read_rows + batch.num_rows + 1)
             read_rows += batch.num_rows
-            yield _keyed(Chunk({}, done=read_rows / total), key, values, numbers)
+            yield _filled(Chunk({}, done=read_rows / total), key, values, numbers, typed=True)
 
 
 def _check_types(path: Path, schema: Any) -> None:

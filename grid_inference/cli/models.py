@@ -26,7 +26,7 @@ from grid_inference.cli.comparison import compare
 from grid_inference.cli.drift import drift
 from grid_inference.cli.ending import INCOMPLETE
 from grid_inference.cli.keys import keygen
-from grid_inference.cli.sample import rows_of, sample_option
+from grid_inference.cli.sample import rows_of, sample_options
 from grid_inference.cli.shadow import shadow
 from grid_inference.config import CHAMPION
 
@@ -57,7 +57,7 @@ models.add_command(shadow)
 @click.argument("path", metavar="PATH|MODULE:FUNCTION")
 @click.option("--columns", metavar="A,B,C", help="The record's fields in the model's order, if it knows no names.")
 @click.option("--classes", metavar="A,B", help="A classifier's classes in order, if it doesn't know them.")
-@sample_option
+@sample_options
 @click.option("--compile", is_flag=True, help="Translate it to ONNX too, where that says the same and is faster.")
 @json_option
 @grid_options
@@ -67,6 +67,7 @@ def publish(
     columns: str | None,
     classes: str | None,
     sample: str | None,
+    texts: tuple[str, ...],
     compile: bool,  # noqa: A002
     as_json: bool,
     address: str | None,
@@ -81,7 +82,7 @@ def publish(
             path,
             name=name,
             columns=_split(columns),
-            sample=sample and rows_of(sample),
+            sample=rows_of(sample, texts),
             classes=_split(classes),
             compile=compile,
         )

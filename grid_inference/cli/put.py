@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,14 @@ from grid_inference.cli.common import (
     write_json,
 )
 from grid_inference.cli.ending import INCOMPLETE, REFUSED, Ending
-from grid_inference.cli.files import FORMATS, BadRow, Chunk, read
+from grid_inference.cli.files import FORMATS, Chunk, read
+from grid_inference.cli.left_out import LeftOut
 from grid_inference.cli.values import NUMBER, TEXT, WHOLE
 from grid_inference.errors import GridError
 from grid_inference.records import Put
 from grid_inference.wire.arrow.intake import key_values
 
 __all__ = ["put"]
-
-BAD_ROWS_NAMED_MAX = 20
 
 
 @click.command(epilog=examples("grid-inference put payments payments.csv --key payment_id"))
@@ -69,7 +69,7 @@ def put(
         features = grid.features(name)
         for chunk in _and_then(first, chunks):
             total.count(_put(features, chunk, key, key_type))
-            total.take(chunk, progress)
+            total.left_out.take(chunk, partial(_say, progress))
             progress.update(task, completed=chunk.done, rows=f"{total.rows:,}")
     return total.finish(name, as_json=as_json)
 
@@ -114,32 +114,23 @@ def _progress(path: Path) -> Progress:
     return Progress(*columns, console=out, disable=not out.is_terminal, transient=True)
 
 
+def _say(progress: Progress, text: str) -> None:
+    progress.console.print(text, markup=False) if progress.live.is_started else sys.stderr.write(f"{text}\n")
+
+
 class _Total:
     """What went in and what was left out."""
 
     def __init__(self, path: Path) -> None:
         self.rows = 0
         self.keys = set[Any]()
-        self.bad: list[BadRow] = []
+        self.left_out = LeftOut(path)
         self._path = path
 
     def count(self, keys: Any) -> None:
         """Count rows that were put, and the different keys that they have."""
         self.rows += len(keys)
         self.keys.update(keys.tolist() if hasattr(keys, "tolist") else keys)
-
-    def take(self, chunk: Chunk, progress: Progress) -> None:
-        """Say what is to be said of a chunk, and name its bad rows as they come."""
-        for note in chunk.notes:
-            self._say(f"{self._path.name}: {note}", progress)
-        for row in chunk.bad:
-            if len(self.bad) < BAD_ROWS_NAMED_MAX:
-                self._say(f"{self._path.name}, row {row.number}: {row.reason}; left out", progress)
-            self.bad.append(row)
-
-    @staticmethod
-    def _say(text: str, progress: Progress) -> None:
-        progress.console.print(text, markup=False) if progress.live.is_started else sys.stderr.write(f"{text}\n")
 
     @contextmanager
     def told(self, name: str) -> Generator[None]:
@@ -155,13 +146,11 @@ class _Total:
 
     def finish(self, name: str, *, as_json: bool) -> int:
         """Say what has been done, and give the exit code."""
-        if len(self.bad) > BAD_ROWS_NAMED_MAX:
-            sys.stderr.write(f"and {len(self.bad) - BAD_ROWS_NAMED_MAX:,} more rows\n")
+        bad = self.left_out.rows
+        self.left_out.finish()
         if not self.rows:
             message = (
-                f"none of the {len(self.bad):,} rows of {self._path} could be put"
-                if self.bad
-                else f"{self._path} has no rows"
+                f"none of the {len(bad):,} rows of {self._path} could be put" if bad else f"{self._path} has no rows"
             )
             raise Ending(REFUSED, message, "a header alone is not enough")
         if as_json:
@@ -170,11 +159,11 @@ class _Total:
                     "map": name,
                     "rows": self.rows,
                     "keys": len(self.keys),
-                    "left_out": len(self.bad),
-                    "bad_rows": self.bad,
+                    "left_out": len(bad),
+                    "bad_rows": bad,
                 }
             )
         else:
-            left_out = f", {len(self.bad):,} left out" if self.bad else ""
+            left_out = f", {len(bad):,} left out" if bad else ""
             sys.stdout.write(f"{Put(self.rows, len(self.keys))} put into {name}{left_out}\n")
-        return INCOMPLETE if self.bad else 0
+        return INCOMPLETE if bad else 0

@@ -38,6 +38,8 @@ ARRAY: Final = "array"
 WHOLE_PATTERN: Final = r"^[+-]?[0-9]{1,19}$"
 NUMBER_PATTERN: Final = r"^[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|(?i:nan|inf|infinity))$"
 PLAIN_PATTERN: Final = r"^(0|-?[1-9][0-9]{0,18})$"
+WHOLE_FLOAT_PATTERN: Final = r"^(0|-?[1-9][0-9]{0,15})(\.0+)?$"
+"""Of keys: whole numbers that went through a column of floats, as those beside a gap do in pandas."""
 PADDED_PATTERN: Final = r"^[+-]?0[0-9]+$"
 """A code rather than a number, as of a place or a bank: 007 and 7 are two."""
 COMMA_PATTERN: Final = r"^[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?$"
@@ -101,6 +103,8 @@ def of_texts(column: Any, kinds: dict[str, str], name: str, *, key: bool = False
     Keys are whole numbers or texts unless `kinds` says otherwise, and never rounded: a row without one is left out.
     """
     trimmed = pc.utf8_trim_whitespace(column)
+    if key and kinds.get(name, PLAIN) == PLAIN:
+        trimmed = _without_points(trimmed)
     null, strays = _mask(column.is_null()), None
     if name not in kinds and len(column) > column.null_count:
         kinds[name], strays = _kind_of_keys(trimmed) if key else _kind_of_texts(trimmed)
@@ -120,7 +124,10 @@ def of_texts(column: Any, kinds: dict[str, str], name: str, *, key: bool = False
         fits, said = pc.and_not(fits, pc.match_substring_regex(cleared, PADDED_PATTERN)), f"{kind}{UNPADDED}"
     wrong = _mask(pc.fill_null(pc.invert(fits), fill_value=False))
     right = pc.if_else(fits, cleared, pa.scalar(None, pa.string()))
-    return replace(_converted(kind, right, _mask(cleared.is_null()), wrong, column), kind=said)
+    found = replace(_converted(kind, right, _mask(cleared.is_null()), wrong, column), kind=said)
+    if key and kind == NUMBER:
+        found.null = found.null | np.isnan(found.column.values)
+    return found
 
 
 _PATTERNS: Final = {
@@ -130,6 +137,12 @@ _PATTERNS: Final = {
     COMMA: COMMA_PATTERN,
     BOOLEAN: BOOLEAN_PATTERN,
 }
+
+
+def _without_points(keys: Any) -> Any:
+    """1.0 as 1 if all keys are such; one beyond 2^53 may have been another number, and stays what it is not."""
+    whole = pc.fill_null(pc.match_substring_regex(keys, WHOLE_FLOAT_PATTERN), fill_value=True)
+    return pc.replace_substring_regex(keys, r"^(-?[0-9]{1,15})\.0+$", r"\1") if pc.all(whole).as_py() else keys
 
 
 def _cleared(column: Any) -> Any:
@@ -328,15 +341,14 @@ def of_arrow(column: Any, kinds: dict[str, str], name: str, *, nullable: bool, k
     column = plain_arrow(column)
     if key:
         column = _as_keys(column)
+        if types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     if kinds.get(name) == TEXT:
         column = column.cast(pa.string())
-    null = _mask(column.is_null())
     found = column_of_arrow(name, column, nullable=nullable)
-    wrong = _none(column)
-    if key and found.values.dtype.kind == "f":
-        null |= np.isnan(found.values)
-        if name not in kinds:  # a float so large may have been another whole number
-            wrong = np.abs(found.values) > EXACT_MAX
+    null, wrong = _mask(column.is_null()), _none(column)
+    if key and found.values.dtype.kind == "f" and name not in kinds:
+        wrong = np.abs(found.values) > EXACT_MAX  # a float so large may have been another whole number
     if found.kind is not None and found.kind.name.startswith("ARRAY_OF") and found.kind not in _ARRAYS_OF_OTHERS:
         return _of_lists(column, null, kinds, name, column)
     return Values(str(column.type), found, null, wrong & ~null, column)

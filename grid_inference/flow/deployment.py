@@ -161,10 +161,8 @@ class RunningDeployment:
                 self.writer.dead_keys.set(partition, dead_keys)
             position = None if self._listens or not known else known.position
             self.reader.own(partition, claim.epoch, position, suspect=claim.suspect)
-            if claim.taken_over:
-                self.doubt(partition, "taken over")
-            if claim.late_s:
-                self.doubt(partition, LATE_WRITE, claim.late_s)
+            for cause, after_s in comparisons(claim):
+                self.doubt(partition, cause, after_s)
         await self.positions.flush(self._leases.allows)
 
     async def _progress(self, partitions: list[int]) -> dict[int, Progress]:
@@ -324,8 +322,7 @@ class RunningDeployment:
             "gaps": dict(reader.gaps),
             "repairs": _summed(self.reconciler.repairs, self.proof.repairs),
             "unexplained": self.proof.unexplained,
-            "rescore": self.deployed.rescore,
-            "rescored": self.rescoring.done,
+            "rescored": self.rescoring.said(),
             "drift_crossings": self._watch.crossings,
             "drift_psi": self._watch.psi,
             "failure": self.failure(),
@@ -372,6 +369,16 @@ def _summed(one: Counter[str], other: Counter[str]) -> dict[str, int]:
 async def _none() -> Blobs:
     """Of a partition that is scanned first, which finds them."""
     return Blobs.empty()
+
+
+def comparisons(claim: Claim) -> list[tuple[str, float]]:
+    """Why and after how many seconds a partition is compared that was taken so.
+
+    What may arrive of former holders is looked for when it can't any more; and what has arrived by now at once, as
+    that time begins anew with each holder who did not get round to the end.
+    """
+    found = [("taken over", 0.0)] if claim.taken_over else [(LATE_WRITE, 0.0)] if claim.late_s else []
+    return [*found, (LATE_WRITE, claim.late_s)] if claim.late_s else found
 
 
 def _outlived(feed: Feed, claims: Mapping[int, Claim]) -> bool:

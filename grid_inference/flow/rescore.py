@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from grid_inference.flow.causes import RESCORE
 from grid_inference.flow.feeds import Feed, Feeds
@@ -79,11 +80,16 @@ class Rescoring:
             return Counting((self.version,))
         return Counting((self.version, candidate.version), (candidate.version, share))
 
-    @property
-    def done(self) -> int:
-        """How many of the partitions that are fed here are scored in this pass."""
+    def said(self) -> dict[str, Any] | None:
+        """For a beat: the pass, its version, and which of the partitions that are fed here are scored in it.
+
+        Partitions by number: a worker that has died and its heir both tell of the same ones for some seconds.
+        """
         wanted = self.wanted
-        return 0 if wanted is None else sum(self._done.get(partition) == wanted for partition in self._reader.feeds)
+        if wanted is None:
+            return None
+        done = sorted(partition for partition in self._reader.feeds if self._done.get(partition) == wanted)
+        return {"begun": wanted[0], "version": wanted[1], "partitions": done}
 
     def scanned(self, partition: int, wanted: tuple[int, int] | None) -> None:
         """A partition's scan for a pass is done, and what differed is written."""

@@ -1,9 +1,10 @@
 """Leases: the right to write to a partition's results, and what is known of the time it holds for.
 
 A lease is an entry (worker, epoch, deaths) in the partition that it guards, changed by compare-and-set only. It is
-valid as long as its holder's beat goes on (`heartbeat.py`). Who takes over from a dead holder counts the death before
-anything is scored, so that what kills its workers is known by it. What was acknowledged since a lease was last found to
-be ours is noted: if it turns out to be lost, that may have been late, and the new owner must hear of it.
+valid as long as its holder's beat goes on, which renews all of them (`heartbeat.py`). Who takes over from a dead holder
+counts the death before anything is scored, so that what kills its workers is known by it. What was acknowledged since a
+lease was last found to be ours is noted: if it turns out to be lost, that may have been late, and the new owner must
+hear of it.
 
 Of a holder whose beat goes on again and of whoever takes over from it meanwhile just one succeeds, however late a
 request is carried out: who claims has read the lease before it has seen that the beat stands still, and who comes back

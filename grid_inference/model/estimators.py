@@ -24,7 +24,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from grid_inference.errors import SignatureError
 from grid_inference.model.described import Described, Task
-from grid_inference.model.training import inputs_of_steps, is_opaque, parts, steps_of, takes_texts_alone
+from grid_inference.model.training import (
+    inputs_of_steps,
+    is_opaque,
+    parts,
+    steps_of,
+    takes_numbers_alone,
+    takes_texts_alone,
+)
 
 __all__ = [
     "batch_independent_float32",
@@ -49,7 +56,7 @@ __all__ = [
 DETECTED = ("inlier", "outlier")
 BRUTE_ROWS = 64
 """Neighbours by brute force are looked up for so many records at a time: which of several equally near ones count
-hangs on the size of the call."""
+hangs on the size of the call, and on the number of threads: so many are one thread's work (`threads.py`)."""
 
 SCALERS = frozenset({"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "SimpleImputer", "Binarizer"})
 """Steps that turn each value on its own, so that the size of a batch can't change a result."""
@@ -175,7 +182,7 @@ def inputs_count(model: Any) -> int | None:
         count = getattr(each, "n_features_in_", None)
         if count is not None:
             return int(count)
-    return None
+    return 1 if takes_numbers_alone(model) else None
 
 
 def classes_of(model: Any, task: Task) -> tuple[str, ...]:

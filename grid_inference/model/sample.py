@@ -39,6 +39,7 @@ class Sample:
         """The rows as a model can be asked for them: a DataFrame or an array."""
         self.library: Literal["pandas", "polars"] = "polars" if library == "polars" else "pandas"
         """Whose DataFrame it is."""
+        self._flat = False
         self.categories: list[str] = []
         """Columns that are categories, as far as they were looked at."""
 
@@ -53,7 +54,9 @@ class Sample:
                 given.collect() if hasattr(given, "collect") else given.to_frame() if hasattr(given, "name") else given
             )
             return cls({name: given[name] for name in given.columns}, None, given, library)
-        if library == "pyarrow" or (library != "pandas" and hasattr(given, "to_pandas")):
+        if library == "pyarrow":
+            given, library = _frame_of_arrow(given), "pandas"
+        elif library != "pandas" and hasattr(given, "to_pandas"):
             given, library = given.to_pandas(), "pandas"
         if isinstance(given, list | tuple) and given and isinstance(given[0], Mapping):
             given = _joined(cast("list[Mapping[str, Any]]", given))
@@ -66,7 +69,9 @@ class Sample:
             return cls({str(name): _array(columns[name]) for name in columns}, None, None, library)
         if hasattr(given, "toarray"):
             given = cast("Any", given).toarray()
-        return cls({}, _matrix(given), None, library)
+        found = cls({}, _matrix(given), None, library)
+        found._flat = np.ndim(given) == 1 and len(found) == 1
+        return found
 
     def __len__(self) -> int:
         if self.matrix is not None:
@@ -76,6 +81,12 @@ class Sample:
     def __contains__(self, name: str) -> bool:
         """Whether there is a column of this name."""
         return name in self._columns
+
+    def of_inputs(self, count: int | None) -> Sample:
+        """The same for a model of so many inputs: to one of a single input a list of numbers is as many rows."""
+        if not self._flat or count != 1 or self.matrix is None:
+            return self
+        return Sample({}, self.matrix.T, None, "numpy")
 
     def named(self, names: Sequence[str]) -> Sample:
         """The same with these names for a matrix's columns; raise SignatureError if they are not as many."""
@@ -130,6 +141,16 @@ class Sample:
             read = {"pandas": _of_pandas, "polars": _of_polars}.get(library, _of_numpy)
             self._found[name] = read(name, values)
         return self._found[name]
+
+
+def _frame_of_arrow(given: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415  # only who has such samples needs it
+
+    from grid_inference.wire.arrow.frames import frame_of  # noqa: PLC0415
+
+    if isinstance(given, pa.RecordBatch):
+        given = pa.Table.from_batches([given])
+    return frame_of(given) if isinstance(given, pa.Table) else given.to_pandas()
 
 
 def _joined(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -216,9 +237,30 @@ def _of_pandas(name: str, series: Any) -> tuple[Input, Column]:
     if kind in {"CategoricalDtype", "SparseDtype"}:
         return _of_numpy(name, series.to_numpy())
     if kind == "ArrowDtype":
-        found, column = _of_objects(name, _none(series.tolist(), valid).tolist())
-        return Input(name, found.dtype, nullable, "NA"), column
+        return _of_arrow(name, series.array, valid)
     raise _wrong(name, dtype)
+
+
+def _of_arrow(name: str, values: Any, valid: NDArray[np.bool_]) -> tuple[Input, Column]:
+    """Pandas' columns of Arrow's types: to the model they are pandas' own of the same values and gaps."""
+    import pyarrow as pa  # noqa: PLC0415  # only who has such samples needs it
+    from pyarrow import types  # noqa: PLC0415
+
+    from grid_inference.wire.arrow.columns import plain_arrow  # noqa: PLC0415
+
+    array = plain_arrow(pa.array(values))
+    kind, nullable = array.type, not bool(valid.all())
+    if types.is_timestamp(kind):
+        dtype = f"datetime64[{kind.unit}, {kind.tz}]" if kind.tz else f"datetime64[{kind.unit}]"
+        moments = array.cast(pa.timestamp(kind.unit)).to_numpy(zero_copy_only=False)
+        return Input(name, dtype, nullable, "NA"), Column(moments.astype(f"M8[{kind.unit}]"), valid)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        numbers = array.fill_null(False if types.is_boolean(kind) else 0).to_numpy(zero_copy_only=False)
+        nullable = nullable or (numbers.dtype.kind == "f" and bool(np.isnan(numbers).any()))
+        return Input(name, str(numbers.dtype), nullable, "NA"), Column(numbers, valid)
+    found, column = _of_objects(name, array.to_pylist())
+    texts = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return Input(name, "string" if texts else found.dtype, nullable, "NA"), Column(column.values, valid)
 
 
 def _of_polars(name: str, series: Any) -> tuple[Input, Column]:

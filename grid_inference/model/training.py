@@ -20,7 +20,15 @@ from sklearn.utils import get_tags
 
 from grid_inference.model.described import Input, null_of
 
-__all__ = ["does_nothing", "inputs_of_steps", "is_opaque", "parts", "steps_of", "takes_texts_alone"]
+__all__ = [
+    "does_nothing",
+    "inputs_of_steps",
+    "is_opaque",
+    "parts",
+    "steps_of",
+    "takes_numbers_alone",
+    "takes_texts_alone",
+]
 
 STEPS_DEEP_MAX = 20
 """Steps within steps are followed so far."""
@@ -65,6 +73,14 @@ def takes_texts_alone(model: Any) -> bool:
         return False
     tags = get_tags(model).input_tags
     return bool(tags.string and not tags.two_d_array)
+
+
+def takes_numbers_alone(model: Any) -> bool:
+    """Whether a model takes a list of numbers rather than a table, as isotonic regression does."""
+    if not isinstance(model, BaseEstimator) or not type(model).__module__.startswith("sklearn."):
+        return False
+    tags = get_tags(model).input_tags
+    return bool(tags.one_d_array and not tags.two_d_array and not tags.string)
 
 
 def parts(value: Any, seen: set[int] | None = None) -> Iterator[BaseEstimator]:

@@ -1,9 +1,10 @@
 """Proof by scan that every record has its result: independent of what workers say, of their positions and counters.
 
-Each partition's results and records are scanned and compared by key, digest, model and version. What differs is looked
-at again until it is right or the partition's time is up, because a record may be on its way: only what differs still,
-for the same value of its record, counts. Positions are read for one thing only: a partition that has not been scored
-through since the deploy has no result of it yet, though the deploy before may have left equal ones.
+Each partition's results and records are scanned and compared by key, digest, model and version, as `flow/standing.py`
+says what a right result is. What differs is looked at again until it is right or the partition's time is up, because a
+record may be on its way: only what differs still, for the same value of its record, counts. Positions are read for one
+thing only: a partition that has not been scored through since the deploy has no result of it yet, though the deploy
+before may have left equal ones.
 """
 
 from __future__ import annotations

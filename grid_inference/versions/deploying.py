@@ -2,6 +2,9 @@
 
 It is proposed, loaded by the workers beside all that runs, and adopted when each of them has said so. Where no worker
 is, nor comes up within seconds, nobody can say, which is a NoWorkersWarning.
+
+What is proposed takes its maps: of two deploys at once that would write to one map each sees the other's proposal, or
+one of them does.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from grid_inference.errors import DeploymentError, GridError, NoWorkersWarning
 from grid_inference.grid.link import Link
 from grid_inference.grid.liveness import Seen, looks, some_workers
 from grid_inference.model.store.proposals import Proposal, Proposals
-from grid_inference.model.store.registry import Deployed
+from grid_inference.model.store.registry import Deployed, Registry
+from grid_inference.versions.claims import check_names
 
 __all__ = ["loaded_everywhere"]
 
@@ -31,21 +35,34 @@ async def loaded_everywhere(
 ) -> AsyncGenerator[None]:
     """Have every worker load what is to be deployed, and keep it meanwhile; adopt it inside.
 
-    Raises DeploymentError if one can't, or has not after `timeout_s` seconds. `before` is what is at work.
+    Raises DeploymentError if one can't, or has not after `timeout_s` seconds, or if what others deploy at this moment
+    has its maps. `before` is what is at work.
     """
-    seen = await some_workers(link)
-    if not seen.present:
-        _warn_without_workers(deployed, seen)
-        yield
-        return
     proposals, proposal = Proposals(link), Proposal(deployed, timeout_s + KEPT_S)
     await proposals.make(proposal)
     try:
-        await _heard(link, proposals, proposal, before, timeout_s)
+        await _check_beside(link, proposals, deployed)
+        seen = await some_workers(link)
+        if seen.present:
+            await _heard(link, proposals, proposal, before, timeout_s)
+        else:
+            _warn_without_workers(deployed, seen)
         yield
     finally:
         with suppress(GridError):  # it goes by itself
             await proposals.withdraw(proposal)
+
+
+async def _check_beside(link: Link, proposals: Proposals, deployed: Deployed) -> None:
+    """Hold a deployment's names against those of the others as they stand, and as they are proposed at this moment.
+
+    Proposals are read first: what is adopted between the two looks stands among the deployments.
+    """
+    config, standing = deployed.config, await proposals.standing()
+    proposed = {one.deployed.config.name: one.deployed for one in standing if one.deployed.config.name != config.name}
+    every = await Registry(link).ever_deployed()
+    check_names(config, every)
+    check_names(config, every | proposed)
 
 
 async def _heard(

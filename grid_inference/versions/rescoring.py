@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,11 +52,10 @@ async def rescore(link: Link, name: str, rate: float, watch: Callable[[Rescored]
             said = await _said(link, name)
             now = await registry.deployment(name)
             _check_running(now)
-            mine = [one for one in said.values() if one.get("rescore") == deployed.rescore]
             sent = sum(one["repairs"].get(RESCORE, 0) - before.get(worker, 0) for worker, one in said.items())
             at = Rescored(
                 version=now.version,
-                partitions=sum(one["rescored"] for one in mine),
+                partitions=len(_done(said, deployed.rescore, now.version)),
                 of=link.partition_count,
                 records=sent,
                 seconds=time.monotonic() - begun_s,
@@ -87,6 +86,17 @@ def _begun(deployed: Deployed, rate: float) -> Deployed:
 
 def _ended(deployed: Deployed, rescore: int) -> Deployed:
     return replace(deployed, rescore=0) if deployed.rescore == rescore else deployed
+
+
+def _done(said: Mapping[str, dict[str, Any]], begun: int, version: int) -> set[int]:
+    """The partitions of which some worker says that they are scored, in this pass and by this version."""
+    passes = [one["rescored"] for one in said.values() if isinstance(one["rescored"], dict)]
+    return {
+        partition
+        for one in passes
+        if (one["begun"], one["version"]) == (begun, version)
+        for partition in one["partitions"]
+    }
 
 
 async def _said(link: Link, name: str) -> dict[str, dict[str, Any]]:

@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 from numpy.typing import NDArray
 
 from grid_inference.wire.blobs import FEW, Blobs
 
 __all__ = ["arrow_bytes", "blobs_of", "blocks", "join_rows"]
 
-pc: Any = pyarrow.compute  # makes its functions at import, which a type checker can't see
 _BINARY = pa.large_binary()
 _BLOCK_BYTES = 1 << 19
 _BLOCK_ROWS_MIN = 64
@@ -41,6 +39,9 @@ def join_rows(parts: Sequence[Blobs | NDArray[np.uint8] | bytes]) -> Blobs:
         return Blobs.from_matrix(last)
     nothing = _array(_BINARY, np.zeros(2, np.int64), np.empty(0, np.uint8))[0]
     joined += [*_arrow_rows(last), nothing]
+    from pyarrow import compute  # noqa: PLC0415  # it makes its functions at import; who puts nothing needs none
+
+    pc: Any = compute  # a type checker can't see them
     return blobs_of(pc.binary_join_element_wise(*joined, null_handling="replace", null_replacement=""))
 
 

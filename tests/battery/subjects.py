@@ -27,7 +27,7 @@ from sklearn.utils import all_estimators, get_tags
 from tests.battery.bare import Said, of_estimator
 from tests.battery.tables import Form
 
-__all__ = ["Fitted", "Subject", "behind_columns", "scikit_learn"]
+__all__ = ["NEIGHBOURS", "Fitted", "Subject", "behind_columns", "scikit_learn"]
 
 QUICKER = {"n_estimators": 5, "max_iter": 100, "n_init": 1}
 WRAPPERS = frozenset(
@@ -47,6 +47,11 @@ BY_NAME: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(WRAPPERS, ("two classes", "three classes", "value")),
 }  # fmt: skip
 """What those learn that do not say it by their class."""
+NEIGHBOURS = frozenset(
+    {"KNeighborsClassifier", "KNeighborsRegressor", "LocalOutlierFactor", "NearestCentroid",
+     "RadiusNeighborsClassifier", "RadiusNeighborsRegressor"}
+)  # fmt: skip
+"""Those that look up the nearest rows: by brute force which of equally near ones count hangs on the size of a call."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,9 @@ def scikit_learn() -> Iterator[Subject]:
             continue
         for task in _tasks(name, kind):
             yield Subject("scikit-learn", name, task, _fitting(kind, task), FORMS_OF_ALL)
+            if "algorithm" in inspect.signature(kind).parameters and name in NEIGHBOURS:
+                brute = _fitting(kind, task, algorithm="brute")
+                yield Subject("scikit-learn", name, task, brute, FORMS_OF_ALL, variant="brute")
 
 
 def _tasks(name: str, kind: type) -> tuple[str, ...]:
@@ -143,11 +151,11 @@ def behind_columns(model: Any, form: Form) -> Any:
     return make_pipeline(columns, model)
 
 
-def _fitting(kind: type, task: str) -> Callable[[Form, Any, Path], Fitted]:
+def _fitting(kind: type, task: str, **how: Any) -> Callable[[Form, Any, Path], Fitted]:
     def fit(form: Form, target: Any, _folder: Path) -> Fitted:
         if kind.__name__ == "SelfTrainingClassifier":  # what is not labelled yet is -1
             target = np.where(np.arange(len(target)) % 5 == 0, -1, np.unique(target, return_inverse=True)[1])
-        model = behind_columns(made(kind, task), form).fit(form.fitted, target)
+        model = behind_columns(made(kind, task).set_params(**how), form).fit(form.fitted, target)
         return Fitted(model, lambda rows: of_estimator(model, rows, task))
 
     return fit

@@ -16,6 +16,8 @@ import polars as pl
 
 NAMES = ("age", "amount", "hour", "rate")
 FITTED, ASKED = 90, 40
+MANY = 1024
+"""So many records are asked for where what is said of one may hang on how many there are."""
 CITIES = np.array(["Ulm", "Köln", "Bonn"])
 GAPS = 0.1
 
@@ -25,7 +27,7 @@ def _rows(seed: int, count: int) -> pd.DataFrame:
     return pd.DataFrame(np.abs(np.random.default_rng(seed).normal(size=(count, len(NAMES)))), columns=list(NAMES))
 
 
-FIT, ASK = _rows(7, FITTED), _rows(8, ASKED)
+FIT, ASK, ASK_MANY = _rows(7, FITTED), _rows(8, ASKED), _rows(9, MANY)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Form:
     def asked(self) -> pd.DataFrame:
         """The records."""
         return self.made(ASK)
+
+    @property
+    def asked_many(self) -> pd.DataFrame:
+        """More records."""
+        return self.made(ASK_MANY)
 
     @property
     def publish(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -90,6 +91,28 @@ def test_what_an_ended_deployment_has_left_is_refused(  # noqa: PLR0917 - fixtur
     taken = of.format(other.deployment)
     with pytest.raises(gi.DeploymentError, match=what.format(other.deployment)):
         local_grid.deploy(names.deployment, model, features=names.features, columns=FEATURES, **{setting: taken})
+
+
+def test_of_two_deploys_at_once_onto_one_map_one_is_refused(local_grid: gi.Grid, names: Names, model: Any) -> None:
+    local_grid.features(names.features).put_batch(batch(ROWS), key="key")
+    shared = f"{names.deployment}-both"
+    both = [f"{names.deployment}-{one}" for one in "ab"]
+
+    def deploy(name: str) -> gi.DeploymentError | None:
+        try:
+            local_grid.deploy(name, model, features=names.features, columns=FEATURES, predictions=shared)
+        except gi.DeploymentError as refused:
+            return refused
+        return None
+
+    with ThreadPoolExecutor(2) as threads:
+        refused = [one for one in threads.map(deploy, both) if one]
+    assert 1 <= len(refused) <= 2  # each may have seen the other
+    assert all("is the map of" in str(one) for one in refused)
+    there = [name for name in both if name in local_grid.deployments()]
+    assert len(there) == 2 - len(refused)
+    for name in there:
+        local_grid.undeploy(name)
 
 
 def test_internal_maps_are_refused(local_grid: gi.Grid, names: Names, model: Any, other: Names) -> None:

@@ -243,7 +243,7 @@ def test_deploy_keeps_how_a_sample_was_spread(cli, ok, model, tmp_path):
         code, _, said = cli("deploy", name, *where, f"{name}@champion", "--sample", sample)
         assert (code, "with its columns, classes and sample" in said) == (4, True)
         code, _, said = cli("deploy", name, *where, model, "--sample", tmp_path / "nothing.csv")
-        assert (code, "nothing.csv: can't be read" in said) == (4, True)
+        assert (code, "nothing.csv can't be read" in said) == (4, True)
     finally:
         ok("undeploy", name)
 
@@ -637,16 +637,6 @@ def test_put_that_ends_before_its_time_says_what_is_in(cli, tmp_path, monkeypatc
     assert found == code
     assert 0 < done[0] < 10_000
     assert said.format(f"{done[0]:,}") in err
-
-
-def test_put_ends_by_ctrl_c(tmp_path):
-    path = tmp_path / "r.csv"
-    path.write_text("id,a\n" + "".join(f"{n},{n}.5\n" for n in range(1_000_000)))
-    process = started("put", "cli-interrupted", path, "--key", "id")
-    time.sleep(2.5)
-    code, _, _, seconds = ended(process)
-    assert code in {0, 130, -signal.SIGINT}  # 0 on a machine that has put a million by now
-    assert seconds < 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import grid_inference as gi
+from grid_inference.observe import verify
 from tests.integration.conftest import FEATURES, Names, batch, until
 
 
@@ -195,6 +196,29 @@ def test_verify_finds_what_is_missing_stale_and_orphaned(
     local_grid.resume(names.deployment)
     # The stale and the orphan are known from the journal. The missing one is not: its record did not change.
     until(lambda: local_grid.verify(names.deployment, 0).missing == 1, "the repair of the others")
+
+
+def test_the_time_to_catch_up_is_each_partitions_own(
+    local_grid: gi.Grid, deployed: gi.Predictions, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one partition waits for in vain leaves the next one its time: of a large map, hours may have passed."""
+    pause(local_grid, names)
+    local_grid.features(names.features).put_batch(batch(200), key="key")
+    looked = list[int]()
+    again = verify._Partition._look_again
+
+    async def noted(one: verify._Partition, *asked: Any) -> Any:
+        looked.append(one._partition)
+        return await again(one, *asked)
+
+    monkeypatch.setattr(verify, "SCANS_AT_ONCE", 1)
+    monkeypatch.setattr(verify._Partition, "_look_again", noted)
+    verdict = local_grid.verify(names.deployment, wait_s=0.2)
+    assert verdict.missing == 200
+    _, partitions = np.unique(looked, return_counts=True)
+    assert len(partitions) > 2
+    assert looked == sorted(looked), "one after the other"
+    local_grid.resume(names.deployment)
 
 
 def test_subscribe_brings_what_matches(local_grid: gi.Grid, deployed: gi.Predictions, names: Names) -> None:

@@ -10,8 +10,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import grid_inference as gi
+from grid_inference.grid.link import Link
+from grid_inference.grid.maps import GridMap
+from grid_inference.grid.topology import LEAVING, WORKERS_MAP, read_workers
 from grid_inference.versions.rescoring import Rescored
-from tests.integration.conftest import FEATURES, Names, batch, state, under_load
+from grid_inference.wire.json.values import encode_json
+from grid_inference.wire.keys import encode_keys
+from tests.integration.conftest import FEATURES, Names, batch, on_a_link, state, under_load
 
 INPUTS = np.random.default_rng(11).random((400, 3))
 KEYS = 2000
@@ -119,6 +124,30 @@ def test_interrupted_it_stops_and_called_again_it_goes_on(
     done = local_grid.rescore(names.deployment)
     assert 0 < done.records < KEYS
     assert set(found(local_grid, names)[0]) == {2}
+
+
+def test_what_two_workers_say_of_the_same_partitions_counts_once(
+    local_grid: gi.Grid, names: Names, published: list[LogisticRegression]
+) -> None:
+    """As a worker that has died and its heir do until the silence of the one is noticed."""
+    local_grid.promote(names.deployment, 2)
+
+    async def twin(link: Link) -> None:
+        for worker, said in (await read_workers(link)).items():
+            if not worker.startswith("twin-"):
+                also = {**said, "id": f"twin-{worker}", "phase": LEAVING, "machine": "another"}
+                await GridMap(link, WORKERS_MAP).set(encode_keys([also["id"]])[0], encode_json(also))
+
+    async def forget(link: Link) -> None:
+        for worker in await read_workers(link):
+            if worker.startswith("twin-"):
+                await GridMap(link, WORKERS_MAP).delete(encode_keys([worker])[0])
+
+    with under_load(lambda _: on_a_link(local_grid, twin), pause_s=0.1):
+        done = local_grid.rescore(names.deployment, rate=KEYS / 4)
+        assert done.complete
+        assert set(found(local_grid, names)[0]) == {2}
+    on_a_link(local_grid, forget)
 
 
 def test_what_can_not_be_scored_anew(local_grid: gi.Grid, names: Names, published: list[LogisticRegression]) -> None:

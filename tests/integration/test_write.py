@@ -12,6 +12,7 @@ from hazelcast import HazelcastClient
 
 from grid_inference.config import DeploymentConfig, GridConfig, TopicConfig
 from grid_inference.errors import GridError, LeaseExpiredError
+from grid_inference.flow import write
 from grid_inference.flow.encode import PredictionEncoder
 from grid_inference.flow.score import Outcome
 from grid_inference.flow.write import Writer
@@ -83,3 +84,40 @@ def test_what_is_acknowledged_is_published_though_batch_mates_fail(member: Membe
     assert len(failed) == 1
     assert written == published == len(standing) == int(kept.sum()) < 60
     assert sorted(standing) == sorted(keys.take(kept).tolist())
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_what_the_topic_does_not_take_is_tried_again_and_then_counted(
+    member: Member, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    """The predictions stand either way."""
+    name, failures = f"w{uuid.uuid4().hex[:8]}", iter(range(2))
+    config = DeploymentConfig(name=name, features=f"{name}-f")
+    publish = write.publish_all
+
+    async def fails_twice(*args: Any) -> None:
+        if next(failures, None) is not None:
+            raise GridError("the topic's partition has no owner at this moment")
+        await publish(*args)
+
+    monkeypatch.setattr(write, "publish_all", fails_twice)
+    monkeypatch.setattr(write, "PUBLISH_TRIES", tries)
+    monkeypatch.setattr(write, "PUBLISH_PAUSE_S", 0.0)
+
+    async def go() -> tuple[tuple[int, int, int], int]:
+        grid = GridConfig(address=member.address, cluster_name=member.cluster_name)
+        async with await Link.open(grid) as link:
+            keys = encode_keys(range(60))
+            partitions = partition_ids(keys, link.partition_count)
+            writer = Writer(link, config, Leases(set(range(link.partition_count))))  # type: ignore[arg-type]
+            await writer.prepare()
+            failed = await writer.write(outcome(name, keys, partitions), dict.fromkeys(range(1000), 3))
+            assert not failed
+            counts = writer.counts
+            return (counts.predictions, counts.published, counts.unpublished), await GridMap(
+                link, config.predictions
+            ).size()
+
+    counts, standing = asyncio.run(asyncio.wait_for(go(), 60))
+    assert standing == 60
+    assert counts == ((60, 60, 0) if tries > 2 else (60, 0, 60))

@@ -26,6 +26,7 @@ from grid_inference.model.engines.native.function import PythonFunction
 from grid_inference.model.engines.native.library import ArrayEngine
 from grid_inference.model.engines.native.mlflow import MlflowModel
 from grid_inference.model.engines.steadiness import Tried
+from grid_inference.model.engines.threads import OpenMPThreads
 from grid_inference.model.inputs.frame import Inputs
 from grid_inference.model.sample import Sample
 from grid_inference.model.signature import Signature
@@ -103,13 +104,14 @@ class _Given:
 
 
 class _Bare(Engine):
-    """Asks a model for as many rows at a time as ours does: what it says may hang on that."""
+    """Asks a model for as many rows at a time as ours does, on as many threads: what it says may hang on that."""
 
     def __init__(self, model: Any, signature: Signature) -> None:
         super().__init__(signature)
         self._model = model
         self._is_estimator = not isinstance(model, PythonFunction | MlflowModel)
         self._own_names = estimators.feature_names(model) if self._is_estimator else None
+        self._threads = OpenMPThreads()
         self._texts_alone = takes_texts_alone(model)
         # What is scikit-learn's throughout, and picks nothing by name, makes a matrix of a frame before all else.
         self._matrix_first = self._is_estimator and not (signature.frame or any(map(is_opaque, parts(model))))
@@ -140,7 +142,9 @@ class _Bare(Engine):
         forms = given.forms(self._own_names)
         for rows in reversed(forms) if self._matrix_first and not isinstance(forms[0], np.ndarray) else forms:
             try:
-                found = self._read(_first_column(rows) if self._texts_alone else rows)
+                # Which of equally near neighbours count hangs on how many threads look for them.
+                with self._threads.fit_for(given.rows.size):
+                    found = self._read(_first_column(rows) if self._texts_alone else rows)
             except Exception:  # noqa: BLE001, S112  # it may take the other form
                 continue
             if found.score.size == given.rows.size:

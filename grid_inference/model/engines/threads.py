@@ -1,7 +1,8 @@
 """OpenMP threads by the size of a batch: a few records are scored on one thread.
 
 A parallel region ends only when its last thread has run; on a machine whose cores are busy that wait, once per tree,
-costs more than the whole small batch. Results are the same, as each record is one thread's work.
+costs more than the whole small batch. Results are the same, as each record is one thread's work; but
+for equally near neighbours by brute force, which are always looked up few records at a time (`BRUTE_ROWS`).
 """
 
 from __future__ import annotations

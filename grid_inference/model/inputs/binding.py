@@ -121,6 +121,11 @@ def resolve(signature: Signature, schema: Schema | None) -> Signature:
     fields = [each.name for each in schema.fields if each.kind in SCALARS] if schema else []
     shown = fields[:count] if len(fields) >= count else ["first", "second", "…"]
     example = ", ".join(f'"{name}"' for name in shown[:NAMES_SHOWN_MAX])
+    if count == 1:
+        raise SignatureError(
+            "the model was fitted without feature names: which record field feeds its one input?",
+            remedy=f'write columns = ["{shown[0]}"], or fit the model on a DataFrame',
+        )
     raise SignatureError(
         f"the model was fitted without feature names: which record fields feed its {count} inputs, in which order?",
         remedy=f"write columns = [{example}] in the order of the fit, or fit the model on a DataFrame, "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -52,7 +53,8 @@ class Frame:
     columns: Mapping[str, NDArray[Any]]
     """Name → values, shape (n,)."""
     missing: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
-    """Name → where there is no value, shape (n,); of those columns of other values than floats that have such rows."""
+    """Name → where there is no value, shape (n,); of those columns that have such rows, and have others than floats, or
+    floats beside whose NaN the model knows nulls."""
     shared: Mapping[str, Texts] = field(default_factory=dict[str, Texts])
     """The same values of those columns of texts that are known to repeat."""
     inputs: Mapping[str, Input] = field(default_factory=dict[str, Input])
@@ -81,6 +83,8 @@ class Frame:
             for name, column in columns.items()
             if column.values.dtype.kind in "OmM" or (name in odd and column.values.dtype.kind != "f")
         }
+        floats = (name for name in odd if odd[name].null == "NA" and columns[name].values.dtype.kind == "f")
+        missing |= {name: _null_floats(columns[name]) for name in floats}
         shared = {
             name: column.texts.with_null(NULLS[odd[name].null] if name in odd else np.nan)
             for name, column in columns.items()
@@ -163,13 +167,16 @@ class Frame:
             return pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(zone)
         kind, gaps = values.dtype.kind, self.missing.get(name, np.zeros(values.size, np.bool_))
         objects = wanted.null == "None" or (wanted.dtype == "bool" and wanted.nullable and wanted.null == "NaN")
+        if kind == "O" and wanted.dtype == "string" and wanted.null != "None":
+            # A column of nothing but gaps is one of texts as well.
+            return pd.Series(values, dtype="string" if wanted.null == "NA" else _type_of_texts())
         if kind == "O":
-            is_text = wanted.null == "NA" and wanted.dtype == "string"
-            return pd.Series(pd.array(values, dtype="string") if is_text else values, dtype=None if is_text else object)
+            found = pd.Series(values, dtype=object)
+            return found.mask(gaps, pd.NA) if wanted.null == "NA" else found
         if kind == "M" or not (objects or wanted.null == "NA"):
             return pd.Series(values)
-        gaps = np.isnan(values) if kind == "f" else gaps
         if objects:
+            gaps = np.isnan(values) if kind == "f" else gaps
             found = values.astype(object)
             found[gaps] = NULLS[wanted.null]
             return pd.Series(found, dtype=object)
@@ -177,7 +184,10 @@ class Frame:
         return pd.Series(masked(values.copy(), gaps.copy()))
 
     def to_polars(self) -> Any:
-        """The same as a polars DataFrame, where NaN, NaT and missing strings are null."""
+        """The same as a polars DataFrame, where NaT and missing strings are null.
+
+        So is a NaN of a field that can't be null.
+        """
         import polars as pl  # noqa: PLC0415  # only models that were fitted on its frames need it
 
         columns: dict[str, Any] = {}
@@ -188,10 +198,11 @@ class Frame:
                 some = [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  # NaN alone
                 known = {"date": pl.Date, "time": pl.Time, "string": pl.String}.get(dtype)
                 columns[name] = pl.Series(some, dtype=known)
-            elif missing is not None and values.dtype.kind in "biu":
+            elif missing is not None and values.dtype.kind in "biuf":
                 columns[name] = pl.select(pl.when(pl.Series(~missing)).then(pl.Series(values))).to_series()
             else:
-                columns[name] = pl.Series(values, nan_to_null=values.dtype.kind == "f")
+                both = wanted is not None and wanted.null == "NA"
+                columns[name] = pl.Series(values, nan_to_null=values.dtype.kind == "f" and not both)
             if zone := zone_of(dtype):
                 columns[name] = columns[name].dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
         return pl.DataFrame(columns)
@@ -207,6 +218,19 @@ def counting_inputs(inputs: Iterable[Input]) -> frozenset[str]:
 
 
 _COUNTS = frozenset({"bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
+
+
+@cache
+def _type_of_texts() -> Any:
+    """What pandas itself makes of texts: objects before version 3."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.Series(["text"]).dtype
+
+
+def _null_floats(column: Column) -> NDArray[np.bool_]:
+    """Of a field that can be null its nulls; of one that can't what is NaN stands for them."""
+    return np.isnan(column.values) if column.valid is None else ~column.valid
 
 
 def _is_full(column: Column) -> bool:
@@ -244,7 +268,7 @@ def _is_odd(wanted: Input) -> bool:
     if wanted.dtype in {"date", "time"} or zone_of(wanted.dtype):
         return True
     if wanted.dtype == "string":
-        return wanted.null != "NaN"
+        return True
     return bool(wanted.dtype) and (wanted.exact or (wanted.null == "None" and not wanted.dtype.startswith("datetime")))
 
 

@@ -70,6 +70,7 @@ def make(
             raise SignatureError(
                 f"{artifact.manifest.class_name} is no classifier, and classes are named", remedy="leave classes out"
             )
+    sample = sample and sample.of_inputs(described.count)
     signature = Signature.described(described, columns, sample)
     engine, inputs, report = engine_of(loaded, signature), inputs_of(sample, signature), None
     if (found := settled(engine, inputs)) != signature:

@@ -1,6 +1,6 @@
 """One JSON text → its object → the wanted fields by their names: `a`, `a.b`, `a[3]`, and any chain of these.
 
-This is what the columns of `json_columns` mean, whichever way they are read: `find` for names that were asked for, else
+This is what the columns of `columns.py` mean, whichever way they are read: `find` for names that were asked for, else
 `flat`. No columns here, and no Arrow.
 """
 

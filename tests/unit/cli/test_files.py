@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from grid_inference.cli import files
 from grid_inference.cli.ending import Ending
-from grid_inference.cli.values import TEXT
+from grid_inference.cli.values import NUMBER, TEXT
 from grid_inference.wire.compact import decode_columns, decode_record, encode_columns, infer_schema
 
 BERLIN = dt.timezone(dt.timedelta(hours=2))
@@ -405,3 +405,30 @@ def test_keys_of_a_parquet_file(tmp_path: Path, keys: Any, expected: list[Any]) 
     found = Found(table(tmp_path, {"id": keys, "a": [1.0, 2.0]}))
     assert list(found.records) == expected
     assert found.bad == ({2: "no key in 'id'"} if keys.null_count else {})
+
+
+@pytest.mark.parametrize(
+    ("keys", "found", "left_out"),
+    [
+        (["1.0", "2.0"], [1, 2], {}),
+        (["1.0", "", "-3.00"], [1, -3], {3: "no key in 'id'"}),
+        (["1", "2.0", "3"], [1, 2, 3], {}),
+        (["1.5", "2.0"], ["1.5", "2.0"], {}),
+        (["01.0", "2.0"], ["01.0", "2.0"], {}),
+    ],
+)
+def test_whole_floats_of_a_csv_file_are_whole_keys(
+    tmp_path: Path, keys: list[str], found: list[Any], left_out: dict[int, str]
+) -> None:
+    read = Found(csv(tmp_path, *(f"{key},{row}" for row, key in enumerate(keys))))
+    assert (list(read.records), read.bad) == (found, left_out)
+    assert [type(key) for key in read.records] == [type(key) for key in found]
+
+
+def test_nan_is_no_key(tmp_path: Path) -> None:
+    keys = pa.array([1.0, float("nan"), None])
+    for kinds in ({}, {"id": TEXT}):
+        found = Found(table(tmp_path, {"id": keys, "a": [1, 2, 3]}), kinds)
+        assert (len(found.records), found.bad) == (1, {2: "no key in 'id'", 3: "no key in 'id'"})
+    found = Found(csv(tmp_path, "1.5,1", "nan,2"), {"id": NUMBER})
+    assert (list(found.records), found.bad) == ([1.5], {3: "no key in 'id'"})

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from grid_inference.flow import proof as module
@@ -13,6 +14,8 @@ from grid_inference.flow.feeds import Feed
 from grid_inference.flow.positions import Position
 from grid_inference.flow.proof import LATE_WRITE, Proof
 from grid_inference.grid.leases import LATE_WRITE_S
+from grid_inference.wire.blobs import Blobs
+from grid_inference.wire.keys import encode_keys
 
 LAGGING, HEALTHY = (0, 1, 2, 3), (4, 5)
 COMPARERS = 4
@@ -120,3 +123,30 @@ def test_each_doubt_for_later_is_looked_into_behind_its_time(monkeypatch: pytest
         clock[0] = 115.0 + tenth / 10
         made.doubt(HEALTHY[0], LATE_WRITE, LATE_WRITE_S)
     assert len(made._doubts[HEALTHY[0]]) < 300 / 10 / module.GATHERED_S + 5
+
+
+def test_what_was_not_taken_for_repair_is_no_repair_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition that was given away or scanned meanwhile takes none: nothing is counted, and it is tried again."""
+
+    async def go() -> None:
+        monkeypatch.setattr(module, "RETRY_PAUSE_S_MAX", 0.01)
+        positions, offered = Positions(), list[int]()
+        made = Proof(Reader(), None, positions, lambda *_: None, interval_s=0.0)  # type: ignore[arg-type]
+
+        async def differing(feed: Feed) -> Any:
+            await asyncio.sleep(0)
+            return module._Differing.of([encode_keys(["a", "b"])], [np.array([1, 2])])
+
+        async def repair(feed: Feed, keys: Blobs) -> bool:
+            await asyncio.sleep(0)
+            assert not made.repairs
+            offered.append(len(keys))
+            return len(offered) > 2
+
+        monkeypatch.setattr(made, "_differing", differing)
+        monkeypatch.setattr(Reader, "repair", staticmethod(repair), raising=False)
+        made.doubt(4, "taken over")
+        await run_until(made, lambda: positions.done == [4])
+        assert (offered, made.repairs) == ([2, 2, 2], {"taken over": 2})
+
+    asyncio.run(go())

@@ -1,4 +1,4 @@
-"""Models of other libraries than scikit-learn, each read and asked by its own library.
+"""Models of other libraries than scikit-learn, each read and asked by its own library; `engine_of` knows whose one is.
 
 Such a library is imported with the first model of it.
 """
