@@ -29,6 +29,7 @@ from grid_inference.grid.link.listeners import Listener
 from grid_inference.grid.topology import LEAVING, LOADING, READY, Beats, machine, now_s
 from grid_inference.logs import logger
 from grid_inference.metrics import late_writes
+from grid_inference.model.store.memory import put_out
 from grid_inference.model.store.proposals import PROPOSALS_MAP
 from grid_inference.model.store.registry import DEPLOYMENTS_MAP
 from grid_inference.node.worker.turn import Turn
@@ -75,7 +76,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; raise ConnectError if the grid can't be reached, ConnectionLostError if it is gone."""
-        loading = asyncio.create_task(asyncio.to_thread(kernels.load))  # beside: whoever waits for us waits for a beat
+        loading = asyncio.create_task(asyncio.to_thread(_load_kernels))  # beside: whoever waits for us waits for a beat
         link = await Link.open(self._grid)
         turn, heartbeat = self._begin(link)
         heartbeat.start(self._said(turn))
@@ -282,3 +283,9 @@ class Worker:
             _log.warning("what is under way is given up, and scored by whoever comes next", seconds=DRAIN_S_MAX)
         await heartbeat.stop(farewell=given)
         await turn.link.close()
+
+
+def _load_kernels() -> None:
+    """Load what the hot way runs by; the compiler that has linked it has half of its memory in code."""
+    kernels.load()
+    put_out("libllvmlite")
