@@ -34,7 +34,7 @@ from grid_inference.metrics import Meter, Observe, unobserved
 from grid_inference.model.store.registry import Deployed
 from grid_inference.wire.blobs import Blobs
 
-__all__ = ["RunningDeployment"]
+__all__ = ["RunningDeployment", "comparisons"]
 
 _log = logger(__name__)
 
