@@ -22,6 +22,7 @@ from grid_inference.wire.kernels import templates as kernel
 from grid_inference.wire.kernels import texts as text_kernel
 from grid_inference.wire.kernels.kernel import Bytes, Scored, Templates
 from grid_inference.wire.keys import key_texts
+from grid_inference.wire.protocol import frames as f
 from grid_inference.wire.protocol import messages
 from grid_inference.wire.schema import Schema
 
@@ -101,7 +102,7 @@ class PredictionEncoder:
         self._predictions = _Templates(PREDICTION, self.constants, signature)
         self._messages = _Templates(PREDICTION_MESSAGE, self.constants, signature)
 
-    def predictions(self, batch: PredictionBatch, name: str) -> list[tuple[int, bytearray]]:
+    def predictions(self, batch: PredictionBatch, name: str) -> list[tuple[int, f.Request]]:
         """Prediction records as PutAll requests to a map, one or more a partition: (partition, request)."""
         labels, requests = _labels(batch), np.empty((3, len(batch)), np.int64)
         begins = np.empty(int(batch.partitions.max(initial=0)) + 2, np.int64)
@@ -116,7 +117,7 @@ class PredictionEncoder:
         )
         return list(zip(requests[1, :count].tolist(), _cut(body, requests[2, :count]), strict=True))
 
-    def messages(self, batch: PredictionBatch, topic: str) -> tuple[Blobs, list[bytearray]]:
+    def messages(self, batch: PredictionBatch, topic: str) -> tuple[Blobs, list[f.Request]]:
         """PredictionMessage records as whole Data, in the rows' order, and as requests to a plain topic."""
         labels, rows, (texts, places) = _labels(batch), np.empty((3, len(batch)), np.int64), _texts(batch.keys)
         where = (batch.keys.columns, texts, places, labels, _scored(batch))
@@ -157,11 +158,11 @@ def _frames(around: tuple[bytes, bytes]) -> tuple[NDArray[np.uint8], NDArray[np.
     return np.frombuffer(around[0], np.uint8), np.frombuffer(around[1], np.uint8)
 
 
-def _cut(body: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytearray]:
-    """Requests that stand one behind the other."""
-    view, begin, found = body.data, 0, list[bytearray]()
+def _cut(body: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[f.Request]:
+    """Requests that stand one behind the other, where they stand."""
+    view, begin, found = body.data, 0, list[f.Request]()
     for end in ends.tolist():
-        found.append(bytearray(view[begin:end]))
+        found.append(view[begin:end])
         begin = end
     return found
 

@@ -36,6 +36,7 @@ from grid_inference.records import (
 )
 from grid_inference.wire.blobs import Blobs
 from grid_inference.wire.keys import key_text
+from grid_inference.wire.protocol import frames as f
 from grid_inference.wire.protocol import messages
 
 __all__ = ["Writer", "WriterCounts"]
@@ -128,9 +129,9 @@ class Writer:
         await self._publish(written.predictions, outcome.encoder)
         return failed
 
-    def _requests(self, outcome: Outcome) -> list[tuple[int, bytearray]]:
+    def _requests(self, outcome: Outcome) -> list[tuple[int, f.Request]]:
         """All that is to be sent but the removal of dead letters, by partition."""
-        good, dead, requests = outcome.predictions, outcome.dead, list[tuple[int, bytearray]]()
+        good, dead, requests = outcome.predictions, outcome.dead, list[tuple[int, f.Request]]()
         if len(good):
             requests += outcome.encoder.predictions(good, self._predictions)
         if len(dead):
@@ -206,12 +207,12 @@ class Writer:
         return columns
 
 
-def _deletes(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, bytearray]]:
+def _deletes(name: str, keys: Blobs, partitions: NDArray[np.int32]) -> list[tuple[int, f.Request]]:
     requests = [messages.delete_request(name, key) for key in keys.tolist()]
     return list(zip(partitions.tolist(), requests, strict=True))
 
 
-def _failed(requests: list[tuple[int, bytearray]], answers: list[Answer]) -> dict[int, GridError]:
+def _failed(requests: list[tuple[int, f.Request]], answers: list[Answer]) -> dict[int, GridError]:
     """The first error of each partition that has one."""
     failed = dict[int, GridError]()
     for (partition, _), answer in zip(requests, answers, strict=True):

@@ -267,7 +267,7 @@ class Link:
 
     def post(
         self,
-        payload: bytearray,
+        payload: f.Request,
         partition: int,
         on_answer: OnAnswer,
         timeout_s: float | None = None,
@@ -286,7 +286,7 @@ class Link:
         self._send(request)
         return request
 
-    async def call(self, payload: bytearray, partition: int = -1) -> f.Message:
+    async def call(self, payload: f.Request, partition: int = -1) -> f.Message:
         """Send a request and wait for its answer; raises RemoteError, ConnectionLostError."""
         self.check_loop()
         future: asyncio.Future[f.Message] = self._loop.create_future()
@@ -299,7 +299,7 @@ class Link:
 
     async def call_all(
         self,
-        requests: Iterable[tuple[int, bytearray]],
+        requests: Iterable[tuple[int, f.Request]],
         allows: Allows | None = None,
         unsure: Unsure | None = None,
     ) -> list[f.Message]:
@@ -312,7 +312,7 @@ class Link:
 
     async def answers(
         self,
-        requests: Iterable[tuple[int, bytearray]],
+        requests: Iterable[tuple[int, f.Request]],
         allows: Allows | None = None,
         unsure: Unsure | None = None,
     ) -> list[Answer]:
@@ -373,7 +373,7 @@ class Link:
         self._write(connection, request.payload)
 
     @staticmethod
-    def _write(connection: Any, payload: bytearray) -> None:
+    def _write(connection: Any, payload: f.Request) -> None:
         """Join small requests to one write a turn; give large ones to the socket as they are, without two copies."""
         protocol = connection._proto
         if len(payload) < DIRECT_BYTES_MIN or protocol is None or protocol._transport is None:

@@ -39,7 +39,7 @@ class Request:
 
     def __init__(
         self,
-        payload: bytearray,
+        payload: f.Request,
         partition: int,
         on_answer: OnAnswer,
         deadline: float,

@@ -15,6 +15,7 @@ from hazelcast.serialization.data import Data as StockData
 from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link.stock import translate
+from grid_inference.wire.protocol import frames as f
 
 __all__ = ["publish_all", "publish_all_reliable"]
 
@@ -24,7 +25,7 @@ PUBLISH_TIMEOUT_S: Final = 10.0
 """How long a reliable topic may take for messages: a lane waits for it."""
 
 
-async def publish_all(link: Link, topic: str, requests: Iterable[bytearray]) -> None:
+async def publish_all(link: Link, topic: str, requests: Iterable[f.Request]) -> None:
     """Publish messages to a plain topic: PublishAll requests."""
     key = link.client._serialization_service.to_data(topic)
     partition: int = link.client._internal_partition_service.get_partition_id(key)

@@ -75,6 +75,8 @@ LENGTH_AND_FLAGS = np.dtype([("length", "<i4"), ("flags", "<u2")])
 """A frame's header."""
 
 Buffer = bytes | bytearray | memoryview
+Request = bytearray | memoryview
+"""A whole message that can be written to: who sends it sets its number and partition."""
 Run = tuple[int, int, int, int, int]
 """Frames: offset, length of even ones, length of odd ones, number of pairs, flags; 0 and 1 in one that is alone."""
 
