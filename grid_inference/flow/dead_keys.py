@@ -40,6 +40,9 @@ class DeadKeys:
         for partition, identities in _by_partition(keys, partitions):
             self._keep(partition, np.setdiff1d(self._of(partition), identities, assume_unique=True))
 
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
     def rows_among(self, keys: Blobs, partitions: NDArray[np.int32]) -> NDArray[np.intp]:
         """Rows of the keys that have one."""
         if not self._known or not len(keys):

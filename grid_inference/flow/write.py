@@ -145,6 +145,8 @@ class Writer:
     def _revived(self, outcome: Outcome) -> tuple[Blobs, NDArray[np.int32]]:
         """Keys with a dead letter that are scored or removed now, and the partition of each."""
         good, removed, gone_from = outcome.predictions, outcome.removed, outcome.removed_partitions
+        if not self.dead_keys:
+            return Blobs.empty(), gone_from[:0]
         rows = self.dead_keys.rows_among(good.keys, good.partitions)
         others = self.dead_keys.rows_among(removed, gone_from)
         keys = Blobs.concat([good.keys.take(rows), removed.take(others)])

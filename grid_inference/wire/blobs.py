@@ -86,7 +86,7 @@ class Blobs:
     @property
     def nbytes(self) -> int:
         """Bytes of all blobs together, not of the buffer."""
-        return int(np.maximum(self.lengths, 0).sum())
+        return int(np.add.reduce(np.maximum(self.lengths, 0)))
 
     @property
     def width(self) -> int | None:

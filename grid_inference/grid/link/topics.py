@@ -27,8 +27,7 @@ PUBLISH_TIMEOUT_S: Final = 10.0
 
 async def publish_all(link: Link, topic: str, requests: Iterable[f.Request]) -> None:
     """Publish messages to a plain topic: PublishAll requests."""
-    key = link.client._serialization_service.to_data(topic)
-    partition: int = link.client._internal_partition_service.get_partition_id(key)
+    partition = link.partition_of(topic)
     await link.call_all((partition, request) for request in requests)
 
 

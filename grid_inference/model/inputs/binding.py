@@ -69,16 +69,13 @@ class Binding:
     dtype: np.dtype[Any]
     """Of a matrix: float64; float32 if all inputs are FLOAT32 and the signature says that the model takes them as they
     are. An int64 beyond 2^53 is rounded, as scikit-learn itself would."""
+    nested_fields: tuple[str, ...] = ()
+    """Those of the fields that lie in records within the records."""
 
     @property
     def signature(self) -> Signature:
         """With its order settled."""
         return self.sources.signature
-
-    @property
-    def nested_fields(self) -> tuple[str, ...]:
-        """Those of the fields that lie in records within the records."""
-        return tuple(name for name in self.fields if is_nested(self.schema, name))
 
     def inputs(self, values: Blobs, schemas: Mapping[int, Schema] = NO_SCHEMAS) -> tuple[Inputs, Misfits]:
         """The inputs of n records, and the rows that have no meaning in them: an array of another length, say.
@@ -159,7 +156,8 @@ def bind(
     all_float32 = bool(direct) and all(schema.slots[field].kind in FLOAT32S for field in direct)
     dtype = np.dtype(signature.float_dtype if all_float32 else np.float64)
     all_fields = tuple(dict.fromkeys(field for fields in found.values() for field in fields))
-    return Binding(sources, schema, direct, all_fields, dtype)
+    nested = tuple(field for field in all_fields if is_nested(schema, field))
+    return Binding(sources, schema, direct, all_fields, dtype, nested)
 
 
 def _bind_array(sources: Sources, schema: Schema, field: str) -> Binding | Mismatch:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -113,8 +114,12 @@ def decode_range(message: f.Message) -> tuple[int, int]:
 
 def read_request(name: str, start: int, items_min: int, items_max: int) -> bytearray:
     """Map.EventJournalRead from a sequence on; parks until `items_min` are there. No predicate, no projection."""
-    fixed = _read_fixed.pack(start, items_min, items_max)
-    return f.request(READ, fixed, f.string_frame(name), f.NULL_FRAME, f.NULL_FRAME)
+    return f.request(READ, _read_fixed.pack(start, items_min, items_max), _read_frames(name))
+
+
+@lru_cache(maxsize=256)
+def _read_frames(name: str) -> bytes:
+    return f.string_frame(name) + f.NULL_FRAME + f.NULL_FRAME
 
 
 def decode_page(message: f.Message) -> JournalPage:
