@@ -22,7 +22,7 @@ from bench.data import NAMES, columns, matrix
 from grid_inference import aio
 from grid_inference.config import GridConfig
 
-__all__ = ["MARKED", "Generator"]
+__all__ = ["MARKED", "TICK_S", "Generator"]
 
 MARKED: Final = 1 << 50
 """Keys from here on belong to records whose latency is measured."""

@@ -33,6 +33,8 @@ RATIOS = {
     "shadow_on_of_off",
     "latency_p50_of_listener",
     "latency_p99_of_listener",
+    "latency_p50_5000_of_500",
+    "latency_p50_50000_of_500",
 }
 
 
