@@ -30,6 +30,8 @@ SINGLE_RATE_MAX: Final = 1000
 """Up to this rate each record is put by itself."""
 TICK_S: Final = 0.002
 ROWS: Final = 65_536
+KEYS_MAX: Final = 2_000_000
+"""Records whose latency is not measured are put anew after so many: ten minutes' worth fits no heap."""
 DRAIN_TIMEOUT_S: Final = 30.0
 
 
@@ -89,8 +91,9 @@ class Generator:
 
     @staticmethod
     def _keys(count: int, every: int, first_key: int) -> NDArray[np.int64]:
-        keys = np.arange(first_key, first_key + count, dtype=np.int64)
-        keys[::every] += MARKED
+        rows = np.arange(count, dtype=np.int64)
+        keys = first_key + rows % KEYS_MAX
+        keys[::every] = first_key + rows[::every] + MARKED
         return keys
 
     def _put(self, features: aio.Features, keys: NDArray[np.int64], start: int, end: int, *, single: bool) -> None:
