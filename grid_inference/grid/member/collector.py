@@ -6,6 +6,8 @@ for each of these copies. The Z collector does it beside the work, and wants roo
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +20,10 @@ Z_HEAP_MB_MIN: Final = 2000
 """In smaller heaps writers wait for the Z collector at a flood: at 1 GB, a third of it in use, for up to 0.6 s."""
 LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Of a Linux container: of its control group, version 2 and 1."""
+SAID: Final = re.compile(r"-XX:MaxRAM=(\d+)([kKmMgG]?)")
+SAID_IN: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")
+"""Variables of the environment in which Java may be told to take the machine for a smaller one."""
+UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def collector_flags(wanted: Collector, heap_mb: int, java: str) -> list[str]:
@@ -31,11 +37,13 @@ def collector_flags(wanted: Collector, heap_mb: int, java: str) -> list[str]:
 
 
 def memory_mb(limits: tuple[Path, ...] = LIMITS) -> int:
-    """The machine's memory in MB, or the container's if that is less: what Java takes a share of."""
+    """The machine's memory in MB, or the container's, or what Java is told of it, if that is less."""
     known = [psutil.virtual_memory().total]
     for file in limits:
         try:
             known.append(int(file.read_text()))
         except (OSError, ValueError):  # not there, or no limit: "max"
             continue
+    for size, unit in SAID.findall(" ".join(os.environ.get(name, "") for name in SAID_IN)):
+        known.append(int(size) * UNITS[unit.lower()])
     return min(known) >> 20

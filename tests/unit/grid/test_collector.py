@@ -39,13 +39,22 @@ def test_an_unknown_one_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(("limit", "known"), [("max", None), ("1073741824", 1024), ("", None)])
-def test_a_containers_limit_is_its_memory(tmp_path: Path, limit: str, known: int | None) -> None:
+def test_a_containers_limit_is_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, known: int | None
+) -> None:
+    monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
     file = tmp_path / "memory.max"
     file.write_text(limit + "\n")
     assert memory_mb((tmp_path / "not-there", file)) == (known or psutil.virtual_memory().total >> 20)
 
 
-@pytest.mark.skipif(memory_mb() < 6000, reason="a member with a heap of 2 GB, beside others")
+@pytest.mark.parametrize(("said", "known"), [("-XX:MaxRAM=1g", 1024), ("-Xss1m -XX:MaxRAM=512M", 512)])
+def test_what_java_is_told_of_the_machine_counts(monkeypatch: pytest.MonkeyPatch, said: str, known: int) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", said)
+    assert memory_mb(()) == known
+
+
+@pytest.mark.skipif(psutil.virtual_memory().total >> 20 < 6000, reason="a member with a heap of 2 GB, beside others")
 def test_java_takes_it() -> None:
     config = gi.MemberConfig(cluster_name="collector", heap_mb=2000)
     with Member.start(config) as member:
