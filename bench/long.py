@@ -4,7 +4,8 @@ Latency is what `latency.py` measures: from when a record was to be put until an
 event. Beside it lie the member's log of safepoints (Java's garbage collections and other stops of all its threads) and
 the stops of the machine, seen by a process that does nothing but sleep for 2 ms. A latency above 100 ms counts as
 explained where at most 100 ms of it are left without them; else it is said whether it was lost before the score or
-behind it, by the time that stands in the prediction.
+behind it, by the time that stands in the prediction, and whether the member's collector was at work beside it, which
+takes a core: how much of the run it was is told with it, as that may be chance.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ STOPPED_S: Final = 0.02
 """A nap that takes so much longer was a stop of the machine."""
 JOURNAL: Final = 3_100_000
 SMALL_JOURNAL: Final = 31_000
+COLLECTION: Final = re.compile(r"^\[([^\]]+)\].* GC\(\d+\) (\w+ Collection) .* ([\d.]+)s$")
 SAFEPOINT: Final = re.compile(r'^\[([^\]]+)\].* Safepoint "(\w+)".* Total: *(\d+) ns')
 
 
@@ -89,14 +91,16 @@ class Episode:
     """Milliseconds of the worst one by what they went to."""
 
     @classmethod
-    def of(cls, span: Span, scored: int, safepoints: list[Span], stops: list[Span]) -> Self:
+    def of(cls, span: Span, scored: int, safepoints: list[Span], stops: list[Span], collections: list[Span]) -> Self:
         """Of one latency; `scored` is when its prediction was made."""
         causes = {f"member: {one.what}": one.ms_within(span) for one in safepoints if one.ms_within(span)}
         causes["machine stood still"] = sum(one.ms_within(span) for one in stops)
         ms = (span.end - span.begin) / 1e6
         if (left := ms - sum(causes.values())) > LONG_MS:
+            beside = any(one.ms_within(span) for one in collections)
+            why = "beside the member's collection" if beside else "not explained"
             behind = (span.end - scored) / 1e6
-            causes["not explained, behind the score" if behind > ms / 2 else "not explained, before the score"] = left
+            causes[f"{why}, {'behind' if behind > ms / 2 else 'before'} the score"] = left
         return cls(span, 1, ms, {what: round(ms, 1) for what, ms in causes.items() if ms >= 1})
 
     def joined(self, other: Self) -> None:
@@ -118,7 +122,7 @@ def main() -> None:
     facts, found = machine(), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory(prefix="grid-inference-bench-") as folder:
         models, log = train(Path(folder)), Path(folder) / "safepoints.log"
-        os.environ["JAVA_TOOL_OPTIONS"] = f"-Xlog:safepoint:file={log}:utctime"
+        os.environ["JAVA_TOOL_OPTIONS"] = f"-Xlog:safepoint,gc:file={log}:utctime"
         for rate in options.rate or (500.0, 20_000.0):
             status = Console(stderr=True).status(f"{rate:,.0f}/s for {options.seconds:.0f} s")
             with status, Ours.started(Path(folder), options.workers, JOURNAL, SMALL_JOURNAL) as ours:
@@ -149,9 +153,10 @@ def measured(ours: Ours, model: Path, rate: float, seconds: float, log: Path) ->
         made = ours.grid.predictions(name)
         scored = {key: one.scored_at_us * 1000 - offset_ns for key in long if (one := made.get(key))}
         halts = [Span(*one) for one in stops.call("found")]
-    safepoints = safepoints_of(log, offset_ns)
+    safepoints, collections = spans_of(log, SAFEPOINT, 1, offset_ns), spans_of(log, COLLECTION, 1e9, offset_ns)
     began = min(span.begin for span in spans.values())
-    told = [Episode.of(spans[key], scored[key], safepoints, halts) for key in long]
+    whole = Span(began, max(span.end for span in spans.values()))
+    told = [Episode.of(spans[key], scored[key], safepoints, halts, collections) for key in long]
     values = np.array(list(ms.values()))
     quantiles = {f"p{q:g}": round(float(np.percentile(values, q)), 2) for q in (50, 99, 99.9)}
     return {
@@ -160,6 +165,8 @@ def measured(ours: Ours, model: Path, rate: float, seconds: float, log: Path) ->
         "generator_late_ms_max": round(load["late_ms_max"], 1),
         "over_100_ms": len(long),
         "not_explained": sum(any("not explained" in what for what in one.causes) for one in told),
+        "beside_a_collection": sum(any("beside" in what for what in one.causes) for one in told),
+        "collecting_share": round(sum(one.ms_within(whole) for one in collections) * 1e6 / (whole.end - began), 3),
         "safepoints_ms_max": round(max((one.end - one.begin for one in safepoints), default=0) / 1e6, 1),
         "machine_stood_still_ms": round(sum(one.end - one.begin for one in halts) / 1e6, 1),
         "episodes": [
@@ -180,13 +187,16 @@ def joined(told: list[Episode]) -> list[Episode]:
     return episodes
 
 
-def safepoints_of(log: Path, offset_ns: int) -> list[Span]:
-    """When all of the member's threads stood still, and for what; a line is written when they go on."""
+def spans_of(log: Path, pattern: re.Pattern[str], unit_ns: float, offset_ns: int) -> list[Span]:
+    """When the member did what a pattern finds in its log, and what: when all its threads stood still, for one.
+
+    A line is written at the end.
+    """
     found = list[Span]()
     for line in log.read_text(encoding="utf-8").splitlines():
-        if match := SAFEPOINT.match(line):
+        if match := pattern.match(line):
             end = int(datetime.fromisoformat(match[1]).timestamp() * 1e9) - offset_ns
-            found.append(Span(end - int(match[3]), end, match[2]))
+            found.append(Span(end - int(float(match[3]) * unit_ns), end, match[2]))
     return found
 
 
