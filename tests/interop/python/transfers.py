@@ -85,7 +85,7 @@ class Message:
 
 
 class MessageSerializer(CompactSerializer[Message]):
-    """Without one, the topic's messages are left out."""
+    """For what the topic brings."""
 
     def get_type_name(self) -> str:
         return "grid_inference.PredictionMessage"
