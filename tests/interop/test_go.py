@@ -50,7 +50,7 @@ def test_keys_of_named_and_unsigned_types_are_gos_alone(seen: dict[str, Any], in
     tables = list(interop_grid.features("go-keys").scan())
     keys = [key for table in tables for key in table.keys]
     types = [name for table in tables for name in table.columns["type"].tolist()]
-    of_go = [name for key, name in zip(keys, types, strict=True) if GOB in str(key)]
+    of_go = [name for key, name in zip(keys, types, strict=True) if GOB in repr(key)]
     assert sorted(of_go) == OF_GO_ALONE
     assert [seen[f"put {name}"] for name in OF_GO_ALONE] == ["stored"] * 4
     assert [seen[f"get {name}"] for name in OF_GO_ALONE] == [f'{{"type": "{name}"}}' for name in OF_GO_ALONE]
