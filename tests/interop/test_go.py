@@ -81,10 +81,13 @@ def test_missing_and_null_numbers_are_errors(seen: dict[str, Any]):
     assert "Use readNullableInt64 instead" in seen["get null"]
 
 
-def test_what_has_no_serializer_is_stored_as_gob(seen: dict[str, Any], interop_grid: gi.Grid):
+def test_what_is_no_record_is_stored_all_the_same(seen: dict[str, Any], interop_grid: gi.Grid):
     values = interop_grid.features("go-values")
     for stored in ("prices", "map", "struct"):
         with pytest.raises(gi.GridInferenceError, match="serialization type -140"):
+            values.get(stored)
+    for stored in ("text", "bytes"):
+        with pytest.raises(gi.GridInferenceError, match="is a (string|byte array), which is not read"):
             values.get(stored)
     assert seen["put Prices pointer"] == seen["put map"] == seen["put without serializer"] == "stored"
     assert "no exported fields" in seen["put pointer"]
