@@ -87,7 +87,7 @@ def test_what_is_no_record_is_stored_all_the_same(seen: dict[str, Any], interop_
         with pytest.raises(gi.GridInferenceError, match="serialization type -140"):
             values.get(stored)
     for stored in ("text", "bytes"):
-        with pytest.raises(gi.GridInferenceError, match="is a (string|byte array), which is not read"):
+        with pytest.raises(gi.GridInferenceError, match=r"is a (string|byte array), which is not read"):
             values.get(stored)
     assert seen["put Prices pointer"] == seen["put map"] == seen["put without serializer"] == "stored"
     assert "no exported fields" in seen["put pointer"]
