@@ -166,7 +166,7 @@ def measured(ours: Ours, model: Path, rate: float, seconds: float, log: Path) ->
         "over_100_ms": len(long),
         "not_explained": sum(any("not explained" in what for what in one.causes) for one in told),
         "beside_a_collection": sum(any("beside" in what for what in one.causes) for one in told),
-        "collecting_share": round(sum(one.ms_within(whole) for one in collections) * 1e6 / (whole.end - began), 3),
+        "collecting_share": round(share_of(whole, collections), 3),
         "safepoints_ms_max": round(max((one.end - one.begin for one in safepoints), default=0) / 1e6, 1),
         "machine_stood_still_ms": round(sum(one.end - one.begin for one in halts) / 1e6, 1),
         "episodes": [
@@ -185,6 +185,16 @@ def joined(told: list[Episode]) -> list[Episode]:
         else:
             episodes.append(one)
     return episodes
+
+
+def share_of(whole: Span, spans: list[Span]) -> float:
+    """How much of a span others cover; these may overlap, as a young collection does with an old one."""
+    covered, until = 0, whole.begin
+    for one in sorted(spans, key=lambda one: one.begin):
+        begin, end = max(one.begin, until), min(one.end, whole.end)
+        if end > begin:
+            covered, until = covered + end - begin, end
+    return covered / (whole.end - whole.begin)
 
 
 def spans_of(log: Path, pattern: re.Pattern[str], unit_ns: float, offset_ns: int) -> list[Span]:

@@ -86,8 +86,6 @@ class Link:
         """How long one request may take, its retries included."""
         self._schemas = Schemas(client, self.members, config.call_timeout_s)
         self._created: set[str] = set()
-        self._partitions: dict[str, int] = {}
-        """Of names, as many as there are topics."""
 
     @classmethod
     async def open(cls, config: GridConfig) -> Link:
@@ -228,13 +226,6 @@ class Link:
         """Partition → id of the member that owns it."""
         table = self.client._internal_partition_service._partition_table.partitions
         return {partition: str(member) for partition, member in table.items()}
-
-    def partition_of(self, name: str) -> int:
-        """The partition in which the member's thing of a name is, such as a topic."""
-        if name not in self._partitions:
-            key = self.client._serialization_service.to_data(name)
-            self._partitions[name] = self.client._internal_partition_service.get_partition_id(key)
-        return self._partitions[name]
 
     def owner(self, partition: int) -> str:
         """Id of the member that owns a partition."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from hazelcast.config import ReliableTopicConfig, TopicOverloadPolicy
@@ -15,6 +16,7 @@ from hazelcast.serialization.data import Data as StockData
 from grid_inference.errors import GridError
 from grid_inference.grid.link import Link
 from grid_inference.grid.link.stock import translate
+from grid_inference.wire.keys import encode_key, partition_id
 from grid_inference.wire.protocol import frames as f
 
 __all__ = ["publish_all", "publish_all_reliable"]
@@ -27,8 +29,14 @@ PUBLISH_TIMEOUT_S: Final = 10.0
 
 async def publish_all(link: Link, topic: str, requests: Iterable[f.Request]) -> None:
     """Publish messages to a plain topic: PublishAll requests."""
-    partition = link.partition_of(topic)
+    partition = _partition(topic, link.partition_count)
     await link.call_all((partition, request) for request in requests)
+
+
+@lru_cache(maxsize=256)
+def _partition(topic: str, count: int) -> int:
+    """A topic is where its name would be as a key."""
+    return partition_id(encode_key(topic), count)
 
 
 async def publish_all_reliable(link: Link, topic: str, items: Iterable[bytes]) -> None:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import psutil
 
-__all__ = ["Collector", "collector_flags", "memory_mb"]
+__all__ = ["SAID_IN", "Collector", "collector_flags", "memory_mb"]
 
 Collector = Literal["auto", "g1", "z"]
 Z_HEAP_MB_MIN: Final = 2000

@@ -11,7 +11,7 @@ import pytest
 import grid_inference as gi
 from grid_inference.errors import ConfigError
 from grid_inference.grid.member import Member
-from grid_inference.grid.member.collector import collector_flags, memory_mb
+from grid_inference.grid.member.collector import SAID_IN, collector_flags, memory_mb
 from grid_inference.grid.member.java import java_for
 
 Z = ["-XX:+UseZGC"]
@@ -42,7 +42,8 @@ def test_an_unknown_one_is_refused_by_name() -> None:
 def test_a_containers_limit_is_its_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, known: int | None
 ) -> None:
-    monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
+    for name in SAID_IN:
+        monkeypatch.delenv(name, raising=False)
     file = tmp_path / "memory.max"
     file.write_text(limit + "\n")
     assert memory_mb((tmp_path / "not-there", file)) == (known or psutil.virtual_memory().total >> 20)
@@ -50,7 +51,8 @@ def test_a_containers_limit_is_its_memory(
 
 @pytest.mark.parametrize(("said", "known"), [("-XX:MaxRAM=1g", 1024), ("-Xss1m -XX:MaxRAM=512M", 512)])
 def test_what_java_is_told_of_the_machine_counts(monkeypatch: pytest.MonkeyPatch, said: str, known: int) -> None:
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", said)
+    for name in SAID_IN:
+        monkeypatch.setenv(name, said)
     assert memory_mb(()) == known
 
 
